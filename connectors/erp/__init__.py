@@ -1,0 +1,1 @@
+"""ERP and MES adapters."""

@@ -1,0 +1,1 @@
+"""Line protocols: one module or folder each."""

@@ -1,0 +1,1 @@
+"""Andon: the open gateway between a production line and the ERP/MES."""

@@ -1,0 +1,1 @@
+"""The vocabulary and the ports: stdlib and msgspec only."""

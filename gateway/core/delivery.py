@@ -1,0 +1,132 @@
+"""Delivery of an order to an ERP: states, outcomes, capabilities."""
+
+import enum
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class DeliveryState(enum.StrEnum):
+    """Where a delivery stands.
+
+    WAITING will be sent when due. SENDING was committed before the bytes left. DELIVERED has the
+    ERP's number. UNCERTAIN may or may not have happened: the ERP is asked before anyone sends again.
+    PARKED needs a person and says why.
+    """
+
+    WAITING = "WAITING"
+    SENDING = "SENDING"
+    DELIVERED = "DELIVERED"
+    UNCERTAIN = "UNCERTAIN"
+    PARKED = "PARKED"
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """The outbox row of one order. `lane` is the asset; `attempt` counts sends; times aware UTC.
+
+    `since` is when the first attempt left (None before): it bounds the ERP's memory of a replay key.
+    """
+
+    key: str
+    lane: str
+    erp: str
+    state: DeliveryState
+    attempt: int
+    due_at: datetime
+    lease_until: datetime | None = None
+    since: datetime | None = None
+    reason: str = ""
+    erp_number: str | None = None
+    updated_at: datetime | None = None
+
+
+class Idempotency(enum.StrEnum):
+    """How an ERP can be kept from making a second order (docs/connect-erp.md)."""
+
+    HEADER = "header"
+    UPSERT = "upsert"
+    CLIENT_ID = "client_id"
+    LOOKUP = "lookup"
+    NONE = "none"
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What an adapter promises about its ERP; delivery knows only this, never the ERP's name."""
+
+    idempotency: Idempotency
+    key_limit: int = 20
+    replay_window: timedelta | None = None
+    settle: timedelta = timedelta(0)
+    overwrites: bool = False
+    batch: int = 1
+    lane: Literal["asset", "connection"] = "asset"
+    precondition: Literal["etag", "timestamp", "none"] = "none"
+    feedback: Literal["signed", "unsigned", "poll"] = "poll"
+
+
+class ErpRef(msgspec.Struct, frozen=True):
+    """An order as the ERP knows it."""
+
+    key: str
+    number: str
+    status: str = ""
+
+
+class Delivered(msgspec.Struct, frozen=True, tag=True):
+    """The ERP has it, under this number. `created` is False when it already had it."""
+
+    ref: ErpRef
+    created: bool = True
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    """The ERP understood and said no; the reason is for a planner and holds no secret and no name."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class Throttled(msgspec.Struct, frozen=True, tag=True):
+    """The ERP did not do it and asks to wait."""
+
+    after: timedelta | None
+    cause: str = ""
+
+
+class Unsent(msgspec.Struct, frozen=True, tag=True):
+    """Surely not sent: no connection, no token, breaker open."""
+
+    cause: str
+
+
+class Uncertain(msgspec.Struct, frozen=True, tag=True):
+    """Sent, and nobody knows: timed out, cut, 5xx."""
+
+    cause: str
+
+
+Outcome = Delivered | Rejected | Throttled | Unsent | Uncertain
+
+
+class ProductionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A production order from the ERP, idempotent by `order_id`.
+
+    `due_date` is an ISO 8601 date, or a time with offset.
+    """
+
+    order_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    material_code: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    quantity: Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+    due_date: Annotated[
+        str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$")
+    ]
+
+
+class StatusUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ERP says about an order of ours. `status` is the ERP's word."""
+
+    key: str
+    number: str
+    status: str
+    closing_code: str | None = None
+    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None

@@ -1,0 +1,38 @@
+"""Errors that say what to do next."""
+
+from datetime import timedelta
+
+
+class AndonError(Exception):
+    """Root of the errors that the gateway raises on purpose."""
+
+
+class Unreachable(AndonError):
+    """Ask again later: the other side did not answer, or said that it is busy.
+
+    `after` is the wait that the other side asked for, when it did.
+    """
+
+    def __init__(self, message: str, *, after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Full(Unreachable):
+    """Ask again when there is room: the disk or a bounded queue is full. Nothing was stored."""
+
+
+class Refused(AndonError):
+    """Asking again will not help: the other side understood and said no."""
+
+
+class Conflict(Refused):
+    """The same key was used for something else (RFC 9110: 409, 422)."""
+
+
+class Misconfigured(AndonError):
+    """The operator must act. Raised at start only. `faults` has every fault, each with its place."""
+
+    def __init__(self, message: str, faults: tuple[str, ...] = ()) -> None:
+        super().__init__(message if not faults else "\n".join((message, *faults)))
+        self.faults = faults

@@ -1,0 +1,255 @@
+"""The ports: small protocols that adapters fill in. A port's docstring is its contract."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from gateway.core.asset import Asset, Plant
+from gateway.core.delivery import Capabilities, Delivery, ErpRef, Outcome, ProductionOrder, StatusUpdate
+from gateway.core.diagnosis import Contribution, Diagnosis, Fault
+from gateway.core.episode import Episode
+from gateway.core.order import WorkOrder
+from gateway.core.reading import Batch, TagState
+from gateway.core.report import Extraction, QualityReport
+from gateway.core.window import Window
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+
+class LineSource(Protocol):
+    """Values from one part of the line, at least once.
+
+    Asking for the next batch says that the last one is committed. Raises `Unreachable` when the link
+    is lost; the supervisor then opens a NEW source (a source object is used once). One bad node,
+    register or unit never ends the stream: it is named in `tags()` and tried again alone. The
+    consumer closes with `close()`, which may be called at any time, twice too.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def batches(self) -> AsyncIterator[Batch]: ...
+
+    def tags(self) -> Sequence[TagState]: ...
+
+    async def close(self) -> None: ...
+
+
+class Modality(Protocol):
+    """One kind of evidence turned into numbers.
+
+    `encode` runs in an executor thread, is safe to call from several, and gives one vector per window,
+    in order. A window without this kind of evidence gives None, never invented numbers. `names` is the
+    feature contract: as long as each vector.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def encode(self, windows: Sequence[Window], assets: Sequence[Asset]) -> list[list[float] | None]: ...
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What fusion says of one window: a diagnosis without time and place."""
+
+    fault: Fault | None
+    confidence: float
+    anomaly: float
+    severity: float
+    probabilities: dict[str, float]
+    contributions: tuple[Contribution, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+class Diagnoser(Protocol):
+    """Windows in, diagnoses out: every modality, then fusion.
+
+    Runs in an executor thread; one bad window fails alone (its diagnosis says so in `remarks` and has
+    no fault). Holds each asset's own baseline; `reset(asset)` forgets it after a repair.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    def diagnose(self, windows: Sequence[Window]) -> list[Diagnosis]: ...
+
+    def baselines(self) -> bytes: ...
+
+    def restore(self, baselines: bytes) -> None: ...
+
+    def reset(self, asset: str) -> None: ...
+
+
+class Interpreter(Protocol):
+    """Reads a quality report: intent, slots with spans, normalised values. Pure; runs in an executor.
+
+    Never raises on a text: what it cannot understand gets the route `review` with a reason.
+    """
+
+    @property
+    def engine(self) -> str: ...
+
+    def interpret(self, report: QualityReport, plant: Plant) -> Extraction: ...
+
+
+class ErpAdapter(Protocol):
+    """One ERP or MES. Declares what it promises in `capabilities`; delivery knows only that.
+
+    `deliver` sends each order at most once per call and answers with a value per order, in order, and
+    never raises for what the ERP or the network does. `find` and `status` are questions: repeatable,
+    raise `Unreachable` or `Refused`. `verify` names what is wrong with credentials, rights and mapping
+    before the first order ([] when all is well; raises `Unreachable`).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def verify(self) -> list[str]: ...
+
+    async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]: ...
+
+    async def find(self, key: str) -> list[ErpRef]: ...
+
+    async def status(self, ref: ErpRef) -> ErpRef: ...
+
+    async def close(self) -> None: ...
+
+
+class StoredReport(msgspec.Struct, frozen=True):
+    """A report with what became of it. `extraction` is None until it was read; `order_key` when it led to one."""
+
+    report: QualityReport
+    received_at: datetime
+    extraction: Extraction | None = None
+    order_key: str | None = None
+    reviewed: bool = False
+
+
+class StoredOrder(msgspec.Struct, frozen=True):
+    """An order with its delivery and the last status that the ERP told."""
+
+    order: WorkOrder
+    delivery: Delivery
+    erp_status: str = ""
+    closing_code: str | None = None
+
+
+class AuditLine(msgspec.Struct, frozen=True):
+    """One line of the audit trail; `digest` chains it to the line before (sha256, hex)."""
+
+    number: int
+    at: datetime
+    event: str
+    subject: str
+    detail: str
+    digest: str
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A delivery that this process owns until its lease ends."""
+
+    delivery: Delivery
+    order: WorkOrder
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How much the store holds."""
+
+    readings: int
+    windows: int
+    diagnoses: int
+    episodes: int
+    orders: int
+    reports: int
+
+
+class Tx(Protocol):
+    """One transaction. All of it is committed, or nothing.
+
+    Handed to a step by `Store.write`; a step is a plain function, so nothing can be awaited and no
+    network can be asked inside a transaction. Times are aware UTC. `limit` bounds every list.
+    """
+
+    # journal
+    def append(self, batch: Batch) -> int: ...
+    def batches(
+        self, since: datetime, until: datetime, *, after: int = 0, limit: int = 500
+    ) -> list[tuple[int, Batch]]: ...
+    def batches_after(self, number: int, *, limit: int = 500) -> list[tuple[int, Batch]]: ...
+    def cursor(self, name: str) -> int: ...
+    def advance(self, name: str, number: int) -> None: ...
+    def trim(self, budget: int, keep_from: int) -> int: ...
+
+    # blobs
+    def keep(self, content: bytes, media_type: str) -> str: ...
+    def blob(self, sha256: str) -> tuple[bytes, str] | None: ...
+
+    # reports
+    def take_report(self, report: QualityReport, received_at: datetime) -> bool: ...
+    def read_report(self, extraction: Extraction, order_key: str | None) -> None: ...
+    def report(self, name: str) -> StoredReport | None: ...
+    def reports(self, *, unread: bool = False, route: str | None = None, limit: int = 100) -> list[StoredReport]: ...
+    def review_done(self, name: str) -> None: ...
+
+    # diagnoses and episodes
+    def put_diagnosis(self, diagnosis: Diagnosis) -> bool: ...
+    def diagnoses(self, asset: str | None = None, *, limit: int = 100) -> list[Diagnosis]: ...
+    def episode(self, key: str) -> Episode | None: ...
+    def episodes(
+        self, asset: str | None = None, *, live: bool = False, since: datetime | None = None, limit: int = 100
+    ) -> list[Episode]: ...
+    def put_episode(self, episode: Episode) -> None: ...
+
+    # orders and their delivery
+    def put_order(self, order: WorkOrder, erp: str, due_at: datetime) -> bool: ...
+    def order(self, key: str) -> StoredOrder | None: ...
+    def orders(self, *, state: str | None = None, asset: str | None = None, limit: int = 100) -> list[StoredOrder]: ...
+    def orders_between(
+        self, since: datetime, until: datetime, asset: str | None = None, limit: int = 10_000
+    ) -> list[StoredOrder]: ...
+    def claim(self, erp: str, now: datetime, lease: timedelta, limit: int) -> list[Claimed]: ...
+    def claim_uncertain(self, erp: str, now: datetime, lease: timedelta, limit: int) -> list[Claimed]: ...
+    def expire(self, now: datetime) -> int: ...
+    def settle(self, claimed: Delivery, settled: Delivery) -> bool: ...
+    def redeliver(self, key: str, now: datetime) -> bool: ...
+    def put_status(self, update: StatusUpdate, at: datetime) -> bool: ...
+
+    # inbound, once each
+    def first_time(self, scope: str, name: str, fingerprint: str, at: datetime) -> bool: ...
+    def answer_of(self, scope: str, name: str) -> tuple[str, bytes | None] | None: ...
+    def put_answer(self, scope: str, name: str, answer: bytes) -> None: ...
+    def put_production_order(self, order: ProductionOrder, at: datetime) -> bool: ...
+    def production_order(self, order_id: str) -> ProductionOrder | None: ...
+    def production_orders(self, limit: int = 100) -> list[ProductionOrder]: ...
+
+    # trail
+    def note(self, event: str, subject: str, at: datetime, detail: str = "") -> None: ...
+    def audit(self, *, after: int = 0, limit: int = 1000) -> Iterator[AuditLine]: ...
+    def counts(self) -> Counts: ...
+    def get(self, name: str) -> bytes | None: ...
+    def put(self, name: str, value: bytes) -> None: ...
+
+
+class Store(Protocol):
+    """Where everything is kept that must survive.
+
+    `write` runs the step in one transaction and returns after COMMIT with the disk's word; many
+    callers share one commit, and a step that raises takes back its own work alone. `read` runs beside
+    the writer on a snapshot and must not write. Both raise `Full` when the disk or the queue is full
+    (nothing was stored) and `Unreachable` when the database is away. Steps may be run again.
+    """
+
+    async def write(self, step: Callable[[Tx], T]) -> T: ...
+
+    async def read(self, look: Callable[[Tx], T]) -> T: ...
+
+    async def close(self) -> None: ...

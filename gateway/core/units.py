@@ -1,0 +1,32 @@
+"""Durations and sizes as people write them: "250ms", "10s", "2GiB"."""
+
+import re
+from typing import Any
+
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_AMOUNT = re.compile(r"^(\d+(?:\.\d+)?)\s*([A-Za-z]+)$")
+
+
+class Duration(float):
+    """A duration in seconds, written with its unit."""
+
+
+class Size(int):
+    """A size in bytes, written with its unit."""
+
+
+def decode(kind: type, value: Any) -> Any:
+    """Decode what msgspec does not know (its `dec_hook`). Raises ValueError with an example."""
+    if kind is Duration:
+        return Duration(_measure(value, _SECONDS, "250ms, 10s, 5min"))
+    if kind is Size:
+        return Size(_measure(value, _BYTES, "64MiB, 2GiB"))
+    raise NotImplementedError(kind)
+
+
+def _measure(value: Any, units: dict[str, Any], example: str) -> float:
+    found = _AMOUNT.match(value) if isinstance(value, str) else None
+    if found is None or found[2] not in units:
+        raise ValueError(f"Expected an amount with a unit (for example {example}), got {value!r}")
+    return float(found[1]) * float(units[found[2]])

@@ -1,0 +1,1 @@
+"""What the gateway does: pure steps and small loops over ports."""

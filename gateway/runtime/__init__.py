@@ -1,0 +1,1 @@
+"""Settings, wiring, supervision, logs, telemetry."""

@@ -1,0 +1,1 @@
+"""The store: tables, one writer with group commit, readers."""

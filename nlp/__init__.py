@@ -1,0 +1,1 @@
+"""Words: quality reports and log lines into structure."""

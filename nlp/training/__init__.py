@@ -1,0 +1,1 @@
+"""Fitting the language models; imported by nobody at run time."""
