@@ -1,0 +1,68 @@
+"""The HTTP edge's part of `andon.toml`: where it listens, whom it trusts, how much it takes."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration, Size
+
+Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "Ed25519"]
+OpenScope = Literal["read", "reports:write", "review:write"]
+
+SAMPLE = """
+[api]
+host = "127.0.0.1"
+port = 8000
+anonymous = ["read", "reports:write"]
+erp_secrets = [{ env = "ANDON_ERP_WEBHOOK_SECRET" }]
+
+[[api.issuer]]
+issuer = "https://login.example/realms/plant"
+audience = "andon"
+jwks_url = "https://login.example/realms/plant/protocol/openid-connect/certs"
+algorithms = ["RS256"]
+types = ["at+jwt", "JWT"]
+"""
+
+
+class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An OAuth2 authorization server whose access tokens are taken (RFC 9068).
+
+    `types` are the `typ` headers that count: Keycloak and Entra say "JWT". `scope_claim` holds the
+    scopes as one string or a list.
+    """
+
+    issuer: Annotated[str, msgspec.Meta(min_length=1)]
+    audience: Annotated[str, msgspec.Meta(min_length=1)]
+    jwks_url: Annotated[str, msgspec.Meta(pattern=r"^https?://")] | None = None
+    jwks_file: str | None = None
+    algorithms: Annotated[tuple[Algorithm, ...], msgspec.Meta(min_length=1)] = ("RS256", "ES256")
+    types: tuple[str, ...] = ("at+jwt",)
+    scope_claim: str = "scope"
+
+    def __post_init__(self) -> None:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("An issuer's keys come from jwks_url or from jwks_file")
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP edge. Port 0 takes a free port.
+
+    `anonymous` are the scopes of a caller without a token; none by default, and a production order
+    always needs a token. `hosts` are the names that the gateway answers to (without port); empty
+    means any. `erp_secrets` and `report_secrets` are the live secrets of the inbound webhooks, so
+    that one can be replaced while the other still counts. `deadline` bounds every answer that is not a stream.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    anonymous: tuple[OpenScope, ...] = ()
+    hosts: tuple[str, ...] = ()
+    issuer: tuple[Issuer, ...] = ()
+    erp_secrets: tuple[SecretRef, ...] = ()
+    report_secrets: tuple[SecretRef, ...] = ()
+    max_body: Size = Size(256 * 1024)
+    max_photo: Size = Size(10 * 1024 * 1024)
+    max_streams: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
+    deadline: Duration = Duration(30.0)

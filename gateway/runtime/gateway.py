@@ -1,0 +1,43 @@
+"""Gateway: what the HTTP edge needs of the running gateway, in one value."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.core.asset import Plant
+from gateway.core.ports import Clock, Store
+from gateway.core.reading import TagState
+from gateway.flow.live import Live
+from gateway.flow.receive import Confirm
+from gateway.runtime.api_settings import ApiSettings
+from gateway.runtime.telemetry import Telemetry
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The running gateway as its edges see it. Filled in by the wiring.
+
+    `confirm` turns a reviewed report into an order inside the transaction. `wake_words` is called
+    after a report was committed, `wake_delivery` after an order was. `sources` names every node,
+    register and link with its health. `stopping` is set before the web server is asked to end.
+    `version`, `config` and `model` name the software, the settings and the model bundle.
+    """
+
+    plant: Plant
+    store: Store
+    live: Live
+    api: ApiSettings
+    now: Clock
+    confirm: Confirm
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    wake_words: Callable[[], None] = _nothing
+    wake_delivery: Callable[[], None] = _nothing
+    sources: Callable[[], Sequence[TagState]] = tuple
+    version: str = "0"
+    config: str = ""
+    model: str = ""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,48 @@
+"""Telemetry: the numbers that /metrics shows. No name of a person, no secret, few labels."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Telemetry:
+    """All counters of one gateway, in a registry of their own: two gateways in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.readings = Counter(
+            "andon_readings", "Values committed to the journal.", ["source"], registry=self.registry
+        )
+        self.windows = Counter("andon_windows", "Windows cut.", registry=self.registry)
+        self.diagnoses = Counter("andon_diagnoses", "Windows diagnosed.", ["fault"], registry=self.registry)
+        self.reports = Counter("andon_reports", "Reports committed.", ["channel"], registry=self.registry)
+        self.routes = Counter("andon_report_routes", "Reports read, by route.", ["route"], registry=self.registry)
+        self.attempts = Counter(
+            "andon_delivery_attempts", "Orders sent or tried, by outcome.", ["erp", "outcome"], registry=self.registry
+        )
+        self.requests = Counter(
+            "andon_http_requests", "HTTP answers, by route.", ["method", "route", "status"], registry=self.registry
+        )
+        self.restarts = Counter("andon_restarts", "Parts started again.", ["part"], registry=self.registry)
+        self.orders = Gauge(
+            "andon_orders", "Orders in the store, by delivery state.", ["state"], registry=self.registry
+        )
+        self.stored = Gauge("andon_stored", "Rows in the store.", ["kind"], registry=self.registry)
+        self.journal_bytes = Gauge("andon_journal_bytes", "Size of the store on disk.", registry=self.registry)
+        self.streams = Gauge("andon_streams", "Open live streams.", registry=self.registry)
+        self.decision = Histogram(
+            "andon_decision_seconds", "Complete window to committed order.", buckets=_SECONDS, registry=self.registry
+        )
+
+    def set_orders(self, states: Mapping[str, int]) -> None:
+        """Say how many orders stand in each delivery state."""
+        for state, count in states.items():
+            self.orders.labels(state).set(count)
+
+    def text(self) -> bytes:
+        """Give everything in the Prometheus text format (`MEDIA_TYPE`)."""
+        return generate_latest(self.registry)
