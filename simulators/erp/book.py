@@ -1,0 +1,195 @@
+"""The ERP's own database: orders, idempotency keys and the journal of requests. The oracle of every test."""
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS orders (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT NOT NULL, equipment TEXT, title TEXT NOT NULL,
+  status TEXT NOT NULL, closing_code TEXT, version INTEGER NOT NULL, body TEXT NOT NULL,
+  created_at REAL NOT NULL, updated_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS orders_reference ON orders (reference);
+CREATE TABLE IF NOT EXISTS keys (
+  key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, answer TEXT, number INTEGER, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS requests (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
+  reference TEXT NOT NULL, told TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One record. Times are wall clock seconds; `body` is what the client sent."""
+
+    id: int
+    reference: str
+    equipment: str | None
+    title: str
+    status: str
+    closing_code: str | None
+    version: int
+    body: dict[str, Any]
+    created_at: float
+    updated_at: float
+
+    @property
+    def number(self) -> str:
+        """Give the number that the ERP shows."""
+        return f"WO-{self.id:07d}"
+
+    def view(self) -> dict[str, Any]:
+        """Give the record as the API shows it."""
+        return {
+            "number": self.number,
+            "reference": self.reference,
+            "equipment": self.equipment,
+            "title": self.title,
+            "status": self.status,
+            "closing_code": self.closing_code,
+            "version": self.version,
+            "created_at": _iso(self.created_at),
+            "updated_at": _iso(self.updated_at),
+            "order": self.body,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An idempotency key that was used. `answer` is None while its first request still runs."""
+
+    fingerprint: str
+    answer: dict[str, Any] | None
+
+
+class Book:
+    """The database. Every method is one transaction; used from one thread."""
+
+    def __init__(self, path: str) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        # A crash left these without an answer: nothing was committed under them.
+        self._db.execute("DELETE FROM keys WHERE answer IS NULL")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def seen(self, key: str, retention: float) -> Seen | None:
+        """Look an idempotency key up; one older than `retention` seconds is forgotten."""
+        self._db.execute("DELETE FROM keys WHERE at < ?", (time.time() - retention,))
+        row = self._db.execute("SELECT fingerprint, answer FROM keys WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Seen(row["fingerprint"], row["answer"] and json.loads(row["answer"]))
+
+    def start(self, key: str, fingerprint: str) -> None:
+        """Note that a request under this key began."""
+        self._db.execute("INSERT INTO keys VALUES (?, ?, NULL, NULL, ?)", (key, fingerprint, time.time()))
+
+    def release(self, key: str) -> None:
+        """Forget a key whose request failed before it changed anything."""
+        self._db.execute("DELETE FROM keys WHERE key = ? AND answer IS NULL", (key,))
+
+    def commit(self, body: dict[str, Any], key: str | None) -> Order:
+        """Make an order, and remember it under the key, in one transaction."""
+        now = time.time()
+        self._db.execute("BEGIN IMMEDIATE")
+        cursor = self._db.execute(
+            "INSERT INTO orders (reference, equipment, title, status, version, body, created_at, updated_at)"
+            " VALUES (?, ?, ?, 'OPEN', 1, ?, ?, ?)",
+            (
+                str(body.get("reference", "")),
+                body.get("equipment"),
+                body["title"],
+                json.dumps(body, ensure_ascii=False),
+                now,
+                now,
+            ),
+        )
+        order = self._one("SELECT * FROM orders WHERE id = ?", (cursor.lastrowid,))
+        if order is None:  # the row was inserted one line above
+            raise LookupError(cursor.lastrowid)
+        if key is not None:
+            self._db.execute(
+                "UPDATE keys SET answer = ?, number = ? WHERE key = ?", (json.dumps(order.view()), order.id, key)
+            )
+        self._db.execute("COMMIT")
+        return order
+
+    def change(self, number: str, fields: dict[str, Any]) -> Order | None:
+        """Set status, closing code or title; None when there is no such order."""
+        order = self.order(number)
+        if order is None:
+            return None
+        self._db.execute(
+            "UPDATE orders SET status = ?, closing_code = ?, title = ?, version = version + 1, updated_at = ?"
+            " WHERE id = ?",
+            (
+                fields.get("status", order.status),
+                fields.get("closing_code", order.closing_code),
+                fields.get("title", order.title),
+                time.time(),
+                order.id,
+            ),
+        )
+        return self.order(number)
+
+    def order(self, number: str) -> Order | None:
+        """Give one order by its number."""
+        digits = number.removeprefix("WO-")
+        return self._one("SELECT * FROM orders WHERE id = ?", (int(digits),)) if digits.isdigit() else None
+
+    def orders(self, reference: str | None = None, *, before: float | None = None, limit: int = 10_000) -> list[Order]:
+        """List orders, oldest first; `before` hides what is younger than this wall clock time."""
+        rows = self._db.execute(
+            "SELECT * FROM orders WHERE (? IS NULL OR reference = ?) AND created_at <= ? ORDER BY id LIMIT ?",
+            (reference, reference, time.time() if before is None else before, limit),
+        )
+        return [_order(row) for row in rows]
+
+    def note(self, method: str, path: str, reference: str, told: str) -> None:
+        """Write one line of the journal: what was asked, and what the client was told."""
+        self._db.execute(
+            "INSERT INTO requests (at, method, path, reference, told) VALUES (?, ?, ?, ?, ?)",
+            (time.time(), method, path, reference, told),
+        )
+
+    def journal(self, limit: int = 1000) -> list[dict[str, Any]]:
+        """Give the newest lines of the journal, oldest first."""
+        rows = self._db.execute("SELECT * FROM requests ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+        return [dict(row) for row in reversed(rows)]
+
+    def counts(self) -> dict[str, Any]:
+        """Count requests, and commits per reference: more than one is a duplicate."""
+        told = self._db.execute("SELECT method, told, count(*) AS n FROM requests GROUP BY method, told")
+        commits = self._db.execute("SELECT reference, count(*) AS n FROM orders GROUP BY reference")
+        per_key = {row["reference"]: row["n"] for row in commits}
+        answers: dict[str, int] = {}
+        posts = requests = 0
+        for row in told:
+            answers[row["told"]] = answers.get(row["told"], 0) + row["n"]
+            requests += row["n"]
+            posts += row["n"] if row["method"] == "POST" else 0
+        return {
+            "requests": requests,
+            "posts": posts,
+            "told": answers,
+            "commits": per_key,
+            "duplicates": sum(n - 1 for key, n in per_key.items() if key),
+        }
+
+    def _one(self, question: str, values: tuple[object, ...]) -> Order | None:
+        row = self._db.execute(question, values).fetchone()
+        return None if row is None else _order(row)
+
+
+def _order(row: sqlite3.Row) -> Order:
+    return Order(**{**dict(row), "body": json.loads(row["body"])})
+
+
+def _iso(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
