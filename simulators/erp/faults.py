@@ -24,15 +24,6 @@ KINDS = {
     "redirect": "307 to somewhere else; a client must not follow",
     "slow": "the right answer after `seconds`",
 }
-    "error_before",
-    "throttle",
-    "unavailable",
-    "too_early",
-    "refuse",
-    "unknown_field",
-    "unauthorized",
-    "forbidden",
-}
 
 
 @dataclass(slots=True)
