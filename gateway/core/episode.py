@@ -15,15 +15,28 @@ class EpisodeState(enum.StrEnum):
     CLOSED = "closed"
 
 
+class Decision(enum.StrEnum):
+    """What policy made of a confirmed trouble."""
+
+    NOTE = "note"
+    REVIEW = "review"
+    ORDER = "order"
+
+
 class Episode(msgspec.Struct, frozen=True):
     """One trouble on one asset.
 
-    `key` is the business key of the order that belongs to it; at most one. `hits` counts the windows
-    or reports that confirmed it, `misses` the clean windows since the last hit. All times aware UTC.
+    `key` is the business key of the order that belongs to it; at most one. `family` groups the failure
+    modes that are one trouble to a planner (a bearing, whichever race); `tally` sums the confidence
+    that each mode of the family got, and the best one is `failure_mode`. `hits` counts the windows or
+    reports that confirmed it, `misses` the clean windows against it. `codes` are the ISO 14224 and
+    product codes by which a repeated report is recognised. `subject` stands for the asset when there
+    is none (a lot or an order number). All times aware UTC.
     """
 
     key: str
     asset: str
+    family: str
     failure_mode: str
     source: Literal["machine", "report"]
     state: EpisodeState
@@ -33,6 +46,9 @@ class Episode(msgspec.Struct, frozen=True):
     misses: int = 0
     peak_confidence: float = 0.0
     peak_severity: float = 0.0
-    ordered: bool = False
+    tally: dict[str, float] = {}
+    codes: tuple[str, ...] = ()
+    subject: str = ""
+    decision: Decision | None = None
     closed_at: datetime | None = None
     reports: tuple[str, ...] = ()

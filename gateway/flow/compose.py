@@ -1,0 +1,142 @@
+"""Episode or extraction into a work order (pure)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from gateway.core.asset import Asset, Plant, Site
+from gateway.core.diagnosis import Diagnosis, Evidence, Fault
+from gateway.core.episode import Episode
+from gateway.core.order import Activity, Level, ProductRef, SourceRef, WorkOrder
+from gateway.core.report import Extraction, QualityReport
+from gateway.flow.troubles import OF_FAULT, iso_of, named
+
+Language = Literal["zh", "en"]
+Priority = Literal[1, 2, 3, 4]
+
+_SEVERE, _SERIOUS = 0.75, 0.4
+
+
+def of_episode(
+    episode: Episode, seen: Diagnosis, plant: Plant, evidence: Sequence[Evidence], language: Language, config: str
+) -> WorkOrder:
+    """Make the order about a machine's confirmed trouble; `seen` is the window that confirmed it."""
+    asset = plant.asset(episode.asset) or Asset(id=episode.asset)
+    fault = Fault(episode.failure_mode)
+    trouble = OF_FAULT[fault]
+    severity = episode.peak_severity
+    name = named(fault, language)
+    return WorkOrder(
+        key=episode.key,
+        version=1,
+        work_type="maintenance",
+        activity="condition-based",
+        title=f"{asset.id}: {name}",
+        description=_machine_text(episode, seen, asset, name, language),
+        language=language,
+        hierarchy=hierarchy(plant.site, asset),
+        asset=asset.id,
+        component=trouble.component,
+        priority=2 if severity >= _SEVERE or asset.criticality == "A" else 3,
+        impact="degraded" if severity >= _SERIOUS else "incipient",
+        asset_down=False,
+        failure_mode=str(fault),
+        iso_mode=trouble.iso,
+        mechanism=trouble.mechanism,
+        detection="condition monitoring",
+        action=trouble.action,
+        detected_at=seen.end.astimezone(UTC),
+        diagnosis=seen,
+        evidence=tuple(evidence),
+        source=SourceRef("machine", episode.key),
+        config=config,
+    )
+
+
+def of_report(
+    episode: Episode, told: Extraction, report: QualityReport, plant: Plant, evidence: Sequence[Evidence], config: str
+) -> WorkOrder:
+    """Make the order about what a person reported. The text goes out masked: no name leaves."""
+    asset = plant.asset(told.asset) if told.asset else None
+    goods = told.fine_intent is not None and told.fine_intent.startswith("product_")
+    priority: Priority = told.priority or 3
+    failure = named(episode.failure_mode, told.language)
+    where = asset.id if asset else (told.batch or told.order or "")
+    return WorkOrder(
+        key=episode.key,
+        version=1,
+        work_type="quality" if goods or (told.defects and not told.failure_modes) else "maintenance",
+        activity=_activity(told, priority),
+        title=f"{where}: {failure}" if where else failure,
+        description=told.masked or failure,
+        language=told.language,
+        hierarchy=hierarchy(plant.site, asset),
+        asset=asset.id if asset else None,
+        component=told.components[0] if told.components else None,
+        priority=priority,
+        impact="critical" if told.machine_down else "degraded",
+        asset_down=told.machine_down,
+        failure_mode=episode.failure_mode,
+        iso_mode=iso_of(episode.failure_mode),
+        cause=told.causes[0] if told.causes else None,
+        effect=", ".join((*told.failure_modes, *told.defects)) or None,
+        detection="observation",
+        action=told.action,
+        detected_at=report.reported_at.astimezone(UTC),
+        due=told.due.astimezone(UTC) if told.due else None,
+        product=_product(told),
+        evidence=tuple(evidence),
+        reporter="person" if told.reporter else "",
+        source=SourceRef("report", report.id),
+        config=config,
+    )
+
+
+def hierarchy(site: Site, asset: Asset | None) -> tuple[Level, ...]:
+    """Give the ISA-95 levels from the enterprise down to the asset's line."""
+    levels = [Level("enterprise", site.enterprise), Level("site", site.id)]
+    if asset is not None and asset.area:
+        levels.append(Level("area", asset.area))
+    if asset is not None and asset.line:
+        levels.append(Level("line", asset.line))
+    return tuple(levels)
+
+
+def _activity(told: Extraction, priority: Priority) -> Activity:
+    if told.action == "inspect":
+        return "inspection"
+    return "corrective-immediate" if priority == 1 else "corrective-deferred"
+
+
+def _product(told: Extraction) -> ProductRef | None:
+    if not (told.batch or told.order or told.quantity):
+        return None
+    return ProductRef(batch=told.batch, order=told.order, quantity=told.quantity)
+
+
+def _machine_text(episode: Episode, seen: Diagnosis, asset: Asset, name: str, language: Language) -> str:
+    """Say what was found, how sure, since when, by which evidence, and what is not known."""
+    shares = ", ".join(f"{part.modality} {part.weight:+.2f}" for part in seen.contributions)
+    speed = "" if seen.speed_rpm is None else f"{seen.speed_rpm:.0f} rpm"
+    since = _when(episode.started_at)
+    if language == "zh":
+        lines = [
+            f"{asset.id} {name}，置信度 {episode.peak_confidence:.0%}，严重度 {episode.peak_severity:.0%}。",
+            f"首次出现 {since}，由 {episode.hits} 个窗口确认。",
+            f"依据：{shares}" if shares else "",
+            f"转速：{speed}" if speed else "",
+            *(f"注意：{remark}" for remark in seen.remarks),
+        ]
+    else:
+        lines = [
+            f"{asset.id}: {name}, confidence {episode.peak_confidence:.0%}, severity {episode.peak_severity:.0%}.",
+            f"First seen {since}, confirmed by {episode.hits} windows.",
+            f"Evidence (log-odds): {shares}" if shares else "",
+            f"Speed: {speed}" if speed else "",
+            *(f"Note: {remark}" for remark in seen.remarks),
+        ]
+    return "\n".join(line for line in lines if line)
+
+
+def _when(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,147 @@
+"""Many diagnoses, one episode: debounce, hysteresis, merge (pure).
+
+Terms of ISA-18.2: a trouble is confirmed by several windows (on-delay) and over after many clean ones
+(off-delay), so that a value near the limit does not make an order an hour.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.core.diagnosis import Diagnosis, Fault
+from gateway.core.episode import Episode, EpisodeState
+from gateway.core.report import Extraction, QualityReport
+from gateway.flow.troubles import OF_FAULT, felt_as
+
+GIVE_UP = 3
+"""A candidate is dropped after this many clean windows."""
+
+SAME_REPORT = timedelta(hours=24)
+"""A person who tells the same trouble of the same asset within this time means the same trouble."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """How a trouble is confirmed: `confirm` hits, `clear` clean windows, hits from `confidence` up count.
+
+    A second trouble beside an open one needs twice the hits: one defect has many symptoms.
+    """
+
+    confirm: int = 3
+    clear: int = 30
+    confidence: float = 0.5
+
+
+def fold(live: Iterable[Episode], seen: Diagnosis, rules: Rules, key: Callable[[str, datetime], str]) -> list[Episode]:
+    """Fold one window's diagnosis into the asset's live episodes; give those that changed.
+
+    `key(family, started_at)` makes the business key of a new episode. A window that says "I don't
+    know" changes nothing.
+    """
+    mine = [episode for episode in live if episode.asset == seen.asset and episode.source == "machine"]
+    if seen.fault is None or seen.confidence < rules.confidence:
+        return []
+    if seen.fault is Fault.HEALTHY:
+        return [_cleaner(episode, seen, rules) for episode in mine]
+    trouble = OF_FAULT[seen.fault]
+    same = next((episode for episode in mine if episode.family == trouble.family), None)
+    crowded = any(episode.state is EpisodeState.OPEN for episode in mine if episode.family != trouble.family)
+    need = rules.confirm * (2 if crowded else 1)
+    if same is not None:
+        return [_hit(same, seen, need)]
+    begun = Episode(
+        key=key(trouble.family, seen.start),
+        asset=seen.asset,
+        family=trouble.family,
+        failure_mode=str(seen.fault),
+        source="machine",
+        state=EpisodeState.CANDIDATE,
+        started_at=seen.start,
+        last_at=seen.start,
+        hits=0,
+    )
+    return [_hit(begun, seen, need)]
+
+
+def _hit(episode: Episode, seen: Diagnosis, need: int) -> Episode:
+    tally = {**episode.tally, str(seen.fault): episode.tally.get(str(seen.fault), 0.0) + seen.confidence}
+    hits = episode.hits + 1
+    opened = episode.state is EpisodeState.OPEN or hits >= need
+    best = max(tally, key=lambda mode: tally[mode])
+    return replace(
+        episode,
+        state=EpisodeState.OPEN if opened else EpisodeState.CANDIDATE,
+        # The order was named when it was made; a later window must not rename it.
+        failure_mode=episode.failure_mode if episode.state is EpisodeState.OPEN else best,
+        last_at=max(episode.last_at, seen.end),
+        hits=hits,
+        misses=0 if opened else episode.misses,
+        peak_confidence=max(episode.peak_confidence, seen.confidence),
+        peak_severity=max(episode.peak_severity, seen.severity),
+        tally=tally,
+    )
+
+
+def _cleaner(episode: Episode, seen: Diagnosis, rules: Rules) -> Episode:
+    misses = episode.misses + 1
+    enough = rules.clear if episode.state is EpisodeState.OPEN else GIVE_UP
+    if misses < enough:
+        return replace(episode, misses=misses)
+    return replace(episode, misses=misses, state=EpisodeState.CLOSED, closed_at=seen.end)
+
+
+def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityReport) -> Episode | None:
+    """Find the open episode that a report is about, or None when it tells a new trouble.
+
+    The asset must be the same, or without an asset the lot or order number; and the codes must meet.
+    Text alone never merges.
+    """
+    codes = set(told.failure_modes) | set(told.defects)
+    subject = subject_of(told)
+    for episode in live:
+        if episode.state is not EpisodeState.OPEN or report.reported_at - episode.last_at > SAME_REPORT:
+            continue
+        here = episode.asset == told.asset if told.asset else bool(subject) and episode.subject == subject
+        if not here:
+            continue
+        if episode.source == "report" and codes & set(episode.codes):
+            return episode
+        if episode.source == "machine" and felt_as(episode.family, codes):
+            return episode
+    return None
+
+
+def witness(episode: Episode, report: QualityReport) -> Episode:
+    """Append a report to an open episode."""
+    return replace(
+        episode,
+        hits=episode.hits + 1,
+        last_at=max(episode.last_at, report.reported_at),
+        reports=(*episode.reports[-99:], report.id),
+    )
+
+
+def told_episode(key: str, told: Extraction, report: QualityReport) -> Episode:
+    """Open an episode from a person's words: confirmed at once."""
+    codes = (*told.failure_modes, *told.defects)
+    first = codes[0] if codes else (told.action or "request").upper()
+    return Episode(
+        key=key,
+        asset=told.asset or "",
+        family=f"report:{first}",
+        failure_mode=first,
+        source="report",
+        state=EpisodeState.OPEN,
+        started_at=report.reported_at,
+        last_at=report.reported_at,
+        peak_confidence=told.confidence,
+        codes=codes,
+        subject=subject_of(told),
+        reports=(report.id,),
+    )
+
+
+def subject_of(told: Extraction) -> str:
+    """What stands for the asset when there is none: the lot, or the order number."""
+    return told.batch or told.order or ""

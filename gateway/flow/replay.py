@@ -1,0 +1,198 @@
+"""Recorded readings or orders once more, dry or for real. A real one cannot make a second order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+
+import msgspec
+
+from gateway.core.diagnosis import Diagnosis
+from gateway.core.episode import Episode, EpisodeState
+from gateway.core.ports import Diagnoser, Store, Tx
+from gateway.core.reading import Batch
+from gateway.core.window import Window
+from gateway.flow.cut import Cutter
+from gateway.flow.diagnose import Book
+
+_READ = 64
+NEAR = timedelta(minutes=5)
+"""A trouble found again this near to a known episode of the same family is that episode."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A trouble that the replay found. `verdict` is what became of it (`would order`, `known`, `ordered`, `noted`)."""
+
+    key: str
+    asset: str
+    failure_mode: str
+    started_at: datetime
+    confidence: float
+    verdict: str
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What a replay went through."""
+
+    batches: int
+    windows: int
+    troubles: tuple[Found, ...]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """What is replayed: received in [since, until), aware UTC, of one asset or of all."""
+
+    since: datetime
+    until: datetime
+    asset: str | None = None
+
+
+async def diagnose(
+    store: Store,
+    diagnoser: Diagnoser,
+    book: Book,
+    cutter: Cutter,
+    span: Span,
+    pool: Executor,
+    *,
+    dry_run: bool,
+    now: datetime,
+) -> Replayed:
+    """Put recorded readings through diagnosis again, on episodes of its own.
+
+    A confirmed trouble that the store already knows (same key, or an episode of the same asset and
+    family near it) is `known`. In a real run the others get their episode and order; the key is made of
+    the same facts as in the first run, so the store refuses a second one.
+    """
+    batches = windows = 0
+    shadow: dict[str, Episode] = {}
+    opened: dict[str, tuple[Episode, Diagnosis, Window]] = {}
+    async for number, batch in _recorded(store, span):
+        batches += 1
+        cutter.add(number, batch)
+        ready = [window for window in cutter.ready() if span.asset in {None, window.asset}]
+        windows += len(ready)
+        await _fold(ready, diagnoser, book, pool, shadow, opened)
+    cutter.tick(span.until + timedelta(minutes=1))
+    rest = [window for window in cutter.ready() if span.asset in {None, window.asset}]
+    await _fold(rest, diagnoser, book, pool, shadow, opened)
+    found = [
+        await store.write(_Settle(book, *trouble, dry_run=dry_run, now=now))
+        if not dry_run
+        else await store.read(_Settle(book, *trouble, dry_run=dry_run, now=now))
+        for trouble in opened.values()
+    ]
+    return Replayed(batches, windows + len(rest), tuple(found))
+
+
+async def _fold(
+    ready: Sequence[Window],
+    diagnoser: Diagnoser,
+    book: Book,
+    pool: Executor,
+    shadow: dict[str, Episode],
+    opened: dict[str, tuple[Episode, Diagnosis, Window]],
+) -> None:
+    if not ready:
+        return
+    loop = asyncio.get_running_loop()
+    for seen, window in zip(await loop.run_in_executor(pool, diagnoser.diagnose, ready), ready, strict=True):
+        live = [episode for episode in shadow.values() if episode.state is not EpisodeState.CLOSED]
+        for episode in book.folded(live, seen):
+            shadow[episode.key] = episode
+            if episode.state is EpisodeState.OPEN:
+                opened.setdefault(episode.key, (episode, seen, window))
+
+
+class _Settle:
+    """The step that compares a replayed trouble with the store, and in a real run writes it."""
+
+    def __init__(
+        self, book: Book, episode: Episode, seen: Diagnosis, window: Window, *, dry_run: bool, now: datetime
+    ) -> None:
+        self._book, self._episode, self._seen, self._window = book, episode, seen, window
+        self._dry_run, self._now = dry_run, now
+
+    def __call__(self, tx: Tx) -> Found:
+        episode = self._episode
+        if tx.order(episode.key) is not None or self._known(tx):
+            return self._found("known")
+        if self._dry_run:
+            return self._found("would order")
+        put = self._book.put(tx, episode, self._seen, self._window, self._now)
+        tx.note("replay.applied", episode.key, self._now, episode.failure_mode)
+        return self._found("ordered" if tx.order(put.key) is not None else "noted")
+
+    def _known(self, tx: Tx) -> bool:
+        mine = self._episode
+        return any(
+            other.family == mine.family
+            and other.state is not EpisodeState.CANDIDATE
+            and other.started_at - NEAR <= mine.last_at
+            and mine.started_at <= (other.closed_at or other.last_at) + NEAR
+            for other in tx.episodes(mine.asset, since=mine.started_at - timedelta(days=30), limit=1000)
+        )
+
+    def _found(self, verdict: str) -> Found:
+        mine = self._episode
+        return Found(mine.key, mine.asset, mine.failure_mode, mine.started_at, mine.peak_confidence, verdict)
+
+
+async def _recorded(store: Store, span: Span) -> AsyncIterator[tuple[int, Batch]]:
+    after = 0
+    while True:
+        rows = await store.read(_Look(span, after))
+        for row in rows:
+            yield row
+        if len(rows) < _READ:
+            return
+        after = rows[-1][0]
+
+
+class _Look:
+    def __init__(self, span: Span, after: int) -> None:
+        self._span, self._after = span, after
+
+    def __call__(self, tx: Tx) -> list[tuple[int, Batch]]:
+        return tx.batches(self._span.since, self._span.until, after=self._after, limit=_READ)
+
+
+class Redelivery(msgspec.Struct, frozen=True):
+    """One order that a delivery replay looked at."""
+
+    key: str
+    asset: str | None
+    failure_mode: str
+    state: str
+    verdict: str
+
+
+async def deliver(
+    store: Store, span: Span, *, dry_run: bool, now: datetime, wake: Callable[[], None]
+) -> list[Redelivery]:
+    """Put recorded orders through delivery again.
+
+    What is delivered stays (`delivered already`), what waits is left to its lane, what is uncertain is
+    left to reconciliation; what is parked waits again, with the same key.
+    """
+
+    def step(tx: Tx) -> list[Redelivery]:
+        done = []
+        for stored in tx.orders_between(span.since, span.until, span.asset):
+            state = str(stored.delivery.state)
+            verdict = {
+                "DELIVERED": "delivered already",
+                "WAITING": "waits in its lane",
+                "SENDING": "is being sent",
+                "UNCERTAIN": "is being reconciled",
+                "PARKED": "would be sent",
+            }[state]
+            if state == "PARKED" and not dry_run and tx.redeliver(stored.order.key, now):
+                tx.note("order.redelivered", stored.order.key, now)
+                verdict = "waits again"
+            done.append(Redelivery(stored.order.key, stored.order.asset, stored.order.failure_mode, state, verdict))
+        return done
+
+    rows = await (store.read(step) if dry_run else store.write(step))
+    wake()
+    return rows

@@ -1,0 +1,316 @@
+"""Settings: one `andon.toml`, read whole, every fault named at once."""
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from gateway.core.asset import Asset, Plant, Site
+from gateway.core.errors import Misconfigured
+from gateway.core.ports import ErpAdapter, LineSource
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration, decode
+from gateway.runtime.api_settings import ApiSettings
+from gateway.runtime.faults import Fault, faults, places, suggest
+from gateway.store.settings import Settings as StoreSettings
+
+SAMPLE = """
+[site]
+id = "SZ1"
+enterprise = "ACME"
+timezone = "Asia/Shanghai"
+office_end = "17:00"
+shifts = [{ name = "day", start = "08:00", end = "20:00" }, { name = "night", start = "20:00", end = "08:00" }]
+
+[store]
+path = "andon-data"
+
+[api]
+host = "127.0.0.1"
+port = 8000
+
+[[asset]]
+id = "M-01"
+line = "LINE-A"
+bearing = "6205"
+speed_rpm = 1797
+aliases = ["1号泵", "pump 1"]
+
+[line.cell-a]
+protocol = "opcua"
+endpoint = "opc.tcp://127.0.0.1:4840"
+insecure = true
+
+[[line.cell-a.tag]]
+asset = "M-01"
+tag = "vibration"
+kind = "waveform"
+address = "nsu=urn:andon:line;s=M-01.vibration"
+unit = "g"
+rate_hz = 12800
+
+[erp.main]
+protocol = "rest"
+base_url = "http://127.0.0.1:9000"
+token_url = "http://127.0.0.1:9000/oauth/token"
+client_id = "andon"
+client_secret = { env = "ERP_SECRET" }
+"""
+
+
+class LineSettings(Protocol):
+    """What every line adapter's settings have."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    def open(self) -> LineSource: ...  # noqa: D102
+
+
+class ErpSettings(Protocol):
+    """What every ERP adapter's settings have."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    def open(self) -> ErpAdapter: ...  # noqa: D102
+
+
+class DiagnosisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How windows are cut and troubles confirmed.
+
+    `window` is the length of a window, `late` how long a slow input is waited for. A trouble is
+    confirmed by `confirm` windows before three clean ones, and over after `clear` clean windows.
+    """
+
+    window: Duration = Duration(2.0)
+    late: Duration = Duration(3.0)
+    confirm: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    clear: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 30
+    order_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
+    models: str = "bundled"
+
+
+class LanguageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which engine reads reports: `encoder` (grammar, lexicon and network) or `lite` (no network)."""
+
+    engine: Literal["encoder", "lite"] = "encoder"
+    encoder: str = "bundled"
+
+
+class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Work orders. `secret` makes the business keys the same on two gateways; without it each store has its own."""
+
+    erp: str | None = None
+    language: Literal["zh", "en"] = "en"
+    secret: SecretRef | None = None
+    give_up_after: Duration = Duration(72 * 3600)
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of `andon.toml`. `digest` names this configuration: twelve hex digits of its content."""
+
+    site: Site
+    assets: tuple[Asset, ...]
+    store: StoreSettings
+    api: ApiSettings
+    diagnosis: DiagnosisSettings
+    language: LanguageSettings
+    orders: OrderSettings
+    line: dict[str, Any]
+    erp: dict[str, Any]
+    digest: str
+    file: str
+
+    @property
+    def plant(self) -> Plant:
+        """The site and its assets."""
+        return Plant(self.site, self.assets)
+
+    @property
+    def sources(self) -> list[LineSettings]:
+        """The line adapters' settings, in the order of the file."""
+        return cast(list[LineSettings], list(self.line.values()))
+
+    @property
+    def the_erp(self) -> ErpSettings | None:
+        """The ERP that gets the orders, or None when there is none (orders wait in the store)."""
+        if self.orders.erp is not None:
+            return cast(ErpSettings, self.erp[self.orders.erp])
+        return cast(ErpSettings, next(iter(self.erp.values()), None))
+
+
+_TABLES: dict[str, tuple[str, Any]] = {
+    "site": ("site", Site),
+    "asset": ("assets", tuple[Asset, ...]),
+    "store": ("store", StoreSettings),
+    "api": ("api", ApiSettings),
+    "diagnosis": ("diagnosis", DiagnosisSettings),
+    "language": ("language", LanguageSettings),
+    "orders": ("orders", OrderSettings),
+}
+
+
+def find(given: str | None) -> Path:
+    """Give the settings file: as given, `ANDON_CONFIG`, ./andon.toml, /etc/andon/andon.toml."""
+    named = given or os.environ.get("ANDON_CONFIG")
+    if named:
+        return Path(named)
+    for path in (Path("andon.toml"), Path("/etc/andon/andon.toml")):
+        if path.exists():
+            return path
+    return Path("andon.toml")
+
+
+def load(given: str | None = None) -> Settings:
+    """Read and check a settings file. Raises `Misconfigured` with every fault at once."""
+    path = find(given)
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as lost:
+        raise Misconfigured(
+            f"{path} cannot be read: {lost}", ("write one with `andon config sample > andon.toml`",)
+        ) from lost
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str = "andon.toml") -> Settings:
+    """Read and check a settings text. Raises `Misconfigured` with every fault, its line and a suggestion."""
+    try:
+        rows = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as bad:
+        raise Misconfigured(f"{file}: not TOML: {bad}") from bad
+    found = list(_faults(rows))
+    if found:
+        known = places(text)
+        raise Misconfigured(
+            f"{file}: {len(found)} fault{'s' if len(found) > 1 else ''}",
+            tuple(fault.said(known, file) for fault in found),
+        )
+    digest = hashlib.sha256(msgspec.json.encode(rows, order="deterministic")).hexdigest()[:12]
+    parts = {
+        name: msgspec.convert(rows.get(key, [] if key == "asset" else {}), kind, dec_hook=decode)
+        for key, (name, kind) in _TABLES.items()
+    }
+    return Settings(
+        **parts,
+        line={name: _adapter("line", name, row) for name, row in rows.get("line", {}).items()},
+        erp={name: _adapter("erp", name, row) for name, row in rows.get("erp", {}).items()},
+        digest=digest,
+        file=file,
+    )
+
+
+def _faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
+    for key in rows:
+        if key not in _TABLES and key not in {"line", "erp"}:
+            yield Fault(key, "unknown table", suggest(key, [*_TABLES, "line", "erp"]))
+    clean = True
+    for key, (_, kind) in _TABLES.items():
+        if key in rows:
+            for fault in faults(rows[key], kind, key):
+                clean = False
+                yield fault
+    for group in ("line", "erp"):
+        adapters = rows.get(group, {})
+        if not isinstance(adapters, dict):
+            yield Fault(group, f"Expected tables such as [{group}.main]")
+            continue
+        for name, row in adapters.items():
+            for fault in _adapter_faults(group, name, row):
+                clean = False
+                yield fault
+    if clean:
+        yield from _cross_faults(rows)
+
+
+def _adapter_faults(group: str, name: str, row: Any) -> Iterator[Fault]:
+    at = f"{group}.{name}"
+    if not isinstance(row, dict):
+        yield Fault(at, f"Expected a table [{at}]")
+        return
+    if "protocol" not in row:
+        yield Fault(f"{at}.protocol", "missing", f"one of: {', '.join(_protocols(group))}")
+        return
+    kind = _settings_of(group, row["protocol"])
+    if kind is None:
+        yield Fault(
+            f"{at}.protocol", f"unknown protocol {row['protocol']!r}", suggest(str(row["protocol"]), _protocols(group))
+        )
+        return
+    own = {key: value for key, value in row.items() if key != "protocol"}
+    yield from faults({"name": name, **own}, kind, at)
+
+
+def _cross_faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
+    """What no single value can say: names that must exist elsewhere."""
+    zone = rows.get("site", {}).get("timezone", "UTC")
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield Fault("site.timezone", f"unknown time zone {zone!r}", 'an IANA name such as "Asia/Shanghai"')
+    assets = [row["id"] for row in rows.get("asset", [])]
+    for number, name in enumerate(assets):
+        if name in assets[:number]:
+            yield Fault(f"asset[{number}].id", f"asset {name!r} stands twice")
+    yield from _bearing_faults(rows)
+    for source, row in rows.get("line", {}).items():
+        for number, tag in enumerate(row.get("tag", []) if isinstance(row.get("tag"), list) else []):
+            if tag.get("asset") is not None and tag["asset"] not in assets:
+                yield Fault(
+                    f"line.{source}.tag[{number}].asset",
+                    f"no [[asset]] {tag['asset']!r}",
+                    suggest(tag["asset"], assets),
+                )
+    erps = rows.get("erp", {})
+    wanted = rows.get("orders", {}).get("erp")
+    if wanted is not None and wanted not in erps:
+        yield Fault("orders.erp", f"no [erp.{wanted}]", suggest(wanted, erps))
+    if wanted is None and len(erps) > 1:
+        yield Fault("orders.erp", "missing: there are several ERPs", f"one of: {', '.join(erps)}")
+
+
+def _bearing_faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
+    named = [
+        (number, row["bearing"])
+        for number, row in enumerate(rows.get("asset", []))
+        if isinstance(row.get("bearing"), str)
+    ]
+    if not named:
+        return
+    known = import_module("gateway.diagnosis.bearing").DESIGNATIONS  # numpy only when a bearing is named
+    for number, name in named:
+        if name not in known:
+            yield Fault(
+                f"asset[{number}].bearing",
+                f"unknown bearing {name!r}",
+                f"{suggest(name, known)}; or give balls, ball_mm, pitch_mm, contact_deg",
+            )
+
+
+def _adapter(group: str, name: str, row: Mapping[str, Any]) -> Any:
+    own = {key: value for key, value in row.items() if key != "protocol"}
+    return msgspec.convert({"name": name, **own}, _settings_of(group, row["protocol"]), dec_hook=decode)
+
+
+def _settings_of(group: str, protocol: Any) -> Any | None:
+    """Find the Settings type of a protocol: ours by module name, others' by entry point."""
+    if not isinstance(protocol, str) or not protocol.isidentifier() or protocol not in _protocols(group):
+        return None
+    for entry in entry_points(group=f"andon.{group}"):
+        if entry.name == protocol:
+            return entry.load()
+    return import_module(f"connectors.{group}.{protocol}").Settings
+
+
+def _protocols(group: str) -> list[str]:
+    ours = {"line": ["modbus", "opcua", "syslog", "tail"], "erp": ["rest"]}[group]
+    return sorted({*ours, *(entry.name for entry in entry_points(group=f"andon.{group}"))})
