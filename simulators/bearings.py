@@ -1,0 +1,76 @@
+"""Rolling bearings: geometry of real types and the orders at which their parts meet."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bearing:
+    """Geometry of a rolling bearing: diameters in millimetres, contact angle in degrees.
+
+    All rates are orders, that is events per revolution of the shaft, for a turning inner ring and
+    pure rolling (no slip).
+    """
+
+    balls: int
+    ball_mm: float
+    pitch_mm: float
+    contact_deg: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Ball over pitch diameter, seen along the contact angle."""
+        return self.ball_mm / self.pitch_mm * math.cos(math.radians(self.contact_deg))
+
+    @property
+    def ftf(self) -> float:
+        """Turns of the cage."""
+        return (1 - self.ratio) / 2
+
+    @property
+    def bpfo(self) -> float:
+        """Balls that pass a point of the outer race."""
+        return self.balls * self.ftf
+
+    @property
+    def bpfi(self) -> float:
+        """Balls that pass a point of the inner race."""
+        return self.balls * (1 - self.ftf)
+
+    @property
+    def bsf(self) -> float:
+        """Turns of a ball about itself; a defect on it strikes twice a turn."""
+        return self.pitch_mm / (2 * self.ball_mm) * (1 - self.ratio**2)
+
+
+# Common makes, rounded. Makers differ: a factory's own bearing may have another ball than the book says.
+CATALOGUE: dict[str, Bearing] = {
+    "6203": Bearing(8, 6.746, 28.5),
+    "6204": Bearing(8, 7.938, 33.5),
+    "6205": Bearing(9, 7.94, 39.04),
+    "6206": Bearing(9, 9.525, 46.0),
+    "6207": Bearing(9, 11.112, 53.5),
+    "6208": Bearing(9, 12.0, 60.0),
+    "6209": Bearing(10, 12.7, 65.0),
+    "6305": Bearing(7, 11.508, 43.5),
+    "6307": Bearing(8, 13.494, 58.5),
+    "6308": Bearing(8, 15.081, 65.5),
+    "6310": Bearing(8, 19.05, 80.0),
+    "6312": Bearing(8, 22.225, 96.0),
+    "7205B": Bearing(11, 7.94, 39.0, 40.0),
+    "NU205": Bearing(13, 7.5, 38.5),
+    "NU206": Bearing(13, 9.0, 46.5),
+    "NU308": Bearing(12, 14.0, 65.5),
+    "22208": Bearing(17, 10.0, 61.0, 9.5),
+    "ZA-2115": Bearing(16, 8.407, 71.5, 15.17),
+    "UER204": Bearing(8, 7.92, 34.55),
+}
+
+
+def named(designation: str) -> Bearing:
+    """Find a bearing by its designation ("6205"); ValueError names the known ones."""
+    try:
+        return CATALOGUE[designation.upper()]
+    except KeyError:
+        known = ", ".join(CATALOGUE)
+        raise ValueError(f"unknown bearing {designation!r}; known: {known}") from None
