@@ -1,1 +1,1 @@
-"""The store: tables, one writer with group commit, readers."""
+"""Where everything is kept that must survive: SQLite by default, PostgreSQL by URL."""

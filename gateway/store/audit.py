@@ -1,0 +1,58 @@
+"""The audit trail: who did what, each line chained to the one before."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import insert, select
+
+from gateway.core.ports import AuditLine
+from gateway.store.part import Part
+from gateway.store.tables import audit
+
+_START = "0" * 64
+_COLUMNS = tuple(audit.c[name] for name in AuditLine.__struct_fields__)
+
+
+class Trail(Part):
+    """Lines that are only ever added."""
+
+    def note(self, event: str, subject: str, at: datetime, detail: str = "") -> None:
+        """Add a line. Holds no secret and no person's name."""
+        last = self._db.execute(select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)).first()
+        number, before = (0, _START) if last is None else last
+        line = AuditLine(number + 1, at.astimezone(UTC), _plain(event), _plain(subject), _plain(detail), "")
+        row = {**msgspec.structs.asdict(line), "at": at, "digest": digest(before, line)}
+        self._db.execute(insert(audit), row)
+
+    def audit(self, *, after: int = 0, limit: int = 1000) -> Iterator[AuditLine]:
+        """Lines behind a number, in order."""
+        look = select(*_COLUMNS).where(audit.c.number > after).order_by(audit.c.number).limit(limit)
+        # Read at once: an iterator that outlives its transaction would fail on the first line.
+        return iter([AuditLine(*row) for row in self._db.execute(look)])
+
+
+def verify(lines: Iterable[AuditLine], *, before: AuditLine | None = None) -> int | None:
+    """Number of the first line that does not follow from the one before it; None when all do.
+
+    `lines` start at the first line of the trail, or right behind `before`. What is missing at the end
+    cannot be seen.
+    """
+    number, chained = (0, _START) if before is None else (before.number, before.digest)
+    for line in lines:
+        if line.number != number + 1 or line.digest != digest(chained, line):
+            return line.number
+        number, chained = line.number, line.digest
+    return None
+
+
+def digest(before: str, line: AuditLine) -> str:
+    """Chain a line to the digest of the one before it: sha256 over JSON, which keeps the fields apart."""
+    facts = (before, line.number, line.at.astimezone(UTC).isoformat(), line.event, line.subject, line.detail)
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
+
+
+def _plain(text: str) -> str:
+    # As the database keeps it (see `tables.Words`), or the chain would break on reading it back.
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,58 @@
+"""What comes in from outside, each thing once; production orders."""
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from gateway.core.delivery import ProductionOrder
+from gateway.core.errors import Conflict
+from gateway.store.part import Part
+from gateway.store.tables import inbox, pack, production_orders, unpack
+
+
+class Inbox(Part):
+    """Messages by the name that the sender gave them, with the answer that they got."""
+
+    def first_time(self, scope: str, name: str, fingerprint: str, at: datetime) -> bool:
+        """Say whether this message is new; False when the very same came before.
+
+        Raises `Conflict` when something else came under the same name.
+        """
+        if self._insert_new(inbox, scope=scope, name=name, fingerprint=fingerprint, at=at):
+            return True
+        known = self.answer_of(scope, name)
+        if known is not None and known[0] != fingerprint:
+            raise Conflict(f"{scope} {name} was used before for something else")
+        return False
+
+    def answer_of(self, scope: str, name: str) -> tuple[str, bytes | None] | None:
+        """Fingerprint and answer of a message that came before, or None."""
+        look = select(inbox.c.fingerprint, inbox.c.answer).where(inbox.c.scope == scope, inbox.c.name == name)
+        found = self._db.execute(look).first()
+        return None if found is None else (str(found[0]), found[1])
+
+    def put_answer(self, scope: str, name: str, answer: bytes) -> None:
+        """Keep the answer for those who ask again."""
+        self._db.execute(update(inbox).where(inbox.c.scope == scope, inbox.c.name == name).values(answer=answer))
+
+    def put_production_order(self, order: ProductionOrder, at: datetime) -> bool:
+        """Keep a production order; False when the very same was here.
+
+        Raises `Conflict` when another one came under the same `order_id`.
+        """
+        if self._insert_new(production_orders, order_id=order.order_id, received_at=at, body=pack(order)):
+            return True
+        if self.production_order(order.order_id) != order:
+            raise Conflict(f"production order {order.order_id} was sent before with other content")
+        return False
+
+    def production_order(self, order_id: str) -> ProductionOrder | None:
+        """One production order by the ERP's number."""
+        body = self._db.scalar(select(production_orders.c.body).where(production_orders.c.order_id == order_id))
+        return None if body is None else unpack(body, ProductionOrder)
+
+    def production_orders(self, limit: int = 100) -> list[ProductionOrder]:
+        """Production orders, the newest first."""
+        newest = production_orders.c.received_at.desc()
+        look = select(production_orders.c.body).order_by(newest, production_orders.c.order_id).limit(limit)
+        return [unpack(body, ProductionOrder) for (body,) in self._db.execute(look)]

@@ -1,0 +1,116 @@
+"""The journal: every batch, in the order of arrival, before anything acts on it."""
+
+import itertools
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import cast
+
+from sqlalchemy import Row, bindparam, delete, insert, select
+
+from gateway.core.reading import Batch, LogLine, Reading, ThermalFrame
+from gateway.store.part import Part, running
+from gateway.store.tables import cursors, journal, pack, unpack
+
+MOST_TRIMMED = 20_000  # rows a call, so that the writer is not held up for seconds
+
+_APPEND = insert(journal).values(
+    source=bindparam("v_source"),
+    received_at=bindparam("v_received_at"),
+    first_at=bindparam("v_first_at"),
+    last_at=bindparam("v_last_at"),
+    count=bindparam("v_count"),
+    assets=bindparam("v_assets"),
+    size=bindparam("v_size"),
+    count_to=running(journal.c.count_to, journal.c.id) + bindparam("v_count"),
+    size_to=running(journal.c.size_to, journal.c.id) + bindparam("v_size"),
+    body=bindparam("v_body"),
+)
+
+
+class Journal(Part):
+    """Batches and how far their readers have come."""
+
+    def append(self, batch: Batch) -> int:
+        """Write a batch down; gives its number. Numbers grow and are never used twice."""
+        body = pack(batch)
+        spans = list(_spans(batch)) or [(batch.received_at, batch.received_at)]
+        done = self._db.execute(
+            _APPEND,
+            {
+                "v_source": batch.source,
+                "v_received_at": batch.received_at,
+                "v_first_at": min(first for first, _ in spans),
+                "v_last_at": max(last for _, last in spans),
+                "v_count": batch.count,
+                "v_assets": " ".join(sorted(_assets(batch))),
+                "v_size": len(body),
+                "v_body": body,
+            },
+        )
+        # Both databases give the number of a row that was just inserted.
+        return int(cast("Row[int]", done.inserted_primary_key)[0])
+
+    def batches(self, since: datetime, until: datetime, *, after: int = 0, limit: int = 500) -> list[tuple[int, Batch]]:
+        """Batches with a value in [since, until), by number, from the one behind `after`."""
+        look = (
+            select(journal.c.id, journal.c.body)
+            .where(journal.c.first_at < until, journal.c.last_at >= since, journal.c.id > after)
+            .order_by(journal.c.id)
+            .limit(limit)
+        )
+        return [(number, unpack(body, Batch)) for number, body in self._db.execute(look)]
+
+    def batches_after(self, number: int, *, limit: int = 500) -> list[tuple[int, Batch]]:
+        """Batches behind a number, by number."""
+        look = select(journal.c.id, journal.c.body).where(journal.c.id > number).order_by(journal.c.id).limit(limit)
+        return [(found, unpack(body, Batch)) for found, body in self._db.execute(look)]
+
+    def cursor(self, name: str) -> int:
+        """How far a reader of the journal has come; 0 at the start."""
+        return int(self._db.scalar(select(cursors.c.number).where(cursors.c.name == name)) or 0)
+
+    def advance(self, name: str, number: int) -> None:
+        """Remember how far a reader has come. Never goes back: of two owners the slower one changes nothing."""
+        if number > self.cursor(name):
+            self._upsert(cursors, name=name, number=number)
+
+    def trim(self, budget: int, keep_from: int) -> int:
+        """Delete the oldest batches while the journal holds more than `budget` bytes; gives how many.
+
+        Batches from number `keep_from` on stay, whatever they weigh. At most `MOST_TRIMMED` go in one
+        call: call again until it gives 0.
+        """
+        end = self._db.scalar(select(journal.c.size_to).order_by(journal.c.id.desc()).limit(1))
+        if end is None:
+            return 0
+        oldest = select(journal.c.id, journal.c.size_to - journal.c.size).order_by(journal.c.id)
+        rows = self._db.execute(oldest.where(journal.c.id < keep_from).limit(1)).all()
+        if rows and end - rows[0][1] > budget:
+            rows = self._db.execute(oldest.where(journal.c.id < keep_from).limit(MOST_TRIMMED)).all()
+        spent = [number for number, start in itertools.takewhile(lambda row: end - row[1] > budget, rows)]
+        if spent:
+            self._db.execute(delete(journal).where(journal.c.id <= spent[-1]))
+        return len(spent)
+
+    def _readings_held(self) -> int:
+        ends = select(journal.c.count_to, journal.c.count)
+        oldest = self._db.execute(ends.order_by(journal.c.id).limit(1)).first()
+        newest = self._db.execute(ends.order_by(journal.c.id.desc()).limit(1)).first()
+        return 0 if oldest is None or newest is None else int(newest[0] - oldest[0] + oldest[1])
+
+
+def _things(batch: Batch) -> Iterator[Reading | ThermalFrame | LogLine]:
+    yield from batch.readings
+    yield from batch.frames
+    yield from batch.lines
+
+
+def _spans(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
+    for thing in _things(batch):
+        yield thing.at, thing.at
+    for wave in batch.waveforms:
+        yield wave.at, wave.at + timedelta(seconds=wave.seconds)
+
+
+def _assets(batch: Batch) -> set[str]:
+    return {thing.asset for thing in _things(batch)} | {wave.asset for wave in batch.waveforms}

@@ -1,0 +1,130 @@
+"""The outbox: who may send which order, and what became of it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+
+from gateway.core.delivery import Delivery, DeliveryState
+from gateway.core.order import WorkOrder
+from gateway.core.ports import Claimed
+from gateway.store.part import Part
+from gateway.store.tables import orders, outbox, unpack
+
+LONGEST_WAIT = timedelta(hours=1)
+"""No back-off and no lease is longer; a stored time further ahead was written by a clock that has since gone back."""
+
+_SKEW = timedelta(minutes=1)
+_FIELDS = Delivery.__struct_fields__
+COLUMNS = tuple(outbox.c[name] for name in _FIELDS)
+"""The columns of a `Delivery`, in its order."""
+
+
+def delivery_of(values: Sequence[Any]) -> Delivery:
+    """Make a delivery of the values of `COLUMNS`."""
+    row = dict(zip(_FIELDS, values, strict=True))
+    return Delivery(**{**row, "state": DeliveryState(row["state"])})
+
+
+class Outbox(Part):
+    """Deliveries in lanes: per ERP and asset one order is in flight at most, the oldest first.
+
+    A lane is held by its oldest WAITING order and by any that is SENDING or UNCERTAIN; DELIVERED and
+    PARKED free it. A stored time is passed, too, when it lies more than `LONGEST_WAIT` ahead or the row
+    was written after `now`: the clock has gone back, and waiting for it to catch up would be a stall.
+    """
+
+    def claim(self, erp: str, now: datetime, lease: timedelta, limit: int) -> list[Claimed]:
+        """Take due orders, one of a lane, for sending: SENDING, one attempt more, ours until `now + lease`."""
+        ahead = outbox.alias()
+        holds = or_(
+            ahead.c.state.in_((DeliveryState.SENDING, DeliveryState.UNCERTAIN)),
+            and_(ahead.c.state == DeliveryState.WAITING, ahead.c.number < outbox.c.number),
+        )
+        free = ~exists().where(ahead.c.erp == outbox.c.erp, ahead.c.lane == outbox.c.lane, holds)
+        due = and_(outbox.c.erp == erp, outbox.c.state == DeliveryState.WAITING, _passed(outbox.c.due_at, now), free)
+        news = {
+            "state": DeliveryState.SENDING,
+            "attempt": outbox.c.attempt + 1,
+            "lease_until": now + lease,
+            "since": func.coalesce(outbox.c.since, now),
+            "updated_at": now,
+        }
+        return self._take(due, limit, news)
+
+    def claim_uncertain(self, erp: str, now: datetime, lease: timedelta, limit: int) -> list[Claimed]:
+        """Take due UNCERTAIN orders to ask the ERP about; they stay UNCERTAIN, ours until `now + lease`."""
+        unleased = or_(outbox.c.lease_until.is_(None), _passed(outbox.c.lease_until, now))
+        due = and_(
+            outbox.c.erp == erp, outbox.c.state == DeliveryState.UNCERTAIN, _passed(outbox.c.due_at, now), unleased
+        )
+        return self._take(due, limit, {"lease_until": now + lease, "updated_at": now})
+
+    def expire(self, now: datetime) -> int:
+        """Make UNCERTAIN, and due, what is SENDING beyond its lease; gives how many."""
+        late = and_(outbox.c.state == DeliveryState.SENDING, _passed(outbox.c.lease_until, now))
+        news = {
+            "state": DeliveryState.UNCERTAIN,
+            "due_at": now,
+            "lease_until": None,
+            "reason": "the sender's lease ran out",
+            "updated_at": now,
+        }
+        return self._db.execute(update(outbox).where(late).values(news)).rowcount
+
+    def settle(self, claimed: Delivery, settled: Delivery) -> bool:
+        """Write down what became of a claimed delivery; False when the claim is no longer ours (nothing changes).
+
+        A lease is given up unless the delivery goes on SENDING.
+        """
+        ours = and_(
+            outbox.c.key == claimed.key,
+            outbox.c.attempt == claimed.attempt,
+            outbox.c.state == claimed.state,
+            outbox.c.lease_until.is_not_distinct_from(claimed.lease_until),
+        )
+        news = {
+            "state": settled.state,
+            "attempt": settled.attempt,
+            "due_at": settled.due_at,
+            "lease_until": settled.lease_until if settled.state is DeliveryState.SENDING else None,
+            "since": settled.since,
+            "reason": settled.reason,
+            "erp_number": settled.erp_number,
+            "updated_at": settled.updated_at or claimed.updated_at,
+        }
+        return self._db.execute(update(outbox).where(ours).values(news)).rowcount == 1
+
+    def redeliver(self, key: str, now: datetime) -> bool:
+        """Send a PARKED order again under the same key; False when it is not parked.
+
+        Attempts go on counting and `since` stays: the ERP may still know the key from the first time.
+        """
+        news = {"state": DeliveryState.WAITING, "due_at": now, "lease_until": None, "reason": "", "updated_at": now}
+        parked = and_(outbox.c.key == key, outbox.c.state == DeliveryState.PARKED)
+        return self._db.execute(update(outbox).where(parked).values(news)).rowcount == 1
+
+    def _take(self, which: ColumnElement[bool], limit: int, news: dict[str, Any]) -> list[Claimed]:
+        look = (
+            select(outbox.c.number)
+            .where(which)
+            .order_by(outbox.c.number)
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=outbox)
+        )
+        numbers = list(self._db.scalars(look))
+        if not numbers:
+            return []
+        self._db.execute(update(outbox).where(outbox.c.number.in_(numbers)).values(news))
+        taken = (
+            select(orders.c.body, *COLUMNS)
+            .join(outbox, outbox.c.key == orders.c.key)
+            .where(outbox.c.number.in_(numbers))
+            .order_by(outbox.c.number)
+        )
+        return [Claimed(delivery_of(delivery), unpack(body, WorkOrder)) for body, *delivery in self._db.execute(taken)]
+
+
+def _passed(column: ColumnElement[datetime], now: datetime) -> ColumnElement[bool]:
+    return or_(column <= now, column > now + LONGEST_WAIT, outbox.c.updated_at > now + _SKEW)

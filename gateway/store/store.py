@@ -1,0 +1,167 @@
+"""The store: one writer, a few readers, one transaction for everything that is true together."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, func, select
+
+from gateway.core.errors import Full, Misconfigured, Unreachable
+from gateway.core.ports import Counts, Tx
+from gateway.store import tables
+from gateway.store.audit import Trail
+from gateway.store.blobs import Blobs
+from gateway.store.engine import READERS, server_readers, server_writer, sqlite_readers, sqlite_writer, translate
+from gateway.store.episodes import Episodes
+from gateway.store.inbox import Inbox
+from gateway.store.journal import Journal
+from gateway.store.orders import Orders
+from gateway.store.outbox import Outbox
+from gateway.store.reports import Reports
+from gateway.store.schema import bring_up
+from gateway.store.settings import Settings
+from gateway.store.writer import Member, Writer
+
+PATIENCE_S = 30.0
+"""Seconds after which a caller gives up on the disk; what it asked for may still happen."""
+
+_LOOKING = 256
+
+T = TypeVar("T")
+
+
+class Transaction(Journal, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Trail):
+    """Everything that can be done inside one transaction (`gateway.core.ports.Tx`)."""
+
+    def counts(self) -> Counts:
+        """How much the store holds. Every window leads to one diagnosis, so the two are the same number."""
+        diagnoses = self._count(tables.diagnoses)
+        return Counts(
+            readings=self._readings_held(),
+            windows=diagnoses,
+            diagnoses=diagnoses,
+            episodes=self._count(tables.episodes),
+            orders=self._count(tables.orders),
+            reports=self._count(tables.reports),
+        )
+
+    def get(self, name: str) -> bytes | None:
+        """A small thing that was put under this name, or None."""
+        return self._db.scalar(select(tables.keepsakes.c.value).where(tables.keepsakes.c.name == name))
+
+    def put(self, name: str, value: bytes) -> None:
+        """Keep a small thing (a baseline, a setting) in the place of what was there."""
+        self._upsert(tables.keepsakes, name=name, value=value)
+
+    def _count(self, table: Table) -> int:
+        return int(self._db.scalar(select(func.count()).select_from(table)) or 0)
+
+
+class SqlStore:
+    """A `gateway.core.ports.Store` on SQLite or PostgreSQL. Made by `open_store`."""
+
+    def __init__(self, writing: Engine, reading: Engine, home: Path | None = None) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._home = home
+        self._writer: Writer[Transaction] = Writer(writing, Transaction, home)
+        self._pool = ThreadPoolExecutor(READERS, "store-reader")
+        self._looking = threading.BoundedSemaphore(_LOOKING)
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the writer."""
+        self._writer.start()
+
+    async def write(self, step: Callable[[Tx], T]) -> T:
+        """Run a step in one transaction, and return after COMMIT (see `Store`).
+
+        A caller that is cancelled, or out of patience, does not know whether its step was committed.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._writer.put(Member(step, loop, done))
+        return await _patiently(done)
+
+    async def read(self, look: Callable[[Tx], T]) -> T:
+        """Look at a snapshot (see `Store`). Raises RuntimeError when the look tries to write."""
+        if self._closed:
+            raise Unreachable("the store is closed")
+        if not self._looking.acquire(blocking=False):
+            raise Full(f"{_LOOKING} reads are waiting")
+        work = self._pool.submit(self._look, look)
+        work.add_done_callback(self._leave)
+        return await _patiently(asyncio.wrap_future(work))
+
+    async def close(self) -> None:
+        """Write what waits, then close. May be called twice."""
+        self._closed = True
+        self._writer.drain()
+        await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._writer.join(PATIENCE_S)
+        self._pool.shutdown(cancel_futures=True)
+        self._reading.dispose()
+        self._writing.dispose()
+
+    def _look(self, look: Callable[[Transaction], T]) -> T:
+        try:
+            with self._reading.connect() as connection, connection.begin():
+                return look(Transaction(connection))
+        except Exception as lost:
+            known = translate(lost, self._home)
+            if known is lost:
+                raise
+            raise known from lost
+
+    def _leave(self, _: "Future[Any]") -> None:
+        self._looking.release()
+
+
+def open_store(settings: Settings) -> SqlStore:
+    """Open the store that the settings name, bring its schema up to date and start its writer.
+
+    Blocks for disk and network. Raises `Unreachable`, or `Misconfigured` when it cannot be used at all.
+    """
+    url = settings.location()
+    if url is not None:
+        store = SqlStore(server_writer(url), server_readers(url))
+    else:
+        file = settings.file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as lost:
+            raise Misconfigured(f"[store] path: {file.parent} cannot be made: {lost.strerror}") from lost
+        store = SqlStore(sqlite_writer(file), sqlite_readers(file), file.parent)
+    _prepare(store._writing, store._home)  # noqa: SLF001 - the maker of the object
+    store.start()
+    return store
+
+
+def _prepare(engine: Engine, home: Path | None) -> None:
+    try:
+        bring_up(engine)
+    except Exception as lost:
+        known = translate(lost, home)
+        if known is lost:
+            raise
+        raise known from lost
+
+
+async def _patiently(answer: "asyncio.Future[T]") -> T:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await answer
+    except TimeoutError as late:
+        if not answer.cancelled():  # the step itself raised it
+            raise
+        raise Unreachable(f"the database did not answer within {PATIENCE_S:.0f} s") from late
+
+
+def enter(connection: Connection) -> Transaction:
+    """Give the transaction's methods to whoever holds a connection (salvage, tests)."""
+    return Transaction(connection)

@@ -1,0 +1,238 @@
+"""The tables, and how a struct becomes a row.
+
+A row is the struct as a document (`body`: MessagePack, one leading byte says if zlib follows) beside the
+columns that are searched. Times are UTC. `HEAD` is the schema's revision; `migrations/` has the steps.
+"""
+
+import zlib
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)
+
+HEAD = "0001"
+
+_WORTH_TRYING = 256
+_SAMPLE = 4096
+_PAYS = 0.9
+
+T = TypeVar("T")
+_decoders: dict[Any, Any] = {}
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time, kept as UTC. Raises ValueError for a time without a zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC on the way in."""
+        del dialect
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            raise ValueError(f"a time without a zone cannot be stored: {value.isoformat()}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say on the way out that it is UTC: SQLite keeps no offset."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text from outside. PostgreSQL refuses NUL in text, so it is stored as U+FFFD on both."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what a database cannot hold."""
+        del dialect
+        return value.replace("\x00", "\ufffd") if value is not None and "\x00" in value else value
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _table(name: str, *parts: Column[Any] | Index | UniqueConstraint, **options: Any) -> Table:
+    return Table(name, metadata, *parts, **options)
+
+
+def _needed(name: str, kind: Any, **options: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False, **options)
+
+
+# Numbers are never reused: a cursor that points behind trimmed rows must not meet new ones.
+_numbered = {"sqlite_autoincrement": True}
+
+journal = _table(
+    "journal",
+    Column("id", _Number, primary_key=True),
+    _needed("source", Words),
+    _needed("received_at", Utc),
+    _needed("first_at", Utc),
+    _needed("last_at", Utc),
+    _needed("count", Integer),
+    _needed("assets", Words),
+    _needed("size", Integer),
+    # Running totals up to and with this row: what is held is one subtraction, however long the journal.
+    _needed("count_to", BigInteger),
+    _needed("size_to", BigInteger),
+    _needed("body", LargeBinary),
+    Index(None, "last_at"),
+    **_numbered,
+)
+cursors = _table("cursors", Column("name", Words, primary_key=True), _needed("number", BigInteger))
+blobs = _table(
+    "blobs",
+    Column("sha256", String(64), primary_key=True),
+    _needed("media_type", Words),
+    _needed("size", Integer),
+    _needed("content", LargeBinary),
+)
+reports = _table(
+    "reports",
+    Column("number", _Number, primary_key=True),
+    _needed("id", Words),
+    _needed("received_at", Utc),
+    _needed("body", LargeBinary),
+    Column("extraction", LargeBinary),
+    Column("route", String(16)),
+    Column("order_key", Words),
+    _needed("reviewed", Boolean, server_default=false()),
+    UniqueConstraint("id"),
+    Index(None, "route", "reviewed", "number"),
+    **_numbered,
+)
+diagnoses = _table(
+    "diagnoses",
+    Column("number", _Number, primary_key=True),
+    _needed("asset", Words),
+    _needed("start_at", Utc),
+    Column("fault", Words),
+    _needed("size", Integer),
+    _needed("size_to", BigInteger),
+    _needed("body", LargeBinary),
+    UniqueConstraint("asset", "start_at"),
+    Index(None, "start_at"),
+    **_numbered,
+)
+episodes = _table(
+    "episodes",
+    Column("key", Words, primary_key=True),
+    _needed("asset", Words),
+    _needed("state", String(16)),
+    _needed("last_at", Utc),
+    _needed("body", LargeBinary),
+    Index(None, "asset", "last_at"),
+    Index(None, "last_at"),
+    Index(None, "state", "last_at"),
+)
+orders = _table(
+    "orders",
+    Column("key", Words, primary_key=True),
+    Column("asset", Words),
+    _needed("detected_at", Utc),
+    _needed("body", LargeBinary),
+    _needed("erp_status", Words, server_default=""),
+    Column("closing_code", Words),
+    Column("status_at", Utc),
+    Index(None, "detected_at"),
+    Index(None, "asset", "detected_at"),
+)
+outbox = _table(
+    "outbox",
+    Column("number", _Number, primary_key=True),
+    Column("key", Words, ForeignKey("orders.key"), nullable=False),
+    _needed("erp", Words),
+    _needed("lane", Words),
+    _needed("state", String(16)),
+    _needed("attempt", Integer),
+    _needed("due_at", Utc),
+    Column("lease_until", Utc),
+    Column("since", Utc),
+    _needed("reason", Words, server_default=""),
+    Column("erp_number", Words),
+    Column("updated_at", Utc),
+    UniqueConstraint("key"),
+    Index(None, "erp", "lane", "state", "number"),
+    Index(None, "state", "erp", "number"),
+    **_numbered,
+)
+inbox = _table(
+    "inbox",
+    Column("scope", Words, primary_key=True),
+    Column("name", Words, primary_key=True),
+    _needed("fingerprint", Words),
+    _needed("at", Utc),
+    Column("answer", LargeBinary),
+)
+production_orders = _table(
+    "production_orders",
+    Column("order_id", Words, primary_key=True),
+    _needed("received_at", Utc),
+    _needed("body", LargeBinary),
+    Index(None, "received_at"),
+)
+audit = _table(
+    "audit",
+    Column("number", _Number, primary_key=True, autoincrement=False),
+    _needed("at", Utc),
+    _needed("event", Words),
+    _needed("subject", Words),
+    _needed("detail", Words),
+    _needed("digest", String(64)),
+)
+keepsakes = _table("keepsakes", Column("name", Words, primary_key=True), _needed("value", LargeBinary))
+
+
+def pack(thing: Any) -> bytes:
+    """Encode a struct as a document, compressed when that pays."""
+    raw = msgspec.msgpack.encode(thing)
+    if len(raw) < _WORTH_TRYING:
+        return b"\0" + raw
+    # Waveforms do not shrink; a sample from the middle finds out before the whole is tried.
+    middle = raw[len(raw) // 2 :][:_SAMPLE] if len(raw) > 4 * _SAMPLE else b""
+    if middle and len(zlib.compress(middle, 1)) > _PAYS * len(middle):
+        return b"\0" + raw
+    small = zlib.compress(raw, 1)
+    return b"\1" + small if len(small) < _PAYS * len(raw) else b"\0" + raw
+
+
+def unpack(body: bytes, kind: type[T]) -> T:
+    """Decode a document. Raises `msgspec.ValidationError` when it is not of this kind."""
+    raw = memoryview(body)[1:]
+    if kind not in _decoders:
+        _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    decoder: msgspec.msgpack.Decoder[T] = _decoders[kind]
+    return decoder.decode(zlib.decompress(raw) if body[0] else raw)

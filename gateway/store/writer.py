@@ -1,0 +1,182 @@
+"""The one writer: a thread that puts everything waiting into one commit."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.core.errors import Full, Unreachable
+from gateway.store.engine import clashed, translate
+
+WAITING = 2000
+GROUP = 500
+TRIES = 3
+
+X = TypeVar("X")
+
+
+class Outcome:
+    """What a step came to: its value, or what it raised."""
+
+    __slots__ = ("lost", "value")
+
+    def __init__(self, value: Any = None, lost: Exception | None = None) -> None:
+        self.value = value
+        self.lost = lost
+
+
+class Member(Generic[X]):
+    """A step that waits for its commit, and who waits for it."""
+
+    __slots__ = ("done", "loop", "step")
+
+    def __init__(self, step: Callable[[X], Any], loop: asyncio.AbstractEventLoop, done: "asyncio.Future[Any]") -> None:
+        self.step = step
+        self.loop = loop
+        self.done = done
+
+
+class Writer(threading.Thread, Generic[X]):
+    """Runs steps in the order of their coming; whoever comes while the disk works shares the next commit.
+
+    A step that raises takes back its own work alone. When the commit itself fails, or the transaction
+    broke, the members are run again one by one, so that one that does not fit hurts nobody else.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        enter: Callable[[Connection], X],
+        home: Path | None,
+        *,
+        waiting: int = WAITING,
+        group: int = GROUP,
+    ) -> None:
+        super().__init__(name="store-writer", daemon=True)
+        self._engine = engine
+        self._enter = enter
+        self._home = home
+        self._limit = waiting
+        self._group = group
+        self._some = threading.Condition()
+        self._waiting: list[Member[X]] = []
+        self._closing = False
+        self._bug: BaseException | None = None
+
+    def put(self, member: Member[X]) -> None:
+        """Hand in a step. Raises `Full` when too many wait, `Unreachable` after `drain`."""
+        with self._some:
+            if self._bug is not None:
+                raise RuntimeError("the store's writer has stopped") from self._bug
+            if self._closing:
+                raise Unreachable("the store is closed")
+            if len(self._waiting) >= self._limit:
+                raise Full(f"{self._limit} writes are waiting for the disk")
+            self._waiting.append(member)
+            self._some.notify()
+
+    def drain(self) -> None:
+        """Take nothing more; the thread ends once everything waiting is written."""
+        with self._some:
+            self._closing = True
+            self._some.notify()
+
+    def run(self) -> None:
+        """Write until drained."""
+        batch: list[Member[X]] = []
+        try:
+            while batch := self._next():
+                wanted = [member for member in batch if not member.done.cancelled()]
+                _answer(wanted, self._write(wanted))
+        except BaseException as bug:
+            with self._some:
+                self._bug = bug
+                batch, self._waiting = [*batch, *self._waiting], []
+            stopped = RuntimeError("the store's writer has stopped")
+            stopped.__cause__ = bug
+            _answer(batch, [Outcome(lost=stopped)] * len(batch))
+            raise
+
+    def _next(self) -> list[Member[X]]:
+        with self._some:
+            self._some.wait_for(lambda: self._waiting or self._closing)
+            batch = self._waiting[: self._group]
+            del self._waiting[: self._group]
+            return batch
+
+    def _write(self, members: Sequence[Member[X]]) -> list[Outcome]:
+        if len(members) > 1:
+            try:
+                return self._together(members)
+            except SQLAlchemyError as lost:
+                known = translate(lost, self._home)
+                if isinstance(known, Unreachable) and not isinstance(known, Full) and not clashed(lost):
+                    # Nobody is there: asking for each member would take as long as all their time-outs.
+                    return [Outcome(lost=known)] * len(members)
+        return [self._alone(member) for member in members]
+
+    def _together(self, members: Sequence[Member[X]]) -> list[Outcome]:
+        with self._engine.begin() as connection:
+            handle = self._enter(connection)
+            return [_guarded(connection, handle, member) for member in members]
+
+    def _alone(self, member: Member[X]) -> Outcome:
+        outcome = Outcome()
+        for _ in range(TRIES):
+            try:
+                with self._engine.begin() as connection:
+                    return Outcome(member.step(self._enter(connection)))
+            except Exception as lost:  # noqa: BLE001 - whatever a step raises belongs to its caller
+                outcome = Outcome(lost=translate(lost, self._home))
+                if not clashed(lost):
+                    break
+        if isinstance(outcome.lost, Full):
+            self._make_room()
+        return outcome
+
+    def _make_room(self) -> None:
+        # What lies in the WAL may have its place in the file already, and the WAL's own space comes free.
+        if self._engine.dialect.name == "sqlite":
+            with contextlib.suppress(SQLAlchemyError), self._engine.connect() as connection:
+                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _guarded(connection: Connection, handle: X, member: Member[X]) -> Outcome:
+    """Run one of several steps so that it can be taken back alone."""
+    connection.exec_driver_sql("SAVEPOINT member")
+    try:
+        outcome = Outcome(member.step(handle))
+    except Exception as lost:  # whatever a step raises belongs to its caller
+        if clashed(lost):
+            raise
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT member")
+        outcome = Outcome(lost=translate(lost))
+    connection.exec_driver_sql("RELEASE SAVEPOINT member")
+    return outcome
+
+
+def _answer(members: Sequence[Member[X]], outcomes: Sequence[Outcome]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
+    for member, outcome in zip(members, outcomes, strict=True):
+        by_loop.setdefault(member.loop, []).append((member.done, outcome))
+    for loop, answers in by_loop.items():
+        # RuntimeError: the loop is closed, so nobody waits any more.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, answers)
+
+
+def _settle(answers: Sequence[tuple["asyncio.Future[Any]", Outcome]]) -> None:
+    for done, outcome in answers:
+        if done.done():
+            continue
+        if outcome.lost is None:
+            done.set_result(outcome.value)
+        elif isinstance(outcome.lost, StopIteration):  # a future refuses it
+            done.set_exception(RuntimeError("a step raised StopIteration"))
+        else:
+            done.set_exception(outcome.lost)
