@@ -1,0 +1,57 @@
+"""The web application: routes, rules and layers joined."""
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.types import ASGIApp
+
+from gateway.runtime.gateway import Gateway
+from gateway.web import docs, health, line, orders, problems, production, reports, review, webhooks
+from gateway.web.auth import Guard
+from gateway.web.edge import guarded
+
+API = "/api/v1"
+
+
+def build(gateway: Gateway) -> ASGIApp:
+    """Join the application. Raises `Misconfigured` when a webhook secret cannot be read."""
+    return guarded(litestar_app(gateway), gateway)
+
+
+def litestar_app(gateway: Gateway) -> Litestar:
+    """Give the application without its outermost layer."""
+    erp_hooks = webhooks.Verifier(tuple(secret.reveal() for secret in gateway.api.erp_secrets))
+    report_hooks = webhooks.Verifier(tuple(secret.reveal() for secret in gateway.api.report_secrets))
+    api = Router(
+        API,
+        route_handlers=[
+            reports.submit,
+            reports.reports,
+            reports.report,
+            review.waiting,
+            review.decide,
+            orders.orders,
+            orders.order,
+            orders.episodes,
+            orders.diagnoses,
+            orders.evidence,
+            line.line,
+            production.take,
+            production.taken,
+            webhooks.erp_status,
+            webhooks.signed_report,
+        ],
+    )
+    return Litestar(
+        route_handlers=[api, health.live, health.startup, health.ready, health.metrics],
+        dependencies={
+            "gateway": Provide(lambda: gateway, sync_to_thread=False),
+            "erp_hooks": Provide(lambda: erp_hooks, sync_to_thread=False),
+            "report_hooks": Provide(lambda: report_hooks, sync_to_thread=False),
+        },
+        exception_handlers={Exception: problems.answer},
+        middleware=[Guard(gateway)],
+        openapi_config=docs.config(gateway.version),
+        on_startup=[docs.complete],
+        logging_config=None,
+        request_max_body_size=gateway.api.max_body + 2 * gateway.api.max_photo,
+    )

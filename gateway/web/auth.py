@@ -1,0 +1,81 @@
+"""Who may do what: every route names its scope, and a route without one is closed."""
+
+import asyncio
+from typing import Any
+
+from litestar import Request
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from gateway.runtime.gateway import Gateway
+from gateway.web.problems import Denied
+from gateway.web.tokens import Caller, Tokens
+
+PUBLIC = "public"
+"""Open to everybody: health, static files, the documentation."""
+SIGNED = "signed"
+"""Proven by a webhook signature that the handler checks itself."""
+TOKEN_ONLY = frozenset({"production:write"})
+SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", *TOKEN_ONLY})
+
+
+class Guard(ASGIMiddleware):
+    """Checks the caller against the scope in the route's `opt`, and bounds every answer that is not a stream."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._api = gateway.api
+        self._tokens = Tokens(gateway.api.issuer, gateway.now)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Let a request through to its handler, or raise `Denied`."""
+        opt = scope["route_handler"].opt
+        if scope["type"] == ScopeType.HTTP and scope["method"] != "OPTIONS":
+            scope["user"] = await self._caller(Request(scope), opt.get("scope", ""))
+        if opt.get("stream"):
+            await next_app(scope, receive, send)
+            return
+        async with asyncio.timeout(self._api.deadline):
+            await next_app(scope, receive, send)
+
+    async def _caller(self, request: Request[Any, Any, Any], needed: str) -> Caller:
+        if needed in {PUBLIC, SIGNED}:
+            return Caller()
+        if needed not in SCOPES:
+            raise Denied(403, "this route has no rule and is closed")
+        caller = await self._known(request)
+        if needed in caller.scopes:
+            return caller
+        if not caller.subject:
+            raise Denied(401, "a bearer token is needed", scope=needed)
+        raise Denied(403, f"the token lacks the scope {needed}", error="insufficient_scope", scope=needed)
+
+    async def _known(self, request: Request[Any, Any, Any]) -> Caller:
+        given = request.headers.getall("authorization", [])
+        if not given:
+            _same_origin(request)
+            return Caller(scopes=frozenset(self._api.anonymous) - TOKEN_ONLY)
+        kind, _, token = given[0].partition(" ")
+        if len(given) > 1 or kind.lower() != "bearer" or not token.strip():
+            raise Denied(401, "send one Authorization header: Bearer and the token", error="invalid_token")
+        caller = await self._tokens.caller(token.strip())
+        return Caller(caller.subject or "token", caller.scopes)
+
+
+def _same_origin(request: Request[Any, Any, Any]) -> None:
+    """Refuse a write that another site's page sends through a browser on our network."""
+    origin = request.headers.get("origin")
+    if origin is None or request.method in {"GET", "HEAD"}:
+        return
+    if origin.partition("://")[2].lower() != request.headers.get("host", "").lower():
+        raise Denied(403, "this page comes from another origin")
+
+
+def caller_of(request: Request[Any, Any, Any]) -> Caller:
+    """Give the caller that `Guard` let through."""
+    caller = request.scope["user"]
+    if not isinstance(caller, Caller):
+        raise TypeError("the request did not come through Guard")
+    return caller

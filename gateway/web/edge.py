@@ -1,0 +1,89 @@
+"""The outermost layer: headers on every answer, host names, and one line of facts per request."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
+
+from gateway.runtime.gateway import Gateway
+from gateway.web.problems import MEDIA_TYPE, Wrong, problem_of
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+GUARDS: tuple[tuple[bytes, bytes], ...] = (
+    (
+        b"content-security-policy",
+        b"; ".join(
+            (
+                b"default-src 'none'",
+                b"script-src 'self'",
+                b"style-src 'self'",
+                b"img-src 'self' data:",
+                b"connect-src 'self'",
+                b"font-src 'self'",
+                b"base-uri 'none'",
+                b"form-action 'self'",
+                b"frame-ancestors 'none'",
+            )
+        ),
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+def guarded(app: ASGIApp, gateway: Gateway) -> ASGIApp:
+    """Wrap the whole application, so that 404s and errors carry the headers too."""
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        status = 0
+
+        async def out(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(guard for guard in GUARDS if guard[0] not in own)]
+            await send(message)
+
+        if not _is_our_name(scope, gateway.api.hosts):
+            await _misdirected(out)
+        else:
+            await app(scope, receive, out)
+        _count(cast(Mapping[str, object], scope), gateway, status)
+
+    return outer
+
+
+def _is_our_name(scope: Scope, hosts: tuple[str, ...]) -> bool:
+    if not hosts or scope["path"].startswith("/health/"):
+        return True
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
+    bare = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    return bare in {known.lower() for known in hosts}
+
+
+async def _misdirected(send: Send) -> None:
+    problem, _ = problem_of(Wrong(421, "this gateway does not answer to that host name"))
+    content = msgspec.json.encode(problem)
+    start: HTTPResponseStartEvent = {
+        "type": "http.response.start",
+        "status": 421,
+        "headers": [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+def _count(scope: Mapping[str, object], gateway: Gateway, status: int) -> None:
+    """Count by the route's template: a path may hold anything."""
+    route = scope.get("path_template") or "unrouted"
+    gateway.telemetry.requests.labels(str(scope["method"]), str(route), str(status)).inc()

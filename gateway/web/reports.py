@@ -1,0 +1,176 @@
+"""Quality reports: words in, and what became of them."""
+
+import base64
+import binascii
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import UploadFile
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from gateway.core.ports import StoredReport
+from gateway.core.reading import Moment, Name
+from gateway.core.report import QualityReport, Route
+from gateway.flow.receive import Photo, take_report
+from gateway.runtime.gateway import Gateway
+from gateway.web.auth import caller_of
+from gateway.web.bodies import convert, decode, raw
+from gateway.web.photo import look_at
+from gateway.web.problems import FieldFault, Wrong
+
+Limit = Annotated[int, QueryParameter(ge=1, le=500)]
+_SHORTEST_KEY = 8
+_LONGEST_KEY = 128
+_PARTS = 12
+
+
+class PhotoIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A photo in JSON: `base64` holds the picture, or `sha256` names one that is already stored."""
+
+    base64: str | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.base64 is None) == (self.sha256 is None):
+            raise ValueError("give base64 or sha256")
+
+
+class ReportIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A quality report. `id` makes sending it again safe (as does the header Idempotency-Key)."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000, pattern=r"\S")]
+    id: Name | None = None
+    asset: Name | None = None
+    reported_at: Moment | None = None
+    photo: PhotoIn | None = None
+
+
+class ReportForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The same as a form; the part `photo` is the picture itself."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000, pattern=r"\S")]
+    id: Name | None = None
+    asset: Name | None = None
+    reported_at: Moment | None = None
+
+
+class ReportTaken(msgspec.Struct, frozen=True):
+    """The report is on disk under this id; ask `href` what became of it."""
+
+    id: str
+    received_at: Moment
+    href: str
+
+
+class Reports(msgspec.Struct, frozen=True):
+    """Reports, newest first."""
+
+    items: Sequence[StoredReport]
+
+
+@post("/reports", status_code=202, opt={"scope": "reports:write", "body": ReportIn, "form": ReportForm})
+async def submit(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ReportTaken]:
+    """Take a report in; 202 means that it is on disk. The same id again gives the same answer."""
+    given, picture = await _read(request, gateway)
+    if given.asset is not None and gateway.plant.asset(given.asset) is None:
+        raise Wrong(400, "the request is not as it should be", (FieldFault("asset", "no such asset"),))
+    photo = await look_at(picture) if picture is not None else None
+    return await taken(request, gateway, given, photo, "api")
+
+
+async def taken(
+    request: Request[Any, Any, Any], gateway: Gateway, given: ReportIn, photo: Photo | None, channel: str
+) -> Response[ReportTaken]:
+    """Store a report and answer; shared by the doors that a report can come through."""
+    report = QualityReport(
+        id=given.id or _name_of(request),
+        text=given.text,
+        reported_at=given.reported_at or gateway.now(),
+        asset_hint=given.asset,
+        photo=given.photo.sha256 if given.photo is not None else None,
+        channel=channel,
+    )
+    kept = await take_report(gateway.store, report, photo, gateway.now)
+    if not kept.repeated:
+        gateway.telemetry.reports.labels(channel).inc()
+        gateway.wake_words()
+    href = f"/api/v1/reports/{kept.id}"
+    headers = {"Location": href} | ({"Idempotent-Replayed": "true"} if kept.repeated else {})
+    return Response(ReportTaken(kept.id, kept.received_at, href), status_code=202, headers=headers)
+
+
+@get("/reports", opt={"scope": "read"})
+async def reports(
+    gateway: NamedDependency[Gateway], route: FromQuery[Route | None] = None, limit: Limit = 100
+) -> Reports:
+    """List reports with what was read out of them and the order that they led to."""
+    return Reports(await gateway.store.read(lambda tx: tx.reports(route=route, limit=limit)))
+
+
+@get("/reports/{name:str}", opt={"scope": "read"}, raises=[])
+async def report(gateway: NamedDependency[Gateway], name: FromPath[str]) -> StoredReport:
+    """Show one report."""
+    found = await gateway.store.read(lambda tx: tx.report(name))
+    if found is None:
+        raise Wrong(404, "no such report")
+    return found
+
+
+async def _read(request: Request[Any, Any, Any], gateway: Gateway) -> tuple[ReportIn, bytes | None]:
+    kind = request.content_type[0]
+    most_photo = gateway.api.max_photo
+    if kind == "application/json":
+        given = decode(await raw(request, gateway.api.max_body + most_photo * 4 // 3), ReportIn)
+        return given, _unpacked(given.photo, most_photo)
+    if kind == "multipart/form-data":
+        form = await _form(request, gateway.api.max_body + most_photo)
+        photo = form.pop("photo", None)
+        picture = await photo.read() if isinstance(photo, UploadFile) else None
+        if picture is not None and len(picture) > most_photo:
+            raise Wrong(413, f"a photo of at most {most_photo} bytes")
+        said = convert({name: value for name, value in form.items() if value != ""}, ReportForm)
+        return ReportIn(id=said.id, text=said.text, asset=said.asset, reported_at=said.reported_at), picture or None
+    raise Wrong(415, "send application/json or multipart/form-data")
+
+
+async def _form(request: Request[Any, Any, Any], most: int) -> dict[str, Any]:
+    said = request.headers.get("content-length", "")
+    if not said.isdigit():
+        raise Wrong(411, "a form needs a Content-Length")
+    if int(said) > most:
+        raise Wrong(413, f"at most {most} bytes")
+    form = await request.form()
+    names = list(form.keys())
+    if len(set(names)) != len(names) or len(names) > _PARTS:
+        raise Wrong(400, "each field once")
+    return dict(form.items())
+
+
+def _unpacked(photo: PhotoIn | None, most: int) -> bytes | None:
+    if photo is None or photo.base64 is None:
+        return None
+    try:
+        content = base64.b64decode(photo.base64, validate=True)
+    except (binascii.Error, ValueError) as bad:
+        raise Wrong(400, "the photo cannot be taken", (FieldFault("photo.base64", "not base64"),)) from bad
+    if len(content) > most:
+        raise Wrong(413, f"a photo of at most {most} bytes")
+    return content
+
+
+def _name_of(request: Request[Any, Any, Any]) -> str:
+    """Name a report after its Idempotency-Key and sender, so that sending again finds it; else a new name."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return f"R-{uuid.uuid4().hex[:20]}"
+    bare = key.strip().removeprefix('"').removesuffix('"')
+    if not _SHORTEST_KEY <= len(bare) <= _LONGEST_KEY:
+        raise Wrong(400, f"Idempotency-Key: {_SHORTEST_KEY} to {_LONGEST_KEY} characters")
+    facts = json.dumps([caller_of(request).subject, bare])
+    return f"R-{hashlib.sha256(facts.encode()).hexdigest()[:20]}"
