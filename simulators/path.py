@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import fftconvolve, firwin
+from scipy.fft import irfft, next_fast_len, rfft
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,9 +32,11 @@ def response(modes: tuple[Mode, ...], rate_hz: float) -> Floats:
     return ring / max(float(np.abs(ring).max()), 1e-12)
 
 
-def low_pass(cutoff_hz: float, rate_hz: float) -> Floats:
-    """Impulse response of an anti-alias filter (63 taps)."""
-    return np.asarray(firwin(63, min(cutoff_hz / rate_hz * 2, 0.99)), dtype=np.float64)
+def low_pass(cutoff_hz: float, rate_hz: float, taps: int = 63) -> Floats:
+    """Impulse response of an anti-alias filter: a windowed sinc with a gain of 1 at 0 Hz, shape (taps,)."""
+    place = np.arange(taps) - (taps - 1) / 2
+    kernel = np.sinc(2 * cutoff_hz / rate_hz * place) * np.hamming(taps)
+    return np.asarray(kernel / kernel.sum())
 
 
 class Filter:
@@ -44,14 +46,11 @@ class Filter:
         self._kernel = kernel
         self._tail = np.zeros(len(kernel) - 1)
 
-    @property
-    def power(self) -> float:
-        """Output power for white noise of power 1."""
-        return float(self._kernel @ self._kernel)
-
     def push(self, block: Floats) -> Floats:
         """Filter the next block; same length out as in."""
-        full = np.asarray(fftconvolve(block, self._kernel), dtype=np.float64)
+        whole = len(block) + len(self._tail)
+        size = next_fast_len(whole, real=True)
+        full = np.asarray(irfft(rfft(block, size) * rfft(self._kernel, size), size))[:whole]
         full[: len(self._tail)] += self._tail
         self._tail = full[len(block) :].copy()
         return full[: len(block)]

@@ -13,7 +13,7 @@ Part = Literal["outer", "inner", "ball"]
 
 FAINT = 1.2
 """Peak of the faintest strike as a multiple of the background's RMS."""
-GROWTH = 25.0
+GROWTH = 32.0
 """How much stronger the strikes of severity 1 are than the faintest."""
 
 
@@ -35,7 +35,7 @@ class Strikes:
         self._part = part
         self._rig = rig
         self._random = random
-        self._jitter = float(random.uniform(0.008, 0.022))
+        self._jitter = float(np.exp(random.uniform(np.log(0.003), np.log(0.022))))
         self._spread = float(random.uniform(0.08, 0.35))
         self._fortune = float(np.exp(random.normal(0, 0.25))) * {"outer": 1.0, "inner": 0.85, "ball": 0.7}[part]
         self._spall = float(random.uniform(0.08, 0.3)) if random.random() < SPALLED else 0.0
