@@ -38,6 +38,7 @@ _SQLITE_AWAY = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
 }
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -104,6 +105,11 @@ def translate(lost: Exception, home: Path | None = None) -> Exception:
     if lost.connection_invalidated or (away and isinstance(lost, SQLAlchemyError) and _operational(lost)):
         return Unreachable("the database server does not answer")
     return lost
+
+
+def wrote(lost: Exception) -> bool:
+    """Whether a look was refused because it tried to write."""
+    return code_of(lost) in {sqlite3.SQLITE_READONLY, "25006"}
 
 
 def clashed(lost: Exception) -> bool:

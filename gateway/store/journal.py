@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Row, bindparam, delete, insert, select
+from sqlalchemy import Column, ColumnElement, Row, bindparam, delete, insert, select
 
 from gateway.core.reading import Batch, LogLine, Reading, ThermalFrame
 from gateway.store.part import Part, running
-from gateway.store.tables import cursors, journal, pack, unpack
+from gateway.store.tables import cursors, diagnoses, journal, pack, unpack
 
 MOST_TRIMMED = 20_000  # rows a call, so that the writer is not held up for seconds
 
@@ -78,19 +78,33 @@ class Journal(Part):
         """Delete the oldest batches while the journal holds more than `budget` bytes; gives how many.
 
         Batches from number `keep_from` on stay, whatever they weigh. At most `MOST_TRIMMED` go in one
-        call: call again until it gives 0.
+        call: call again until it gives 0. Diagnoses, which follow from the journal, get an eighth of the
+        budget on top, and go only when the batches of their time are gone.
         """
-        end = self._db.scalar(select(journal.c.size_to).order_by(journal.c.id.desc()).limit(1))
+        gone = self._cut(journal.c.id, budget, journal.c.id < keep_from)
+        first = self._db.scalar(select(journal.c.first_at).order_by(journal.c.id).limit(1))
+        if first is not None:
+            self._cut(diagnoses.c.number, budget // 8, diagnoses.c.start_at < first)
+        return gone
+
+    def _cut(self, number: Column[int], budget: int, allowed: ColumnElement[bool]) -> int:
+        """Delete a table's oldest rows while it holds more than the budget and they are allowed to go."""
+        table = number.table
+        end = self._db.scalar(select(table.c.size_to).order_by(number.desc()).limit(1))
         if end is None:
             return 0
-        oldest = select(journal.c.id, journal.c.size_to - journal.c.size).order_by(journal.c.id)
-        rows = self._db.execute(oldest.where(journal.c.id < keep_from).limit(1)).all()
-        if rows and end - rows[0][1] > budget:
-            rows = self._db.execute(oldest.where(journal.c.id < keep_from).limit(MOST_TRIMMED)).all()
-        spent = [number for number, start in itertools.takewhile(lambda row: end - row[1] > budget, rows)]
-        if spent:
-            self._db.execute(delete(journal).where(journal.c.id <= spent[-1]))
-        return len(spent)
+        oldest = select(number, table.c.size_to - table.c.size, allowed).order_by(number)
+
+        def spent(rows: int) -> list[int]:
+            held = itertools.takewhile(
+                lambda row: end - row[1] > budget and row[2], self._db.execute(oldest.limit(rows))
+            )
+            return [int(row[0]) for row in held]
+
+        gone = spent(MOST_TRIMMED) if spent(1) else []
+        if gone:
+            self._db.execute(delete(table).where(number <= gone[-1]))
+        return len(gone)
 
     def _readings_held(self) -> int:
         ends = select(journal.c.count_to, journal.c.count)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, select, update
 
-from gateway.core.delivery import DeliveryState, StatusUpdate
+from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate
 from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
-from gateway.store.outbox import COLUMNS, delivery_of
+from gateway.store.outbox import COLUMNS, delivery_of, put_delivery
 from gateway.store.part import Part
 from gateway.store.tables import orders, outbox, pack, unpack
 
@@ -19,19 +19,11 @@ class Orders(Part):
 
     def put_order(self, order: WorkOrder, erp: str, due_at: datetime) -> bool:
         """Keep an order together with its delivery, WAITING; False when the key was here (nothing changes)."""
-        row = {"key": order.key, "asset": order.asset, "detected_at": order.detected_at, "body": pack(order)}
-        if not self._insert_new(orders, **row):
+        row = {"asset": order.asset, "erp": erp, "detected_at": order.detected_at, "body": pack(order)}
+        if not self._insert_new(orders, key=order.key, **row):
             return False
-        delivery = {
-            "key": order.key,
-            "erp": erp,
-            "lane": order.lane,
-            "state": DeliveryState.WAITING,
-            "attempt": 0,
-            "due_at": due_at,
-            "updated_at": due_at,
-        }
-        self._db.execute(insert(outbox), delivery)
+        waiting = Delivery(order.key, order.lane, erp, DeliveryState.WAITING, 0, due_at, updated_at=due_at)
+        put_delivery(self._db, waiting)
         return True
 
     def order(self, key: str) -> StoredOrder | None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+import msgspec
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
 
 from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.order import WorkOrder
@@ -25,6 +26,11 @@ def delivery_of(values: Sequence[Any]) -> Delivery:
     """Make a delivery of the values of `COLUMNS`."""
     row = dict(zip(_FIELDS, values, strict=True))
     return Delivery(**{**row, "state": DeliveryState(row["state"])})
+
+
+def put_delivery(connection: Connection, delivery: Delivery) -> None:
+    """Add the outbox row of an order."""
+    connection.execute(insert(outbox), msgspec.structs.asdict(delivery))
 
 
 class Outbox(Part):

@@ -4,23 +4,25 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Engine, Table, func, select
 
 from gateway.core.errors import Full, Misconfigured, Unreachable
 from gateway.core.ports import Counts, Tx
 from gateway.store import tables
 from gateway.store.audit import Trail
 from gateway.store.blobs import Blobs
-from gateway.store.engine import READERS, server_readers, server_writer, sqlite_readers, sqlite_writer, translate
+from gateway.store.engine import READERS, server_readers, server_writer, sqlite_readers, sqlite_writer, translate, wrote
 from gateway.store.episodes import Episodes
 from gateway.store.inbox import Inbox
 from gateway.store.journal import Journal
 from gateway.store.orders import Orders
 from gateway.store.outbox import Outbox
 from gateway.store.reports import Reports
+from gateway.store.salvage import Hold, suspect, whole
 from gateway.store.schema import bring_up
 from gateway.store.settings import Settings
 from gateway.store.writer import Member, Writer
@@ -63,17 +65,19 @@ class Transaction(Journal, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Trai
 class SqlStore:
     """A `gateway.core.ports.Store` on SQLite or PostgreSQL. Made by `open_store`."""
 
-    def __init__(self, writing: Engine, reading: Engine, home: Path | None = None) -> None:
+    def __init__(self, writing: Engine, reading: Engine, file: Path | None = None, hold: Hold | None = None) -> None:
         self._writing = writing
         self._reading = reading
-        self._home = home
-        self._writer: Writer[Transaction] = Writer(writing, Transaction, home)
+        self._file = file
+        self._hold = hold
+        self._writer: Writer[Transaction] = Writer(writing, Transaction, self._known)
         self._pool = ThreadPoolExecutor(READERS, "store-reader")
         self._looking = threading.BoundedSemaphore(_LOOKING)
         self._closed = False
 
     def start(self) -> None:
-        """Start the writer."""
+        """Bring the schema up to date and start the writer."""
+        bring_up(self._writing)
         self._writer.start()
 
     async def write(self, step: Callable[[Tx], T]) -> T:
@@ -107,16 +111,28 @@ class SqlStore:
         self._pool.shutdown(cancel_futures=True)
         self._reading.dispose()
         self._writing.dispose()
+        if self._hold is not None:
+            self._hold.close()
 
     def _look(self, look: Callable[[Transaction], T]) -> T:
         try:
             with self._reading.connect() as connection, connection.begin():
                 return look(Transaction(connection))
         except Exception as lost:
-            known = translate(lost, self._home)
+            if wrote(lost):
+                raise RuntimeError("a look must not write") from lost
+            known = self._known(lost)
             if known is lost:
                 raise
             raise known from lost
+
+    def _known(self, lost: Exception) -> Exception:
+        """Translate an error; damage is remembered, so that the next start looks closely."""
+        known = translate(lost, self._file.parent if self._file else None)
+        if isinstance(known, Misconfigured) and self._file is not None:
+            with suppress(OSError):
+                suspect(self._file).touch()
+        return known
 
     def _leave(self, _: "Future[Any]") -> None:
         self._looking.release()
@@ -132,24 +148,16 @@ def open_store(settings: Settings) -> SqlStore:
         store = SqlStore(server_writer(url), server_readers(url))
     else:
         file = settings.file
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as lost:
-            raise Misconfigured(f"[store] path: {file.parent} cannot be made: {lost.strerror}") from lost
-        store = SqlStore(sqlite_writer(file), sqlite_readers(file), file.parent)
-    _prepare(store._writing, store._home)  # noqa: SLF001 - the maker of the object
-    store.start()
-    return store
-
-
-def _prepare(engine: Engine, home: Path | None) -> None:
+        hold = whole(file, sqlite_writer)
+        store = SqlStore(sqlite_writer(file), sqlite_readers(file), file, hold)
     try:
-        bring_up(engine)
+        store.start()
     except Exception as lost:
-        known = translate(lost, home)
+        known = translate(lost, settings.file.parent)
         if known is lost:
             raise
         raise known from lost
+    return store
 
 
 async def _patiently(answer: "asyncio.Future[T]") -> T:
@@ -160,8 +168,3 @@ async def _patiently(answer: "asyncio.Future[T]") -> T:
         if not answer.cancelled():  # the step itself raised it
             raise
         raise Unreachable(f"the database did not answer within {PATIENCE_S:.0f} s") from late
-
-
-def enter(connection: Connection) -> Transaction:
-    """Give the transaction's methods to whoever holds a connection (salvage, tests)."""
-    return Transaction(connection)

@@ -162,6 +162,8 @@ orders = _table(
     "orders",
     Column("key", Words, primary_key=True),
     Column("asset", Words),
+    # Also in the outbox: an order whose outbox row is lost to a damaged file can still be asked about.
+    _needed("erp", Words),
     _needed("detected_at", Utc),
     _needed("body", LargeBinary),
     _needed("erp_status", Words, server_default=""),

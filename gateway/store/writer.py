@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.core.errors import Full, Unreachable
-from gateway.store.engine import clashed, translate
+from gateway.store.engine import clashed
 
 WAITING = 2000
 GROUP = 500
@@ -52,7 +51,7 @@ class Writer(threading.Thread, Generic[X]):
         self,
         engine: Engine,
         enter: Callable[[Connection], X],
-        home: Path | None,
+        known: Callable[[Exception], Exception],
         *,
         waiting: int = WAITING,
         group: int = GROUP,
@@ -60,7 +59,7 @@ class Writer(threading.Thread, Generic[X]):
         super().__init__(name="store-writer", daemon=True)
         self._engine = engine
         self._enter = enter
-        self._home = home
+        self._known = known
         self._limit = waiting
         self._group = group
         self._some = threading.Condition()
@@ -114,7 +113,7 @@ class Writer(threading.Thread, Generic[X]):
             try:
                 return self._together(members)
             except SQLAlchemyError as lost:
-                known = translate(lost, self._home)
+                known = self._known(lost)
                 if isinstance(known, Unreachable) and not isinstance(known, Full) and not clashed(lost):
                     # Nobody is there: asking for each member would take as long as all their time-outs.
                     return [Outcome(lost=known)] * len(members)
@@ -123,7 +122,7 @@ class Writer(threading.Thread, Generic[X]):
     def _together(self, members: Sequence[Member[X]]) -> list[Outcome]:
         with self._engine.begin() as connection:
             handle = self._enter(connection)
-            return [_guarded(connection, handle, member) for member in members]
+            return [_guarded(connection, handle, member, self._known) for member in members]
 
     def _alone(self, member: Member[X]) -> Outcome:
         outcome = Outcome()
@@ -132,7 +131,7 @@ class Writer(threading.Thread, Generic[X]):
                 with self._engine.begin() as connection:
                     return Outcome(member.step(self._enter(connection)))
             except Exception as lost:  # noqa: BLE001 - whatever a step raises belongs to its caller
-                outcome = Outcome(lost=translate(lost, self._home))
+                outcome = Outcome(lost=self._known(lost))
                 if not clashed(lost):
                     break
         if isinstance(outcome.lost, Full):
@@ -146,7 +145,7 @@ class Writer(threading.Thread, Generic[X]):
                 connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _guarded(connection: Connection, handle: X, member: Member[X]) -> Outcome:
+def _guarded(connection: Connection, handle: X, member: Member[X], known: Callable[[Exception], Exception]) -> Outcome:
     """Run one of several steps so that it can be taken back alone."""
     connection.exec_driver_sql("SAVEPOINT member")
     try:
@@ -155,7 +154,7 @@ def _guarded(connection: Connection, handle: X, member: Member[X]) -> Outcome:
         if clashed(lost):
             raise
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT member")
-        outcome = Outcome(lost=translate(lost))
+        outcome = Outcome(lost=known(lost))
     connection.exec_driver_sql("RELEASE SAVEPOINT member")
     return outcome
 

@@ -98,6 +98,7 @@ def upgrade() -> None:
         "orders",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("asset", sa.Text(), nullable=True),
+        sa.Column("erp", sa.Text(), nullable=False),
         sa.Column("detected_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("erp_status", sa.Text(), server_default="", nullable=False),
