@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_rig import ISSUER, KEY, NOW, PRODUCTION, bearer, jwks, serving, token, work_order
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from standardwebhooks import Webhook
@@ -23,6 +22,7 @@ from gateway.runtime.api_settings import Issuer
 from gateway.web.app import litestar_app
 from gateway.web.auth import PUBLIC, SCOPES, SIGNED
 from gateway.web.keys import COOL_DOWN_S, Keys
+from tests.integration.edge_rig import ISSUER, KEY, NOW, PRODUCTION, bearer, jwks, serving, token, work_order
 
 ORDER = "/api/v1/production/order"
 OTHER = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig"})

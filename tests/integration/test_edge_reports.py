@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_rig import NOW, PRODUCTION, PRODUCTION_ORDER, FullStore, bearer, in_review, serving
 from PIL import Image
 
 from gateway.core.errors import Full, Unreachable
+from tests.integration.edge_rig import NOW, PRODUCTION, PRODUCTION_ORDER, FullStore, bearer, in_review, serving
 
 REPORTS = "/api/v1/reports"
 ORDER = "/api/v1/production/order"
