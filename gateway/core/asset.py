@@ -1,12 +1,12 @@
 """The plant: ISA-95 equipment hierarchy, and the nameplate data of an asset."""
 
-from datetime import time
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from gateway.core.reading import Name
+from gateway.core.units import Wall
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -24,8 +24,8 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A shift by local wall clock; `end` before `start` means that it runs past midnight."""
 
     name: Name
-    start: time
-    end: time
+    start: Wall
+    end: Wall
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +34,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     id: Name = "SITE"
     enterprise: Name = "ENTERPRISE"
     timezone: str = "UTC"
-    office_end: time = time(17, 0)
+    office_end: Wall = Wall(17, 0)
     shifts: tuple[Shift, ...] = ()
 
     @property

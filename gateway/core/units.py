@@ -1,15 +1,21 @@
-"""Durations and sizes as people write them: "250ms", "10s", "2GiB"."""
+"""Durations, sizes and wall clock times as people write them: "250ms", "2GiB", "17:00"."""
 
 import re
+from datetime import time
 from typing import Any
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_CLOCK = re.compile(r"^([01]?\d|2[0-3]):([0-5]\d)$")
 _AMOUNT = re.compile(r"^(\d+(?:\.\d+)?)\s*([A-Za-z]+)$")
 
 
 class Duration(float):
     """A duration in seconds, written with its unit."""
+
+
+class Wall(time):
+    """A local wall clock time, written as "17:00"."""
 
 
 class Size(int):
@@ -22,6 +28,11 @@ def decode(kind: type, value: Any) -> Any:
         return Duration(_measure(value, _SECONDS, "250ms, 10s, 5min"))
     if kind is Size:
         return Size(_measure(value, _BYTES, "64MiB, 2GiB"))
+    if kind is Wall:
+        found = _CLOCK.match(value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError(f"Expected a time of day (for example 17:00), got {value!r}")
+        return Wall(int(found[1]), int(found[2]))
     raise NotImplementedError(kind)
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from datetime import datetime, timedelta
 
 TOLERATED = timedelta(seconds=2)
-"""Offsets below this are trip times and block lengths, not wrong clocks."""
+"""Offsets below this are trip times, not wrong clocks."""
 
 _STEP = timedelta(milliseconds=100)
 _REMEMBERED = 64

@@ -50,9 +50,8 @@ class Cutter:
         """Take in one batch; `number` is its place in the journal."""
         self._newest = number
         self._now = max(self._now, batch.received_at) if self._now else batch.received_at
-        for item in _items(batch):
-            if item.at is not None:
-                self._clocks.note(batch.source, item.at, item.received_at)
+        for sourced_at, received_at in _times(batch):
+            self._clocks.note(batch.source, sourced_at, received_at)
         offset = self._clocks.offset(batch.source)
         for wave in batch.waveforms:
             self._place(wave.asset, number, msgspec.structs.replace(wave, sourced_at=wave.sourced_at + offset))
@@ -77,7 +76,7 @@ class Cutter:
     @property
     def oldest(self) -> int:
         """The lowest journal number that is still needed."""
-        needed = [inputs.numbers[0][1] for inputs in self._assets.values() if inputs.numbers]
+        needed = [inputs.numbers[0][2] for inputs in self._assets.values() if inputs.numbers]
         return min(needed, default=self._newest + 1)
 
     def _place(self, asset: str, number: int, item: "_Item", at: datetime | None = None) -> None:
@@ -90,7 +89,7 @@ class Cutter:
             return
         if inputs.next is None:
             inputs.next = _floor(moment, self._length)
-        inputs.numbers.append((end, number))
+        inputs.numbers.append((moment, end, number))
         inputs.remember(moment, item)
         if isinstance(item, Waveform):
             inputs.heard[item.tag] = (end, item.received_at)
@@ -108,8 +107,9 @@ class Cutter:
             inputs.forget(end)
             if window is not None:
                 yield window
-            elif not inputs.numbers:
-                inputs.next = None  # nothing left: begin again where data begins
+            else:  # silence: go on where data goes on, not window by window
+                following = inputs.earliest(end)
+                inputs.next = None if following is None else _floor(following, self._length)
 
 
 _Item = Waveform | ThermalFrame | Reading | LogLine
@@ -125,7 +125,7 @@ class _Inputs:
     values: dict[str, list[tuple[datetime, Reading]]] = field(default_factory=dict)
     lines: list[tuple[datetime, LogLine]] = field(default_factory=list)
     heard: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
-    numbers: list[tuple[datetime, int]] = field(default_factory=list)
+    numbers: list[tuple[datetime, datetime, int]] = field(default_factory=list)
 
     def remember(self, at: datetime, item: _Item) -> None:
         if isinstance(item, Waveform):
@@ -165,8 +165,18 @@ class _Inputs:
         fresh = any(start <= at < end for pairs in self.values.values() for at, _ in pairs)
         if not (waves or lines or fresh or (frame is not None and frame.at >= start)):
             return None
-        numbers = tuple(sorted({number for upto, number in self.numbers if upto >= start}))
+        numbers = tuple(sorted({number for since, upto, number in self.numbers if since < end and upto >= start}))
         return Window(asset, start, end, scalars, tuple(waves), frame, lines, tuple(gaps), numbers)
+
+    def earliest(self, end: datetime) -> datetime | None:
+        """Give the time of the first thing after `end` that is known already."""
+        known = [
+            *(wave.at for wave in self.waves),
+            *(frame.at for frame in self.frames),
+            *(at for at, _ in self.lines),
+            *(at for pairs in self.values.values() for at, _ in pairs),
+        ]
+        return min((at for at in known if at >= end), default=None)
 
     def forget(self, end: datetime) -> None:
         """Let go of what no later window needs; the last value of a tag and the last picture are held."""
@@ -176,13 +186,14 @@ class _Inputs:
         self.values = {
             tag: [pair for pair in pairs if pair[0] >= end] or pairs[-1:] for tag, pairs in self.values.items()
         }
-        self.numbers = [(upto, number) for upto, number in self.numbers if upto > end]
+        self.numbers = [entry for entry in self.numbers if entry[1] > end]
 
 
-def _items(batch: Batch) -> Iterator["Waveform | ThermalFrame | Reading"]:
-    yield from batch.waveforms
-    yield from batch.frames
-    yield from (reading for reading in batch.readings if reading.sourced_at is not None)
+def _times(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
+    """Give (made, received) of what says when it was made; a block is complete at its last sample."""
+    yield from ((wave.at + timedelta(seconds=wave.seconds), wave.received_at) for wave in batch.waveforms)
+    yield from ((frame.at, frame.received_at) for frame in batch.frames)
+    yield from ((value.sourced_at, value.received_at) for value in batch.readings if value.sourced_at is not None)
 
 
 def _at(item: ThermalFrame) -> datetime:

@@ -89,13 +89,14 @@ class Diagnosing:
         cutter: Callable[[], Cutter],
         pool: Executor,
         now: Clock,
+        wake: asyncio.Event,
         ordered: Callable[[], None],
         told: Callable[[Diagnosis], None],
     ) -> None:
         self._store, self._diagnoser, self._book = store, diagnoser, book
         self._new_cutter, self._pool, self._now = cutter, pool, now
         self._ordered, self._told = ordered, told
-        self.wake = asyncio.Event()
+        self._wake = wake
         self.windows = 0
 
     async def run(self) -> None:
@@ -108,10 +109,10 @@ class Diagnosing:
         while True:
             at, more = await self._step(cutter, at)
             if not more:
-                self.wake.clear()
+                self._wake.clear()
                 try:
                     async with asyncio.timeout(_IDLE_S):
-                        await self.wake.wait()
+                        await self._wake.wait()
                 except TimeoutError:
                     cutter.tick(self._now())
 

@@ -74,20 +74,21 @@ class Listening:
         desk: Desk,
         pool: Executor,
         now: Clock,
+        wake: asyncio.Event,
         ordered: Callable[[], None],
     ) -> None:
         self._store, self._interpreter, self._desk = store, interpreter, desk
         self._pool, self._now, self._ordered = pool, now, ordered
-        self.wake = asyncio.Event()
+        self._wake = wake
 
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:
-            self.wake.clear()  # before the look: what is taken in meanwhile must wake us
+            self._wake.clear()  # before the look: what is taken in meanwhile must wake us
             if not await self.step():
                 try:
                     async with asyncio.timeout(_IDLE_S):
-                        await self.wake.wait()
+                        await self._wake.wait()
                 except TimeoutError:
                     continue
 

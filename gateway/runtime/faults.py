@@ -83,6 +83,7 @@ def places(text: str) -> dict[str, int]:
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             here = _indexed(header[2].replace(" ", "").replace('"', "").replace("'", ""), counts, new=header[1] == "[[")
+            found.setdefault(here.split(".")[0], number)
             found.setdefault(here, number)
         elif key := _KEY.match(line):
             found.setdefault(_join(here, key[1].strip("\"'")), number)

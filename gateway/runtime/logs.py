@@ -16,7 +16,7 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
     """
     structured = not sys.stderr.isatty() if json is None else json
     renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if structured else structlog.dev.ConsoleRenderer()
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -1,0 +1,84 @@
+"""What several commands share: the settings option, the output option, the store for one command."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import rich_click as click
+
+T = TypeVar("T")
+
+config_option = click.option("--config", "-c", "config", default=None, help="Settings file (default: ./andon.toml).")
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "jsonl"]),
+    default=None,
+    help="Default: a table on a terminal, JSON lines when piped.",
+)
+
+
+def show(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]], output: str | None) -> None:
+    """Print rows: a table of `columns`, or every field of each row as JSON."""
+    chosen = output or ("table" if sys.stdout.isatty() else "jsonl")
+    if chosen == "table":
+        table(rows, columns)
+    elif chosen == "jsonl":
+        for row in rows:
+            click.echo(msgspec.json.encode(row).decode())
+    else:
+        click.echo(json.dumps(msgspec.to_builtins(list(rows)), ensure_ascii=False, indent=1))
+
+
+def table(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]]) -> None:
+    """Print a table of the columns' values."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        drawn.add_row(*(_text(give(row)) for give in columns.values()))
+    console = Console()
+    if rows:
+        console.print(drawn)
+    else:
+        console.print("nothing")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def with_store(config: str | None, act: Callable[[Any, Any], Awaitable[T]]) -> T:
+    """Open the settings' store for one command, and close it."""
+    from gateway.runtime.settings import load
+
+    settings = load(config)
+
+    async def run() -> T:
+        store = settings.store.open()
+        try:
+            return await act(settings, store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def moment(text: str) -> Any:
+    """Read a time: ISO 8601 (local without an offset), or an age such as `2h`, `30min`, `7d`."""
+    from datetime import UTC, datetime, timedelta
+
+    from gateway.core.units import Duration, decode
+
+    try:
+        return datetime.now(UTC) - timedelta(seconds=decode(Duration, text))
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as bad:
+        raise click.BadParameter(f"{text!r} is neither a time (2026-03-18T15:30) nor an age (2h)") from bad

@@ -1,0 +1,135 @@
+"""`andon doctor`: what the gateway depends on, looked at one by one."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+from gateway.cli.common import config_option, output_option, show
+
+_LISTEN_S = 6.0
+_LOW_DISK = 2 * 1024**3
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `what` names the part (`line.cell-a`, `erp.main`), `detail` says what to do."""
+
+    part: str
+    ok: bool
+    detail: str
+
+
+COLUMNS: dict[str, Any] = {
+    "": lambda row: "ok" if row.ok else "BAD",
+    "part": lambda row: row.part,
+    "detail": lambda row: row.detail,
+}
+
+
+@click.command()
+@config_option
+@output_option
+def cli(config: str | None, output: str | None) -> None:
+    """Look at disk, store, models, every node of the line and the ERP. Exit 6 when something is wrong.
+
+    Nothing is written to the line or the ERP.
+    """
+    from gateway.runtime.logs import configure
+    from gateway.runtime.settings import load
+
+    settings = load(config)
+    configure("ERROR")
+    findings = asyncio.run(_look(settings))
+    show(findings, COLUMNS, output)
+    sys.exit(0 if all(finding.ok for finding in findings) else 6)
+
+
+async def _look(settings: Any) -> list[Finding]:
+    findings = [_disk(settings), *await _said("store", _store(settings)), *_models(settings)]
+    sources = [_said(f"line.{source.name}", _source(source)) for source in settings.sources]
+    findings += [finding for group in await asyncio.gather(*sources) for finding in group]
+    if settings.the_erp is not None:
+        findings += await _said(f"erp.{settings.the_erp.name}", _erp(settings.the_erp))
+    return findings
+
+
+async def _said(part: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
+    """Turn what goes wrong while looking into a finding."""
+    from gateway.core.errors import AndonError
+
+    try:
+        async with asyncio.timeout(_LISTEN_S + 10):
+            return await looking
+    except AndonError as wrong:
+        return [Finding(part, ok=False, detail=str(wrong))]
+    except TimeoutError:
+        return [Finding(part, ok=False, detail="no answer in time")]
+
+
+def _disk(settings: Any) -> Finding:
+    folder = Path(settings.store.path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return Finding("disk", ok=free > _LOW_DISK, detail=f"{free / 1024**3:.1f} GiB free at {folder}")
+
+
+async def _store(settings: Any) -> list[Finding]:
+    store = settings.store.open()
+    try:
+        counts = await store.read(lambda tx: tx.counts())
+    finally:
+        await store.close()
+    return [Finding("store", ok=True, detail=f"{counts.orders} orders, {counts.episodes} episodes, schema up to date")]
+
+
+def _models(settings: Any) -> list[Finding]:
+    from gateway.core.artifact import open_part, read_manifest
+    from gateway.core.errors import Misconfigured
+    from gateway.runtime.wiring import bundle_of
+
+    bundle = bundle_of(settings.diagnosis.models)
+    try:
+        manifest = read_manifest(bundle)
+        for name in manifest.parts:
+            open_part(bundle, name)
+    except Misconfigured as wrong:
+        return [Finding("models", ok=False, detail=str(wrong))]
+    return [Finding("models", ok=True, detail=f"bundle {manifest.digest}, {len(manifest.parts)} parts, hashes right")]
+
+
+async def _source(settings: Any) -> list[Finding]:
+    """Listen to a source for a few seconds, then say how each of its tags is."""
+    source = settings.open()
+    async with _closing(source.close):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LISTEN_S):
+                async for _ in source.batches():
+                    if all(tag.healthy for tag in source.tags()):
+                        break
+        return [
+            Finding(f"line.{tag.source}.{tag.name}", ok=tag.healthy, detail=tag.detail or "fine")
+            for tag in source.tags()
+        ]
+
+
+async def _erp(settings: Any) -> list[Finding]:
+    erp = settings.open()
+    async with _closing(erp.close):
+        wrong = await erp.verify()
+    part = f"erp.{settings.name}"
+    return [Finding(part, ok=False, detail=fault) for fault in wrong] or [Finding(part, ok=True, detail="answers")]
+
+
+@contextlib.asynccontextmanager
+async def _closing(close: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await close()

@@ -1,0 +1,72 @@
+"""The `andon` command: every command's help line, and the import of the one that is called."""
+
+import sys
+from importlib import import_module
+
+import rich_click as click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("gateway.cli.demo:cli", "Simulate a line and an ERP, and show the whole road."),
+    "up": ("gateway.cli.up:cli", "Run the gateway."),
+    "check": ("gateway.cli.check:cli", "Check the settings: every fault, its place, a suggestion."),
+    "doctor": ("gateway.cli.doctor:cli", "Look at what the gateway depends on: disk, store, line, ERP, models."),
+    "report": ("gateway.cli.report:cli", "Quality reports: submit, parse."),
+    "orders": ("gateway.cli.orders:cli", "Work orders: list, show, redeliver."),
+    "episodes": ("gateway.cli.episodes:cli", "Troubles on the line, open and closed."),
+    "review": ("gateway.cli.review:cli", "Reports that a person must look at."),
+    "replay": ("gateway.cli.replay:cli", "Put recorded readings or orders through again."),
+    "simulate": ("gateway.cli.simulate:cli", "Start a simulator: machine, recording, oven, ERP."),
+    "models": ("gateway.cli.models:cli", "Models: train, show."),
+    "db": ("gateway.cli.db:cli", "The store: upgrade, check, backup."),
+    "audit": ("gateway.cli.audit:cli", "The audit trail: list, verify."),
+    "config": ("gateway.cli.config:cli", "Settings: print a sample."),
+    "version": ("gateway.cli.version:cli", "Print the version."),
+}
+
+
+class LazyGroup(click.RichGroup):
+    """Knows every command's help line; imports only the one that is called."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command by its stub, then load the real one."""
+        name, stub, rest = super().resolve_command(ctx, args)
+        if stub is None or stub.name is None:
+            return name, stub, rest
+        module, _, attribute = COMMANDS[stub.name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return name, command, rest
+
+
+@click.group(
+    cls=LazyGroup,
+    commands=[click.RichCommand(name=name, help=line, short_help=line) for name, (_, line) in COMMANDS.items()],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+def andon() -> None:
+    """Andon stands between a production line and the ERP: one trouble, one order.
+
+    Try it:  andon demo
+    """
+
+
+def main() -> None:
+    """Run the command line; errors that the gateway raises on purpose become a message and an exit code."""
+    from gateway.core.errors import Misconfigured, Refused, Unreachable
+
+    try:
+        andon()
+    except Misconfigured as wrong:
+        click.echo(f"Misconfigured: {wrong}", err=True)
+        sys.exit(2)
+    except Refused as no:
+        click.echo(f"Refused: {no}", err=True)
+        sys.exit(1)
+    except Unreachable as lost:
+        click.echo(f"Unreachable: {lost}", err=True)
+        sys.exit(75)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`andon orders`: work orders and their delivery."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli.common import config_option, output_option, show, with_store
+
+COLUMNS: dict[str, Any] = {
+    "key": lambda row: row.order.key,
+    "asset": lambda row: row.order.asset,
+    "trouble": lambda row: row.order.failure_mode,
+    "priority": lambda row: row.order.priority,
+    "source": lambda row: row.order.source.kind,
+    "state": lambda row: row.delivery.state,
+    "attempts": lambda row: row.delivery.attempt,
+    "ERP number": lambda row: row.delivery.erp_number,
+    "ERP status": lambda row: row.erp_status,
+    "reason": lambda row: row.delivery.reason,
+}
+
+
+@click.group()
+def cli() -> None:
+    """Work orders and their delivery."""
+
+
+@cli.command("list")
+@click.option("--state", type=click.Choice(["WAITING", "SENDING", "DELIVERED", "UNCERTAIN", "PARKED"]))
+@click.option("--asset", help="Orders of one asset.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@config_option
+@output_option
+def list_orders(state: str | None, asset: str | None, limit: int, config: str | None, output: str | None) -> None:
+    """List work orders, newest first; PARKED ones say why.
+
+    Example:  andon orders list --state PARKED
+    """
+
+    async def act(_: Any, store: Any) -> Any:
+        return await store.read(lambda tx: tx.orders(state=state, asset=asset, limit=limit))
+
+    show(with_store(config, act), COLUMNS, output)
+
+
+@cli.command("show")
+@click.argument("key")
+@config_option
+def show_order(key: str, config: str | None) -> None:
+    """Print one order whole, as JSON. Exit 3 when there is none."""
+
+    async def act(_: Any, store: Any) -> Any:
+        return await store.read(lambda tx: tx.order(key))
+
+    found = with_store(config, act)
+    if found is None:
+        click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
+        sys.exit(3)
+    show([found], COLUMNS, "json")
+
+
+@cli.command()
+@click.argument("keys", nargs=-1, required=True)
+@config_option
+def redeliver(keys: tuple[str, ...], config: str | None) -> None:
+    """Let parked orders wait for delivery again, with the same key. Exit 5 when some were not parked."""
+
+    def step(tx: Any) -> list[str]:
+        at = datetime.now(UTC)
+        done = [key for key in keys if tx.redeliver(key, at)]
+        for key in done:
+            tx.note("order.redelivered", key, at)
+        return done
+
+    async def act(_: Any, store: Any) -> Any:
+        return await store.write(step)
+
+    done = with_store(config, act)
+    for key in keys:
+        click.echo(f"{key}: {'waits again' if key in done else 'is not parked'}")
+    sys.exit(0 if len(done) == len(keys) else 5)

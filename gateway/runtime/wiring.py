@@ -1,0 +1,250 @@
+"""Wiring: where everything is made and joined. The only place that sees adapters."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import structlog
+
+from gateway.core.diagnosis import Diagnosis
+from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Store, Tx
+from gateway.core.reading import Batch, TagState
+from gateway.flow.cut import Cutter
+from gateway.flow.deliver import Deliverer, Policy
+from gateway.flow.diagnose import Book, Diagnosing
+from gateway.flow.episode import Rules
+from gateway.flow.ingest import ingest
+from gateway.flow.live import Live
+from gateway.flow.retain import retain
+from gateway.flow.words import Desk, Listening
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.settings import LineSettings, Settings
+from gateway.runtime.telemetry import Telemetry
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_KEY = "orders.secret"
+
+
+def now() -> datetime:
+    """The wall clock, aware UTC."""
+    return datetime.now(UTC)
+
+
+def bundle_of(named: str) -> Path:
+    """Give the directory of a model bundle: the one that ships with the package, or the site's own."""
+    return Path(str(files("gateway") / "bundle")) if named == "bundled" else Path(named)
+
+
+def open_diagnoser(settings: Settings) -> Diagnoser:
+    """Load the diagnosis models (torch, xgboost): seconds, so call it off the event loop."""
+    from gateway.diagnosis.diagnoser import open_diagnoser as opened  # noqa: PLC0415  (torch takes seconds)
+    from nlp.logs import open_log_modality  # noqa: PLC0415
+
+    bundle = bundle_of(settings.diagnosis.models)
+    return opened(bundle, settings.plant, modalities=[open_log_modality(bundle)])
+
+
+def open_interpreter(settings: Settings) -> Interpreter:
+    """Load the engine that reads reports."""
+    from nlp.interpret import open_interpreter as opened  # noqa: PLC0415  (torch takes seconds)
+
+    return opened(engine=settings.language.engine, bundle=bundle_of(settings.language.encoder))
+
+
+async def business_secret(settings: Settings, store: Store) -> bytes:
+    """Give the secret of the business keys: the site's, or one that this store keeps for itself."""
+    if settings.orders.secret is not None:
+        return settings.orders.secret.reveal().encode()
+    fresh = secrets.token_bytes(32)
+
+    def step(tx: Tx) -> bytes:
+        held = tx.get(_KEY)
+        if held is None:
+            tx.put(_KEY, fresh)
+            return fresh
+        return held
+
+    return await store.write(step)
+
+
+def book_of(settings: Settings, secret: bytes) -> Book:
+    """Give what turns diagnoses into orders."""
+    rules = Rules(settings.diagnosis.confirm, settings.diagnosis.clear)
+    return Book(
+        settings.plant,
+        rules,
+        secret,
+        _erp_name(settings),
+        settings.diagnosis.order_confidence,
+        settings.orders.language,
+        settings.digest,
+    )
+
+
+def desk_of(settings: Settings, secret: bytes) -> Desk:
+    """Give what turns words into orders."""
+    return Desk(settings.plant, secret, _erp_name(settings), settings.digest)
+
+
+def cutter_of(settings: Settings) -> Cutter:
+    """Give a fresh cutter for the site's windows."""
+    return Cutter(timedelta(seconds=settings.diagnosis.window), timedelta(seconds=settings.diagnosis.late))
+
+
+def _erp_name(settings: Settings) -> str:
+    return settings.the_erp.name if settings.the_erp is not None else ""
+
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Line:
+    """The line's sources while they run: the open source of each, and how its tags are doing."""
+
+    def __init__(self, sources: Sequence[LineSettings], store: Store, noted: Callable[[Batch], None]) -> None:
+        self._sources, self._store, self._noted = sources, store, noted
+        self._open: dict[str, LineSource] = {}
+
+    def jobs(self) -> dict[str, Job]:
+        """Give one job per source; each run opens a new source."""
+        return {f"line.{source.name}": partial(self._run, source) for source in self._sources}
+
+    async def _run(self, settings: LineSettings) -> None:
+        source = self._open[settings.name] = settings.open()
+        await ingest(source, self._store, self._noted)
+
+    def tags(self) -> list[TagState]:
+        """Say how every node, register and unit is doing; a source that never opened is unhealthy by name."""
+        states: list[TagState] = []
+        for settings in self._sources:
+            source = self._open.get(settings.name)
+            if source is None:
+                states.append(TagState(settings.name, settings.name, healthy=False, detail="not open yet"))
+            else:
+                states += source.tags()
+        return states
+
+
+class Models:
+    """The models, loaded once, off the loop, when they are first needed: a job that runs again finds them there."""
+
+    def __init__(self, settings: Settings, pool: Executor) -> None:
+        self._settings, self._pool = settings, pool
+        self._diagnoser: Diagnoser | None = None
+        self._interpreter: Interpreter | None = None
+
+    async def diagnoser(self) -> Diagnoser:
+        """Give the diagnosis models. Raises `Misconfigured` when the bundle is not what its manifest says."""
+        if self._diagnoser is None:
+            loop = asyncio.get_running_loop()
+            self._diagnoser = await loop.run_in_executor(self._pool, open_diagnoser, self._settings)
+            log.info("models.loaded", model=self._diagnoser.model)
+        return self._diagnoser
+
+    async def interpreter(self) -> Interpreter:
+        """Give the engine that reads reports. Raises `Misconfigured` as `diagnoser` does."""
+        if self._interpreter is None:
+            loop = asyncio.get_running_loop()
+            self._interpreter = await loop.run_in_executor(self._pool, open_interpreter, self._settings)
+            log.info("language.loaded", engine=self._interpreter.engine)
+        return self._interpreter
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The gateway with its jobs, ready to be run in one task group."""
+
+    gateway: Gateway
+    jobs: dict[str, Job]
+
+
+@asynccontextmanager
+async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Running]:
+    """Make and join everything; close it in the reverse order."""
+    async with AsyncExitStack() as stack:
+        store = await _store(settings, stack)
+        secret = await business_secret(settings, store)
+        pool = ThreadPoolExecutor(2, thread_name_prefix="models")
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        live, telemetry, models = Live(), Telemetry(), Models(settings, pool)
+        delivering, reading, diagnosing = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        def noted(batch: Batch) -> None:
+            live.note(batch)
+            telemetry.readings.labels(batch.source).inc(batch.count)
+            diagnosing.set()
+
+        line = Line(settings.sources, store, noted)
+        desk = desk_of(settings, secret)
+
+        async def diagnose() -> None:
+            diagnoser = await models.diagnoser()
+            book = book_of(settings, secret)
+            told = _Told(live, telemetry)
+            await Diagnosing(
+                store, diagnoser, book, partial(cutter_of, settings), pool, now, diagnosing, delivering.set, told
+            ).run()
+
+        async def listen() -> None:
+            interpreter = await models.interpreter()
+            await Listening(store, interpreter, desk, pool, now, reading, delivering.set).run()
+
+        jobs: dict[str, Job] = {
+            **line.jobs(),
+            "diagnose": diagnose,
+            "listen": listen,
+            "retain": partial(retain, store, settings.store.journal_budget, now),
+        }
+        if settings.the_erp is not None:
+            erp = settings.the_erp.open()
+            stack.push_async_callback(erp.close)
+            jobs["deliver"] = _deliverer(settings, store, erp, delivering).run
+        gateway = Gateway(
+            plant=settings.plant,
+            store=store,
+            live=live,
+            api=settings.api,
+            now=now,
+            confirm=desk.confirmed,
+            telemetry=telemetry,
+            wake_words=reading.set,
+            wake_delivery=delivering.set,
+            sources=line.tags,
+            version=version("andon-gateway"),
+            config=settings.digest,
+            stopping=stopping,
+        )
+        yield Running(gateway, jobs)
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
+    loop = asyncio.get_running_loop()
+    store: Store = await loop.run_in_executor(None, settings.store.open)
+    stack.push_async_callback(store.close)
+    return store
+
+
+def _deliverer(settings: Settings, store: Store, erp: ErpAdapter, wake: asyncio.Event) -> Deliverer:
+    policy = Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
+    return Deliverer(store, erp, now, wake, policy)
+
+
+class _Told:
+    """Shows each diagnosis to those who look, and counts it."""
+
+    def __init__(self, live: Live, telemetry: Telemetry) -> None:
+        self._live, self._telemetry = live, telemetry
+
+    def __call__(self, seen: Diagnosis) -> None:
+        self._live.note_diagnosis(seen)
+        self._telemetry.windows.inc()
+        self._telemetry.diagnoses.labels(str(seen.fault or "unknown")).inc()
