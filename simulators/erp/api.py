@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from email.utils import formatdate
 from typing import Any
 
@@ -220,6 +220,7 @@ class Erp:
         return {
             **self.book.counts(),
             "token_requests": self.idp.requests,
+            "faults": [asdict(fault) for fault in self.plan.faults],
             "faults_fired": self.plan.fired,
             "seed": self.plan.seed,
             "orders": [order.view() for order in self.book.orders()],

@@ -1,0 +1,78 @@
+"""How long an ailing ERP is left alone."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from tenacity import RetryCallState, wait_random_exponential
+
+from gateway.core.delivery import Delivered, Outcome, Rejected, Throttled, Uncertain
+
+DOUBTS = 5
+"""So many answers in doubt, one after the other, mean that the ERP is ill and not one order."""
+
+PROBE = timedelta(seconds=1)
+"""An ailing ERP is asked at most once in this time."""
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Patience:
+    """A circuit breaker that delivery and reconciliation of one ERP share.
+
+    Open after one `Unsent` or `Throttled`, or `DOUBTS` `Uncertain` in a row; then one probe at a time
+    goes out, ever more rarely (full jitter up to `longest`), until one is answered. Times are aware UTC.
+    """
+
+    def __init__(self, now: Callable[[], datetime], longest: timedelta) -> None:
+        self._now = now
+        self._jitter = wait_random_exponential(multiplier=2, max=longest.total_seconds(), min=PROBE.total_seconds())
+        self._failures = self._doubts = 0
+        self._until = _EVER
+
+    @property
+    def left(self) -> timedelta:
+        """How long the ERP is still left alone; zero when it may be asked."""
+        # A clock that went back must not make the wait longer than it was meant to be.
+        return min(max(self._until - self._now(), timedelta(0)), timedelta(hours=1))
+
+    def grant(self, wanted: int) -> int:
+        """Say how many of the wanted requests may leave now: all, one probe, or none.
+
+        Who was granted the probe and has nothing to send gives it back (`unused`).
+        """
+        if self.left or wanted < 1:
+            return 0
+        if not self._failures:
+            return wanted
+        self._until = self._now() + PROBE
+        return 1
+
+    def unused(self) -> None:
+        """Give a grant back: nothing was sent under it."""
+        self._until = min(self._until, self._now())
+
+    def note(self, outcome: Outcome) -> None:
+        """Learn from one outcome."""
+        if isinstance(outcome, Delivered | Rejected):
+            self._failures = self._doubts = 0
+            self._until = _EVER
+            return
+        if isinstance(outcome, Uncertain):
+            self._doubts += 1
+            if self._doubts < DOUBTS:
+                return
+        if self.left > PROBE:  # others in flight tell the same news: it counts once
+            return
+        self._failures += 1
+        asked = outcome.after if isinstance(outcome, Throttled) else None
+        self._until = self._now() + (asked if asked is not None else self._backoff())
+
+    def _backoff(self) -> timedelta:
+        return backoff(self._jitter, self._failures)
+
+
+def backoff(strategy: Callable[[RetryCallState], float], attempt: int) -> timedelta:
+    """Ask a strategy of tenacity how long to wait after this many failures (1 is the first)."""
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]  # only counted
+    state.attempt_number = max(1, attempt)
+    return timedelta(seconds=strategy(state))

@@ -1,0 +1,220 @@
+"""The UNCERTAIN ones: did the ERP get it? Asked or sent again as the ERP's promise allows, never blindly."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from gateway.core.delivery import (
+    Delivered,
+    DeliveryState,
+    ErpRef,
+    Idempotency,
+    Outcome,
+    Rejected,
+    Uncertain,
+    Unsent,
+)
+from gateway.core.errors import Refused, Unreachable
+from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
+from gateway.flow import sweep
+from gateway.flow.deliver import Observe, tell, unobserved, write_patiently
+from gateway.flow.patience import Patience
+from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old, write
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+ABSENT = "looked up once, not found"
+"""How the reason of an UNCERTAIN delivery begins after the first look in vain; only the second one counts."""
+
+_SAME_KEY = (Idempotency.HEADER, Idempotency.UPSERT, Idempotency.CLIENT_ID)
+
+
+class Reconciler:
+    """Ends the doubt about UNCERTAIN orders of one ERP.
+
+    An ERP that knows our key while its `replay_window` lasts is sent the same order again; else it is
+    asked by key after `settle`: found means delivered (the oldest counts, the others are told), not found
+    twice means waiting again, and where nobody can ask a person must. `run` goes on until cancelled.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        erp: ErpAdapter,
+        now: Clock,
+        policy: Policy,
+        patience: Patience,
+        observe: Observe = unobserved,
+    ) -> None:
+        self._store, self._erp, self._now = store, erp, now
+        self._policy, self._patience, self._observe = policy, patience, observe
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        while True:
+            done = 0
+            try:
+                done = await self.step()
+            except Unreachable as lost:
+                log.warning("reconcile.store_away", erp=self._erp.name, why=str(lost))
+            if not done:
+                await asyncio.sleep(self._policy.poll.total_seconds())
+
+    async def step(self) -> int:
+        """Look into every UNCERTAIN order that is due, and into ghosts; gives how many were looked into."""
+        room = self._patience.grant(self._policy.lanes)
+        if not room:
+            return 0
+        now = self._now()
+        lease = self._policy.lease
+        claimed = await self._store.write(lambda tx: tx.claim_uncertain(self._erp.name, now, lease, room))
+        async with asyncio.TaskGroup() as looking:
+            for one in claimed:
+                looking.create_task(self._look_into(one), name=f"reconcile {one.order.key}")
+        done = len(claimed) + await self._sweep(room)
+        if not done:
+            self._patience.unused()
+        return done
+
+    async def _look_into(self, claimed: Claimed) -> None:
+        """Settle one order. Cancelled, it stays UNCERTAIN: whatever was sent is asked about again."""
+        idempotency = self._erp.capabilities.idempotency
+        now = self._now()
+        if idempotency is Idempotency.NONE:
+            reason = f"nobody knows whether the ERP has it: {claimed.delivery.reason}"
+            await self._settle(claimed, Uncertain(reason), parked(claimed.delivery, reason, now))
+        elif idempotency in _SAME_KEY and self._remembers(claimed, now):
+            await self._send_again(claimed)
+        else:
+            await self._ask(claimed)
+
+    def _remembers(self, claimed: Claimed, now: datetime) -> bool:
+        """Say whether the ERP still knows the key when a request that leaves now arrives."""
+        if claimed.delivery.attempt >= self._policy.doubts:
+            return False
+        window, since = self._erp.capabilities.replay_window, claimed.delivery.since
+        return window is None or (since is not None and now + self._policy.deadline - since < window)
+
+    async def _send_again(self, claimed: Claimed) -> None:
+        try:
+            async with asyncio.timeout(self._policy.deadline.total_seconds()):
+                [outcome] = await self._erp.deliver([claimed.order])
+        except TimeoutError:
+            outcome = Uncertain("no answer before the deadline")
+        self._note(outcome)
+        now, delivery = self._now(), claimed.delivery
+        again = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1)
+        match outcome:
+            case Delivered(ref=ref):
+                await self._settle(claimed, outcome, delivered(again, ref.number, now, "sent again"))
+            case Rejected(reason=reason):
+                # The first request may have got through before the ERP's mind, or our mapping, changed.
+                await self._ask(claimed, refused=reason)
+            case Uncertain(cause=cause):
+                wait = pause(again.attempt, self._policy)
+                await self._settle(claimed, outcome, changed(again, DeliveryState.UNCERTAIN, cause, now, wait))
+            case _:
+                await self._settle(claimed, outcome, self._later(claimed, outcome.cause, now))
+
+    async def _ask(self, claimed: Claimed, refused: str | None = None) -> None:
+        key = claimed.delivery.key
+        try:
+            async with asyncio.timeout(self._policy.deadline.total_seconds()):
+                found = await self._erp.find(key)
+        except (Unreachable, TimeoutError) as lost:
+            outcome = Unsent(str(lost) or "no answer to the look-up")
+            self._note(outcome)
+            await self._settle(claimed, outcome, self._later(claimed, outcome.cause, self._now()))
+            return
+        except Refused as no:
+            reason = f"it cannot be looked up: {no}"
+            await self._settle(claimed, Rejected(reason[:500]), parked(claimed.delivery, reason, self._now()))
+            return
+        now = self._now()
+        if found:
+            self._note(Delivered(found[0], created=False))
+            result = delivered(claimed.delivery, found[0].number, now, "found")
+            await self._settle(claimed, Delivered(found[0], created=False), result, found)
+        elif refused is not None:
+            await self._settle(claimed, Rejected(refused[:500]), parked(claimed.delivery, refused, now))
+        else:
+            await self._settle(claimed, Uncertain("not found"), self._absent(claimed, now))
+
+    def _absent(self, claimed: Claimed, now: datetime) -> Settled:
+        delivery = claimed.delivery
+        if not delivery.reason.startswith(ABSENT):
+            reason = f"{ABSENT} ({delivery.reason})"
+            return changed(delivery, DeliveryState.UNCERTAIN, reason, now, self._erp.capabilities.settle)
+        why = delivery.reason.removeprefix(ABSENT).strip(" ()")
+        if delivery.attempt >= self._policy.doubts:
+            return parked(delivery, f"sent {delivery.attempt} times and never arrived: {why}", now)
+        return changed(delivery, DeliveryState.WAITING, f"it did not arrive: {why}", now, timedelta(0))
+
+    def _later(self, claimed: Claimed, cause: str, now: datetime) -> Settled:
+        """Stay in doubt, with what is known already; after all the time there is a person must look."""
+        delivery = claimed.delivery
+        if too_old(delivery, self._policy, now):
+            return parked(delivery, f"nobody knows whether the ERP has it, and it does not answer: {cause}", now)
+        wait = self._patience.left or pause(delivery.attempt, self._policy)
+        return changed(delivery, DeliveryState.UNCERTAIN, delivery.reason or cause, now, wait)
+
+    async def _settle(
+        self, claimed: Claimed, outcome: Outcome, result: Settled, found: list[ErpRef] | None = None
+    ) -> None:
+        now = self._now()
+
+        def step(tx: Tx) -> bool:
+            if not write(tx, claimed, result, now):
+                return False
+            _note_twice(tx, claimed.delivery.key, found or [], now)
+            return True
+
+        try:
+            ours = await write_patiently(self._store, step, self._policy)
+        except Unreachable as lost:
+            log.warning("reconcile.not_settled", erp=self._erp.name, order=claimed.delivery.key, why=str(lost))
+            return
+        tell(self._erp.name, outcome, result, ours=ours)
+
+    async def _sweep(self, room: int) -> int:
+        """Look once more for orders that were sent twice because the first was in doubt."""
+        if self._erp.capabilities.idempotency is not Idempotency.LOOKUP:
+            return 0
+        erp, now = self._erp.name, self._now()
+        items = await self._store.read(lambda tx: sweep.due(tx, erp, now, room))
+        for item in items:
+            found: list[ErpRef] | None = None
+            with contextlib.suppress(Refused, TimeoutError, Unreachable):
+                async with asyncio.timeout(self._policy.deadline.total_seconds()):
+                    found = await self._erp.find(item.key)
+            await self._store.write(self._swept(item, found))
+        return len(items)
+
+    def _swept(self, item: sweep.Watched, found: list[ErpRef] | None) -> Callable[[Tx], None]:
+        now, erp = self._now(), self._erp.name
+
+        def step(tx: Tx) -> None:
+            if found is None:
+                sweep.put_off(tx, erp, now, self._policy.longest_wait)
+                return
+            # Once told is enough: an order that is there twice is not looked up a third time.
+            last = msgspec.structs.replace(item, left=1) if len(found) > 1 else item
+            sweep.seen(tx, erp, last, now + self._erp.capabilities.settle)
+            _note_twice(tx, item.key, found, now)
+
+        return step
+
+    def _note(self, outcome: Outcome) -> None:
+        self._patience.note(outcome)
+        self._observe(outcome)
+
+
+def _note_twice(tx: Tx, key: str, found: list[ErpRef], now: datetime) -> None:
+    if len(found) > 1:
+        numbers = ", ".join(ref.number for ref in found)
+        tx.note("order.duplicate", key, now, f"{len(found)} in the ERP, {found[0].number} counts: {numbers}"[:500])
+        log.error("order.duplicate", order=key, count=len(found))
