@@ -1,0 +1,171 @@
+"""Waveforms and thermal frames: arrays and byte strings turned into the big atoms, checked and bounded."""
+
+import io
+import struct
+import warnings
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag
+from gateway.core.reading import Quality, ThermalFrame, Waveform
+
+Encoding = Literal["", "degC", "kelvin", "centikelvin", "raw", "float32", "int16"]
+MOST_SAMPLES = 4_194_304
+MOST_PIXELS = 4_194_304
+_IMAGES = (b"\x89PNG", b"II*\0", b"MM\0*")
+_HEADER = struct.Struct("<HH")
+
+
+class ShapeTag(Tag, frozen=True, kw_only=True):
+    """A tag that may also be a waveform or a thermal frame.
+
+    `rate_hz` is the sampling rate of a waveform; without it the node's own property is read.
+    `encoding` says what a raw number is: of a frame `degC`, `kelvin`, `centikelvin` (K x 100) or
+    `raw` (then `scale` and `offset` make degrees Celsius); of a waveform's byte string `float32` or
+    `int16` (little-endian). `height` and `width` shape a frame that comes as a flat array.
+    """
+
+    kind: Literal["value", "waveform", "frame"] = "value"
+    rate_hz: Annotated[float, msgspec.Meta(gt=0, le=10_000_000)] | None = None
+    encoding: Encoding = ""
+    height: Annotated[int, msgspec.Meta(ge=1, le=8192)] | None = None
+    width: Annotated[int, msgspec.Meta(ge=1, le=8192)] | None = None
+
+
+class Times(msgspec.Struct, frozen=True):
+    """The three timestamps of a value, aware UTC. The first two are None when the equipment has no clock."""
+
+    sourced_at: datetime | None
+    served_at: datetime | None
+    received_at: datetime
+
+
+class Unfit(ValueError):
+    """The raw value cannot be what the tag says it is; the message is the reason."""
+
+
+def waveform(tag: ShapeTag, raw: object, rate_hz: float, quality: Quality, times: Times) -> Waveform:
+    """Make a waveform of a flat array or a byte string. Raises `Unfit` with the reason.
+
+    Without a source time the server's is taken; without both, the receive time less the block's length.
+    """
+    samples = _numbers(tag, raw)
+    if samples.ndim != 1 or not samples.size:
+        raise Unfit(f"an array of shape {samples.shape} is not a waveform")
+    if samples.size > MOST_SAMPLES:
+        raise Unfit(f"{samples.size} samples are more than {MOST_SAMPLES}")
+    checked = _checked(tag, _scaled(tag, samples))
+    started_at = times.sourced_at or times.served_at
+    return Waveform(
+        asset=tag.asset,
+        tag=tag.tag,
+        samples=checked.tobytes(),
+        rate_hz=rate_hz,
+        unit=tag.unit,
+        quality=quality,
+        sourced_at=started_at or times.received_at - timedelta(seconds=samples.size / rate_hz),
+        served_at=times.served_at,
+        received_at=times.received_at,
+    )
+
+
+def frame(tag: ShapeTag, raw: object, quality: Quality, times: Times) -> ThermalFrame:
+    """Make a thermal frame of a 2-D array, a flat array with a known shape, or a byte string.
+
+    A byte string is PNG, TIFF, or uint16 little-endian height, width and pixels. Raises `Unfit`.
+    """
+    pixels = _picture(tag, raw) if isinstance(raw, bytes) else _array(raw)
+    if pixels.ndim == 1 and tag.height and tag.width and pixels.size == tag.height * tag.width:
+        pixels = pixels.reshape(tag.height, tag.width)
+    if pixels.ndim != 2:  # noqa: PLR2004 (a picture has two dimensions)
+        raise Unfit(f"an array of shape {pixels.shape} is not a picture; give height and width")
+    if not 0 < pixels.size <= MOST_PIXELS:
+        raise Unfit(f"{pixels.size} pixels: not between 1 and {MOST_PIXELS}")
+    celsius = _checked(tag, _celsius(tag, pixels))
+    return ThermalFrame(
+        asset=tag.asset,
+        tag=tag.tag,
+        pixels=celsius.tobytes(),
+        height=int(celsius.shape[0]),
+        width=int(celsius.shape[1]),
+        quality=quality,
+        sourced_at=times.sourced_at or times.served_at or times.received_at,
+        served_at=times.served_at,
+        received_at=times.received_at,
+    )
+
+
+def _numbers(tag: ShapeTag, raw: object) -> NDArray[np.float64]:
+    if not isinstance(raw, bytes):
+        return _array(raw)
+    kind = np.dtype("<i2") if tag.encoding == "int16" else np.dtype("<f4")
+    if len(raw) % kind.itemsize:
+        raise Unfit(f"{len(raw)} bytes do not hold whole {kind.name} samples")
+    return np.frombuffer(raw, kind).astype(np.float64)
+
+
+def _array(raw: object) -> NDArray[np.float64]:
+    if not isinstance(raw, list | np.ndarray):
+        raise Unfit(f"{type(raw).__name__} is not an array")
+    try:
+        return np.asarray(raw, np.float64)
+    except (ValueError, TypeError) as fault:
+        raise Unfit("the array does not hold numbers") from fault
+
+
+def _scaled(tag: ShapeTag, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    if tag.scale != 1.0 or tag.offset != 0.0:
+        values = values * tag.scale + tag.offset
+    with np.errstate(over="ignore"):  # an overflow becomes inf, which the check below refuses
+        return values.astype("<f4")
+
+
+def _celsius(tag: ShapeTag, pixels: NDArray[np.float64]) -> NDArray[np.float32]:
+    if tag.encoding == "centikelvin":
+        pixels = pixels / 100.0 - 273.15
+    elif tag.encoding == "kelvin":
+        pixels = pixels - 273.15
+    return _scaled(tag, pixels)
+
+
+def _checked(tag: ShapeTag, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        raise Unfit(NOT_FINITE)
+    low, high = float(values.min()), float(values.max())
+    if (tag.low is not None and low < tag.low) or (tag.high is not None and high > tag.high):
+        raise Unfit(OUT_OF_RANGE)
+    return values
+
+
+def _picture(tag: ShapeTag, raw: bytes) -> NDArray[np.float64]:
+    if raw[:4] in _IMAGES:
+        return _image(raw)
+    if tag.height and tag.width and len(raw) == tag.height * tag.width * 4:
+        return np.frombuffer(raw, "<f4").astype(np.float64)
+    if len(raw) < _HEADER.size:
+        raise Unfit(f"{len(raw)} bytes are not a picture")
+    height, width = _HEADER.unpack_from(raw)
+    if height * width * 2 != len(raw) - _HEADER.size:
+        raise Unfit(f"{len(raw)} bytes do not hold {height} x {width} pixels")
+    return np.frombuffer(raw, "<u2", offset=_HEADER.size).astype(np.float64).reshape(height, width)
+
+
+def _image(raw: bytes) -> NDArray[np.float64]:
+    """Decode PNG or TIFF; the size is judged before a pixel is read."""
+    from PIL import Image  # noqa: PLC0415 (only cameras that send encoded images need it)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged below, with our limit
+            picture = Image.open(io.BytesIO(raw), formats=("PNG", "TIFF"))
+        if picture.width * picture.height > MOST_PIXELS:
+            raise Unfit(f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS}")
+        if picture.mode not in {"L", "F", "I", "I;16", "I;16L", "I;16B"}:
+            raise Unfit(f"a picture of mode {picture.mode} is not radiometric")
+        return np.asarray(picture, np.float64)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as fault:
+        raise fault if isinstance(fault, Unfit) else Unfit("the picture cannot be decoded") from fault

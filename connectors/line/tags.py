@@ -1,0 +1,196 @@
+"""Tags: what an address means, and how its raw value becomes a typed, scaled, checked reading."""
+
+import csv
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from gateway.core.errors import Misconfigured
+from gateway.core.reading import Name, Quality, Reading, Value
+from gateway.core.units import Duration, decode
+
+Address = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+OUT_OF_RANGE = "out of range"
+NOT_FINITE = "not a finite number"
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tag of one asset at one address.
+
+    The value is `raw * scale + offset`, in `unit`. A value outside `low`..`high` (in `unit`) is BAD,
+    never coerced. A value that moved by less than `deadband` (in `unit`) is not sent again. `every`
+    is how often the equipment is asked for it.
+    """
+
+    asset: Name
+    tag: Name
+    address: Address
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    deadband: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    every: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if not math.isfinite(self.scale) or self.scale == 0 or not math.isfinite(self.offset):
+            raise ValueError("scale must be finite and not 0, offset must be finite")
+
+    @property
+    def name(self) -> str:
+        """How people call the tag: asset/tag."""
+        return f"{self.asset}/{self.tag}"
+
+
+TagKind = TypeVar("TagKind", bound=Tag)
+
+
+def judge(tag: Tag, raw: object) -> tuple[Value, str]:
+    """Type, scale and check a raw value. Gives the value and "", or None and the reason why it is bad."""
+    if isinstance(raw, bool):
+        return raw, ""
+    if isinstance(raw, int | float):
+        return _judge_number(tag, raw)
+    if isinstance(raw, str):
+        return raw, ""
+    if isinstance(raw, datetime):
+        return raw.isoformat(), ""
+    if raw is None:
+        return None, "no value"
+    return None, f"{type(raw).__name__} is not a value"
+
+
+def _judge_number(tag: Tag, raw: float) -> tuple[Value, str]:
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return None, NOT_FINITE
+    value = raw
+    if tag.scale != 1.0 or tag.offset != 0.0:
+        value = raw * tag.scale + tag.offset
+        if not math.isfinite(value):
+            return None, NOT_FINITE
+    if (tag.low is not None and value < tag.low) or (tag.high is not None and value > tag.high):
+        return None, OUT_OF_RANGE
+    return value, ""
+
+
+class Gate:
+    """Lets a reading through when it is worth sending: first, changed enough, or of another quality.
+
+    Deadbands are kept here and not on the server: some servers compare with the last sample instead
+    of the last value sent, so that a slow ramp is never reported.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[str, Reading] = {}
+
+    def passes(self, tag: Tag, reading: Reading) -> bool:
+        """Say whether the reading is to be sent, and remember it if so."""
+        if not tag.deadband:
+            return True
+        before = self._sent.get(tag.name)
+        if before is not None and not _moved(before, reading, tag.deadband):
+            return False
+        self._sent[tag.name] = reading
+        return True
+
+
+def _moved(before: Reading, now: Reading, deadband: float) -> bool:
+    if before.quality is not now.quality or before.why != now.why:
+        return True
+    old, new = before.value, now.value
+    if isinstance(old, bool) or isinstance(new, bool) or isinstance(old, str) or isinstance(new, str):
+        return old != new
+    if old is None or new is None:
+        return old is not new
+    return abs(new - old) >= deadband
+
+
+def bad(tag: Tag, why: str, received_at: datetime) -> Reading:
+    """Give the reading of a tag that has no value."""
+    return Reading(
+        asset=tag.asset,
+        tag=tag.tag,
+        value=None,
+        unit=tag.unit,
+        quality=Quality.BAD,
+        sourced_at=None,
+        served_at=None,
+        received_at=received_at,
+        why=why,
+    )
+
+
+def distinct(tags: Iterable[Tag]) -> list[str]:
+    """Name the tags that stand twice: one fault each."""
+    seen: set[str] = set()
+    faults: list[str] = []
+    for tag in tags:
+        if tag.name in seen:
+            faults.append(f"tag {tag.name} stands twice")
+        seen.add(tag.name)
+    return faults
+
+
+def read_table(path: Path, kind: type[TagKind]) -> tuple[TagKind, ...]:
+    """Read a CSV tag table: a header of field names, a row per tag.
+
+    Takes Excel's BOM and `;`. An empty cell is an absent field. Types come from the declaration, they
+    are never guessed. Raises `Misconfigured` with every fault, each with file, line and column.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as lost:
+        raise Misconfigured(f"tag table {path} cannot be read: {lost}") from lost
+    lines = text.splitlines()
+    if not lines:
+        raise Misconfigured(f"{path}:1: the table is empty")
+    comma = ";" if lines[0].count(";") > lines[0].count(",") else ","
+    rows = csv.reader(lines, delimiter=comma, strict=True)
+    columns = [cell.strip() for cell in next(rows)]
+    known = set(kind.__struct_fields__)
+    faults = [
+        f"{path}:1: column {place}: {name!r} is not a field; known: {', '.join(sorted(known))}"
+        for place, name in enumerate(columns, 1)
+        if name not in known
+    ]
+    if faults:
+        raise Misconfigured(f"tag table {path}", tuple(faults))
+    return _rows_of(path, rows, columns, kind)
+
+
+def _rows_of(path: Path, rows: Iterable[list[str]], columns: list[str], kind: type[TagKind]) -> tuple[TagKind, ...]:
+    tags: list[TagKind] = []
+    faults: list[str] = []
+    try:
+        for number, row in enumerate(rows, 2):
+            cells = [cell.strip() for cell in row]
+            if not any(cells):
+                continue
+            if len(cells) > len(columns):
+                faults.append(f"{path}:{number}: {len(cells)} cells under {len(columns)} columns")
+                continue
+            given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+            try:
+                tags.append(msgspec.convert(given, kind, strict=False, dec_hook=decode))
+            except msgspec.ValidationError as fault:
+                faults.append(f"{path}:{number}: {_column_of(str(fault), columns)}")
+    except csv.Error as fault:
+        faults.append(f"{path}: {fault}")
+    if faults:
+        raise Misconfigured(f"tag table {path}", tuple(faults))
+    return tuple(tags)
+
+
+def _column_of(fault: str, columns: list[str]) -> str:
+    """Turn msgspec's `at $.low` into the column's number and name."""
+    for place, name in enumerate(columns, 1):
+        if f"`$.{name}`" in fault:
+            return f"column {place} ({name}): {fault.split(' - at ', maxsplit=1)[0]}"
+    return fault
