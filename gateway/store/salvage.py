@@ -67,7 +67,7 @@ def whole(file: Path, make: Callable[[Path], Engine]) -> Hold:
     `Unreachable` while another process rescues it.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         hold = Hold(file.parent)
     except OSError as lost:
         if lost.errno in (errno.ENOSPC, errno.EDQUOT):

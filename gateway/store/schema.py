@@ -3,8 +3,11 @@
 from importlib.resources import files
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.core.errors import Misconfigured
+from gateway.store.engine import server_readers, sqlite_readers, translate
+from gateway.store.settings import Settings
 from gateway.store.tables import HEAD, metadata
 
 _VERSIONS = "alembic_version"
@@ -16,6 +19,21 @@ def revision(connection: Connection) -> str | None:
         return None
     found = connection.scalar(text(f"SELECT version_num FROM {_VERSIONS}"))  # noqa: S608 - a constant of ours
     return None if found is None else str(found)
+
+
+def revision_of(settings: Settings) -> str | None:
+    """The revision of the settings' database, without changing it; None when there is none yet."""
+    url = settings.location()
+    if url is None and not settings.file.exists():
+        return None
+    engine = sqlite_readers(settings.file) if url is None else server_readers(url)
+    try:
+        with engine.connect() as connection:
+            return revision(connection)
+    except SQLAlchemyError as lost:
+        raise translate(lost, settings.file.parent) from lost
+    finally:
+        engine.dispose()
 
 
 def bring_up(engine: Engine) -> None:
