@@ -23,7 +23,8 @@ discrete inputs (function 2)
   1      alarm (over-temperature or broken thermocouple)
   2-4    zone 1-3 heater failed
 
-Another unit answers exception 11 (no response from the target). Prints `READY {"port": …, "registers": […]}`. Commands on stdin, one JSON object a line:
+Another unit answers exception 11 (no response from the target). Prints `READY {"port": …, "registers": […]}`.
+Commands on stdin, one JSON object a line:
 
 {"fail": 2, "how": "heater"}    heater (stays cold), runaway (relay welded), sensor (thermocouple broken)
 {"repair": 2}                   {"door": true}
@@ -53,7 +54,7 @@ STEP_S = 0.1
 
 
 def nobody() -> SimDevice:
-    """Every unit that is not there: the gateway in front of the line says so (exception 11) instead of staying silent."""
+    """Every unit that is not there; a gateway in front of a serial line would say the same."""
 
     async def absent(*_: object) -> ExcCodes:
         return ExcCodes.GATEWAY_NO_RESPONSE
