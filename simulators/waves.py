@@ -1,7 +1,9 @@
 """Vibration recordings on disk: MATLAB, NumPy, WAV and CSV, read as one waveform in g."""
 
 import csv
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ IN_G = {"g": 1.0, "mg": 1e-3, "m/s2": 1 / 9.80665, "mm/s2": 1 / 9806.65}
 """How many g one of each unit is."""
 RATE_KEYS = ("rate_hz", "rate", "fs", "sample_rate", "samplerate")
 SPEED_KEYS = ("speed_rpm", "rpm")
+BROKEN = (OSError, ValueError, TypeError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile)
+"""What the readers raise on a file that is not what its name says."""
 _LEAST = 16
 _TABLE = 2
 
@@ -70,7 +74,7 @@ def _open(path: Path) -> Content:
         raise Unreadable(f"no file {path}")
     try:
         return reader(path)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as broken:
+    except BROKEN as broken:
         if isinstance(broken, Unreadable):
             raise
         why = str(broken).splitlines()[0] if str(broken) else type(broken).__name__
@@ -122,11 +126,14 @@ def _of_table(name: str, table: npt.NDArray[np.generic]) -> dict[str, Samples]:
 
 def _mat(path: Path) -> Content:
     from scipy.io import loadmat  # noqa: PLC0415 (only this format needs it)
+    from scipy.io.matlab import MatReadError  # noqa: PLC0415
 
     try:
         held = loadmat(path)
     except NotImplementedError as newer:
         raise Unreadable(f"{path.name} is MATLAB v7.3: save it with -v7") from newer
+    except MatReadError as broken:
+        raise ValueError(str(broken)) from broken
     return _of_arrays({name: value for name, value in held.items() if not name.startswith("__")})
 
 
