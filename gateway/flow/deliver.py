@@ -131,7 +131,7 @@ class Deliverer:
             if not write(tx, claimed, result, now):
                 return False
             if resent and isinstance(outcome, Delivered):
-                watch(tx, self._erp.name, claimed.delivery.key, now + self._erp.capabilities.settle)
+                watch(tx, self._erp.name, claimed.delivery.key, now, self._erp.capabilities.settle)
             return True
 
         try:

@@ -52,33 +52,41 @@ class Reconciler:
     ) -> None:
         self._store, self._erp, self._now = store, erp, now
         self._policy, self._patience, self._observe = policy, patience, observe
+        self._flying = 0
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
-        while True:
-            done = 0
-            try:
-                done = await self.step()
-            except Unreachable as lost:
-                log.warning("reconcile.store_away", erp=self._erp.name, why=str(lost))
-            if not done:
-                await asyncio.sleep(self._policy.poll.total_seconds())
+        async with asyncio.TaskGroup() as looking:
+            while True:
+                done = 0
+                try:
+                    done = await self._start(looking)
+                except Unreachable as lost:
+                    log.warning("reconcile.store_away", erp=self._erp.name, why=str(lost))
+                if not done:
+                    await asyncio.sleep(self._policy.poll.total_seconds())
 
     async def step(self) -> int:
         """Look into every UNCERTAIN order that is due, and into ghosts; gives how many were looked into."""
-        room = self._patience.grant(self._policy.lanes)
+        async with asyncio.TaskGroup() as looking:
+            return await self._start(looking)
+
+    async def _start(self, looking: asyncio.TaskGroup) -> int:
+        room = self._patience.grant(self._policy.lanes - self._flying)
         if not room:
             return 0
-        now = self._now()
-        lease = self._policy.lease
+        now, lease = self._now(), self._policy.lease
         claimed = await self._store.write(lambda tx: tx.claim_uncertain(self._erp.name, now, lease, room))
-        async with asyncio.TaskGroup() as looking:
-            for one in claimed:
-                looking.create_task(self._look_into(one), name=f"reconcile {one.order.key}")
+        for one in claimed:
+            self._flying += 1
+            looking.create_task(self._look_into(one), name=f"reconcile {one.order.key}").add_done_callback(self._landed)
         done = len(claimed) + await self._sweep(room)
         if not done:
             self._patience.unused()
         return done
+
+    def _landed(self, _: asyncio.Task[None]) -> None:
+        self._flying -= 1
 
     async def _look_into(self, claimed: Claimed) -> None:
         """Settle one order. Cancelled, it stays UNCERTAIN: whatever was sent is asked about again."""
@@ -203,7 +211,7 @@ class Reconciler:
                 return
             # Once told is enough: an order that is there twice is not looked up a third time.
             last = msgspec.structs.replace(item, left=1) if len(found) > 1 else item
-            sweep.seen(tx, erp, last, now + self._erp.capabilities.settle)
+            sweep.seen(tx, erp, last, now, self._erp.capabilities.settle)
             _note_twice(tx, item.key, found, now)
 
         return step

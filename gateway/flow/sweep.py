@@ -1,7 +1,7 @@
 """Ghosts: a request that was given up may still be carried out after its order was sent again.
 
-Only where the ERP cannot tell a second request from the first. Such an order is looked up once more
-after the ERP's longest time, and what is there twice is said out loud.
+Only where the ERP cannot tell a second request from the first. Such an order is looked up again three
+times, ever later after the ERP's longest time, and what is there twice is said out loud.
 """
 
 from datetime import datetime, timedelta
@@ -11,6 +11,9 @@ import msgspec
 from gateway.core.ports import Tx
 
 _MOST = 10_000
+_LOOKS = 3
+_WIDER = 4
+_SHORTEST = timedelta(seconds=1)
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -18,12 +21,12 @@ class Watched(msgspec.Struct, frozen=True):
 
     key: str
     due_at: datetime
-    left: int = 2
+    left: int = _LOOKS
 
 
-def watch(tx: Tx, erp: str, key: str, due_at: datetime) -> None:
+def watch(tx: Tx, erp: str, key: str, now: datetime, settle: timedelta) -> None:
     """Remember to look an order up again. Beyond 10,000 the oldest is forgotten."""
-    _keep(tx, erp, [*watched(tx, erp), Watched(key, due_at)][-_MOST:])
+    _keep(tx, erp, [*watched(tx, erp), Watched(key, now + max(settle, _SHORTEST))][-_MOST:])
 
 
 def watched(tx: Tx, erp: str) -> list[Watched]:
@@ -37,15 +40,12 @@ def due(tx: Tx, erp: str, now: datetime, limit: int) -> list[Watched]:
     return [item for item in watched(tx, erp) if item.due_at <= now][:limit]
 
 
-def seen(tx: Tx, erp: str, item: Watched, again: datetime) -> None:
+def seen(tx: Tx, erp: str, item: Watched, now: datetime, settle: timedelta) -> None:
     """Take one look off a watched order; the last one forgets it."""
-    kept = []
-    for other in watched(tx, erp):
-        if other.key != item.key:
-            kept.append(other)
-        elif item.left > 1:
-            kept.append(msgspec.structs.replace(other, due_at=again, left=item.left - 1))
-    _keep(tx, erp, kept)
+    gap = max(settle, _SHORTEST) * _WIDER ** (_LOOKS + 1 - item.left)
+    again = msgspec.structs.replace(item, due_at=now + gap, left=item.left - 1)
+    others = [other for other in watched(tx, erp) if other.key != item.key]
+    _keep(tx, erp, [*others, again] if again.left > 0 else others)
 
 
 def put_off(tx: Tx, erp: str, now: datetime, wait: timedelta) -> None:
