@@ -1,0 +1,125 @@
+"""Register addresses as integrators write them: `holding:40103:float32:CDAB`, `coil:17`, `holding:10:bit3`."""
+
+import re
+import struct
+from collections.abc import Callable, Sequence
+from typing import Literal, cast
+
+import msgspec
+
+Table = Literal["coil", "discrete", "input", "holding"]
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+_MODICON = {"discrete": 1, "input": 3, "holding": 4}
+_HIGHEST = 65_535
+_LONGEST = 125
+_NUMBERS = {
+    "int16": "h",
+    "uint16": "H",
+    "int32": "i",
+    "uint32": "I",
+    "int64": "q",
+    "uint64": "Q",
+    "float32": "f",
+    "float64": "d",
+}
+_EXAMPLE = "for example holding:40103:float32:CDAB, input:12:int16, coil:17, holding:10:bit3 or holding:110:string8"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """What a tag reads: `count` registers (or one bit) of a table from the zero-based `offset`."""
+
+    table: Table
+    offset: int
+    kind: str
+    order: Order = "ABCD"
+    count: int = 1
+
+    @property
+    def is_bit(self) -> bool:
+        """Whether the table holds bits."""
+        return self.table in {"coil", "discrete"}
+
+
+def parse(text: str) -> Address:
+    """Read an address. Raises ValueError with an example.
+
+    40001 to 49999 and 400001 to 465536 (30001.. for input, 10001.. for discrete) are Modicon numbers:
+    40103 is offset 102. Every other number is the zero-based offset; `@40103` always is.
+    """
+    parts = text.split(":")
+    table = parts[0]
+    if table not in {"coil", "discrete", "input", "holding"} or not 2 <= len(parts) <= 4:  # noqa: PLR2004
+        raise ValueError(f"{text!r} is not a register address; {_EXAMPLE}")
+    offset = _offset(table, parts[1], text)
+    if table in {"coil", "discrete"}:
+        if len(parts) > 2 and parts[2] != "bool":  # noqa: PLR2004
+            raise ValueError(f"{text!r}: a {table} is a bit and has no type")
+        return Address(cast("Table", table), offset, "bool")
+    kind = parts[2] if len(parts) > 2 else "uint16"  # noqa: PLR2004
+    order = parts[3].upper() if len(parts) > 3 else "ABCD"  # noqa: PLR2004
+    order = {"AB": "ABCD", "BA": "BADC"}.get(order, order)
+    if order not in {"ABCD", "CDAB", "BADC", "DCBA"}:
+        raise ValueError(f"{text!r}: the byte order is ABCD, CDAB, BADC or DCBA")
+    count = _count(kind, text)
+    if offset + count > _HIGHEST + 1:
+        raise ValueError(f"{text!r} ends behind register {_HIGHEST}")
+    return Address(cast("Table", table), offset, kind, cast("Order", order), count)
+
+
+def _offset(table: str, number: str, text: str) -> int:
+    raw = number.startswith("@")
+    digits = number.removeprefix("@")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"{text!r}: {number!r} is not a register number; {_EXAMPLE}")
+    offset = int(digits)
+    first = _MODICON.get(table)
+    if first is not None and not raw:
+        for size in (10_000, 100_000):
+            if first * size < offset <= first * size + min(size - 1, _HIGHEST + 1):
+                return offset - first * size - 1
+    if offset > _HIGHEST:
+        raise ValueError(f"{text!r}: offsets end at {_HIGHEST}")
+    return offset
+
+
+def _count(kind: str, text: str) -> int:
+    if kind in _NUMBERS:
+        return struct.calcsize("<" + _NUMBERS[kind]) // 2
+    if (bit := re.fullmatch(r"bit(\d{1,2})", kind)) and int(bit[1]) < 16:  # noqa: PLR2004 (bits of a register)
+        return 1
+    if (length := re.fullmatch(r"string(\d{1,3})", kind)) and 0 < int(length[1]) <= 2 * _LONGEST:
+        return (int(length[1]) + 1) // 2
+    raise ValueError(f"{text!r}: {kind!r} is not a type; known: {', '.join(_NUMBERS)}, bit0..bit15, string1..string250")
+
+
+def plain(address: Address) -> str:
+    """Say where the address points, both ways: for people who check a configuration."""
+    first = _MODICON.get(address.table)
+    modicon = f" (Modicon {first}{address.offset + 1:05d})" if first else ""
+    return f"{address.table} offset {address.offset}{modicon}, {address.kind} {address.order}"
+
+
+def bytes_of(registers: Sequence[int], order: Order) -> bytes:
+    """Bring registers into big-endian bytes: CDAB swaps words, BADC bytes, DCBA both."""
+    words = registers[::-1] if order in {"CDAB", "DCBA"} else registers
+    code = "<" if order in {"BADC", "DCBA"} else ">"
+    return struct.pack(f"{code}{len(words)}H", *words)
+
+
+def decoder(address: Address) -> Callable[[Sequence[int]], object]:
+    """Give the function from an address' registers (or bits) to its raw value."""
+    if address.is_bit:
+        return lambda bits: bool(bits[0])
+    if address.kind.startswith("bit"):
+        mask = 1 << int(address.kind[3:])
+        return lambda registers: bool(int.from_bytes(bytes_of(registers, address.order)) & mask)
+    if address.kind.startswith("string"):
+        length = int(address.kind[6:])
+        return lambda registers: _text(bytes_of(registers, address.order)[:length])
+    form = struct.Struct(">" + _NUMBERS[address.kind])
+    return lambda registers: form.unpack(bytes_of(registers, address.order))[0]
+
+
+def _text(raw: bytes) -> str:
+    text = raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+    return "".join(letter for letter in text if letter.isprintable()).rstrip()
