@@ -121,6 +121,14 @@ scale = {scale}
 every = "1s"
 """
 
+_ZONES = (
+    ("zone1_temperature", "input:0:int16", "degC", 0.1),
+    ("zone2_temperature", "input:1:int16", "degC", 0.1),
+    ("zone3_temperature", "input:2:int16", "degC", 0.1),
+    ("mean_temperature", "input:10:float32:ABCD", "degC", 1.0),
+    ("energy", "input:18:uint32:ABCD", "Wh", 1.0),
+)
+
 
 @dataclass(slots=True)
 class Process:
@@ -221,8 +229,7 @@ def _settings(folder: Path, port: int, syslog: int, erp: Process, machines: Proc
     for number, asset in enumerate(MACHINES, 1):
         text += _MACHINE.format(asset=asset, number=number)
         text += "".join(_TAG.format(asset=asset, tag=tag, kind=kind, unit=unit) for tag, kind, unit in _TAGS)
-    for tag, row in oven.ready["tags"].items():
-        text += _OVEN.format(tag=tag, address=row["address"], unit=row["unit"], scale=row.get("scale", 1.0))
+    text += "".join(_OVEN.format(tag=tag, address=place, unit=unit, scale=scale) for tag, place, unit, scale in _ZONES)
     return text
 
 

@@ -14,16 +14,20 @@ from pathlib import Path
 
 import structlog
 
+from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Store, Tx
 from gateway.core.reading import Batch, TagState
 from gateway.flow.cut import Cutter
-from gateway.flow.deliver import Deliverer, Policy
+from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Book, Diagnosing
 from gateway.flow.episode import Rules
 from gateway.flow.ingest import ingest
 from gateway.flow.live import Live
+from gateway.flow.patience import Patience
+from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import retain
+from gateway.flow.settle import Policy
 from gateway.flow.words import Desk, Listening
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.settings import LineSettings, Settings
@@ -207,7 +211,7 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
         if settings.the_erp is not None:
             erp = settings.the_erp.open()
             stack.push_async_callback(erp.close)
-            jobs["deliver"] = _deliverer(settings, store, erp, delivering).run
+            jobs |= _delivery(settings, store, erp, delivering, telemetry)
         gateway = Gateway(
             plant=settings.plant,
             store=store,
@@ -233,9 +237,20 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
     return store
 
 
-def _deliverer(settings: Settings, store: Store, erp: ErpAdapter, wake: asyncio.Event) -> Deliverer:
+def _delivery(
+    settings: Settings, store: Store, erp: ErpAdapter, wake: asyncio.Event, telemetry: Telemetry
+) -> dict[str, Job]:
+    """Give the jobs of one ERP: sending, and ending the doubt; both share one circuit breaker."""
     policy = Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
-    return Deliverer(store, erp, now, wake, policy)
+    patience = Patience(now, policy.longest_wait)
+
+    def observe(outcome: Outcome) -> None:
+        telemetry.attempts.labels(erp.name, type(outcome).__name__).inc()
+
+    return {
+        "deliver": Deliverer(store, erp, now, wake, policy, patience, observe).run,
+        "reconcile": Reconciler(store, erp, now, policy, patience, observe).run,
+    }
 
 
 class _Told:
