@@ -55,6 +55,7 @@ class Outbox(Part):
             "attempt": outbox.c.attempt + 1,
             "lease_until": now + lease,
             "since": func.coalesce(outbox.c.since, now),
+            "due_at": now,
             "updated_at": now,
         }
         return self._take(due, limit, news)
@@ -65,7 +66,8 @@ class Outbox(Part):
         due = and_(
             outbox.c.erp == erp, outbox.c.state == DeliveryState.UNCERTAIN, _passed(outbox.c.due_at, now), unleased
         )
-        return self._take(due, limit, {"lease_until": now + lease, "updated_at": now})
+        # The due time moves too: one that a clock ahead of ours wrote would come back when this lease ends.
+        return self._take(due, limit, {"lease_until": now + lease, "due_at": now, "updated_at": now})
 
     def expire(self, now: datetime) -> int:
         """Make UNCERTAIN, and due, what is SENDING beyond its lease; gives how many."""
