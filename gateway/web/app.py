@@ -1,6 +1,7 @@
 """The web application: routes, rules and layers joined."""
 
 from litestar import Litestar, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
@@ -8,6 +9,8 @@ from gateway.runtime.gateway import Gateway
 from gateway.web import docs, health, line, orders, problems, production, reports, review, webhooks
 from gateway.web.auth import Guard
 from gateway.web.edge import guarded
+from gateway.web.pages import ui
+from gateway.web.pages.stream import Streams
 
 API = "/api/v1"
 
@@ -21,6 +24,7 @@ def litestar_app(gateway: Gateway) -> Litestar:
     """Give the application without its outermost layer."""
     erp_hooks = webhooks.Verifier(tuple(secret.reveal() for secret in gateway.api.erp_secrets))
     report_hooks = webhooks.Verifier(tuple(secret.reveal() for secret in gateway.api.report_secrets))
+    pages, streams = ui.Pages(gateway), Streams(gateway)
     api = Router(
         API,
         route_handlers=[
@@ -42,9 +46,11 @@ def litestar_app(gateway: Gateway) -> Litestar:
         ],
     )
     return Litestar(
-        route_handlers=[api, health.live, health.startup, health.ready, health.metrics],
+        route_handlers=[api, health.live, health.startup, health.ready, health.metrics, *ui.HANDLERS],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
+            "pages": Provide(lambda: pages, sync_to_thread=False),
+            "streams": Provide(lambda: streams, sync_to_thread=False),
             "erp_hooks": Provide(lambda: erp_hooks, sync_to_thread=False),
             "report_hooks": Provide(lambda: report_hooks, sync_to_thread=False),
         },
@@ -52,6 +58,8 @@ def litestar_app(gateway: Gateway) -> Litestar:
         middleware=[Guard(gateway)],
         openapi_config=docs.config(gateway.version),
         on_startup=[docs.complete],
+        lifespan=[streams.running],
+        state=State({"pages": pages}),
         logging_config=None,
         request_max_body_size=gateway.api.max_body + 2 * gateway.api.max_photo,
     )

@@ -29,7 +29,7 @@ from gateway.web.server import WebServer
 
 ISSUER = "https://idp.example"
 NOW = datetime.now(UTC).replace(microsecond=0)
-PLANT = Plant(Site(id="SZ1", timezone="Asia/Shanghai"), (Asset(id="M-07", name="Spindle", line="L2"), Asset(id="M-01")))
+PLANT = Plant(Site(id="SZ1", timezone="Asia/Shanghai"), (Asset(id="M-07", name="Spindle", line="L2", bearing="6205", speed_rpm=1797), Asset(id="M-01")))
 KEY = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig", "alg": "ES256"})
 
 
@@ -107,6 +107,7 @@ def episode(asset: str = "M-07") -> Episode:
     return Episode(
         key=work_order("ep").key,
         asset=asset,
+        family="bearing",
         failure_mode="bearing_outer_race",
         source="machine",
         state=EpisodeState.OPEN,
@@ -114,7 +115,6 @@ def episode(asset: str = "M-07") -> Episode:
         last_at=NOW,
         peak_confidence=0.87,
         peak_severity=0.6,
-        ordered=True,
     )
 
 

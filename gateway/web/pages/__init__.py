@@ -1,0 +1,1 @@
+"""The operator's pages: server-rendered, live over one stream, in Chinese and English."""
