@@ -31,7 +31,8 @@ from simulators.faults import FAULTS, HEALTHY
 from simulators.logs import Line
 from simulators.machine import STEP_S, Machine
 from simulators.path import Floats
-from simulators.rig import Rig, generator, random_rig
+from simulators.rig import Rig, random_rig
+from simulators.seeds import generator
 
 BASELINES = 3
 

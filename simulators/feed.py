@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from simulators.line import Layout, LineServer, centikelvin
 from simulators.machine import Machine
 from simulators.pace import Pacer
-from simulators.rig import generator
+from simulators.seeds import generator
 from simulators.voice import Voice
 
 PICTURE_S = 1.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from simulators.rig import generator
+from simulators.seeds import generator
 
 ROUTINE_S = 7.0
 """Mean seconds between routine lines."""
@@ -58,14 +58,16 @@ def phrases() -> Phrases:
 
 
 class LogBook:
-    """Writes the log of one machine."""
+    """Writes the log of one machine; `talk` multiplies how often it writes."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, talk: float = 1.0) -> None:
+        self._talk = talk
         self._random = generator(seed, "log", name)
         self._count = int(self._random.integers(1, 5000))
 
     def push(self, facts: Facts, seconds: float) -> list[Line]:
         """Write what is written during the next `seconds`."""
+        seconds *= self._talk
         topics = ["routine"] * int(self._random.poisson(seconds / ROUTINE_S))
         topics += self._heard("healthy", seconds / IDLE_S)
         if facts.fault != "healthy":

@@ -8,7 +8,8 @@ from simulators.defect import Defect, Effect, Warmth
 from simulators.faults import HEALTHY, make
 from simulators.logs import Facts, Line, LogBook
 from simulators.path import Filter, Floats, response
-from simulators.rig import Rig, generator
+from simulators.rig import Rig
+from simulators.seeds import generator
 from simulators.sensor import Sensor, SensorFault
 from simulators.shaft import peak_g, wave
 from simulators.thermal import Heat, Picture, Temperatures, ThermalCamera
@@ -29,11 +30,14 @@ class Ramp:
 class Machine:
     """One machine with its sensors. The same rig, seed and calls give the same numbers.
 
-    `read(n)` gives the next n samples in g and lets the same time pass for heat and log, whatever the
+    `pace` and `load` are the set points (1 = rated), `tau_s` is the thermal time constant in seconds, `talk`
+    multiplies the log lines. `read(n)` gives the next n samples in g and lets the same time pass for heat and log, whatever the
     size of the blocks asked for.
     """
 
-    def __init__(self, rig: Rig, seed: int, *, pace: float = 1.0, load: float = 0.7, tau_s: float = 25.0) -> None:
+    def __init__(
+        self, rig: Rig, seed: int, *, pace: float = 1.0, load: float = 0.7, tau_s: float = 25.0, talk: float = 1.0
+    ) -> None:
         self.rig = rig
         self.drive = Drive(rig, seed, pace=pace, load=load)
         self._seed = seed
@@ -49,7 +53,7 @@ class Machine:
         self._sensor = Sensor(rig, seed)
         self._camera = ThermalCamera(rig, seed)
         self._heat = Heat(rig, tau_s=tau_s)
-        self._log = LogBook(rig.name, seed)
+        self._log = LogBook(rig.name, seed, talk)
         self._lines: list[Line] = []
         self._clock = 0.0
         self._load = load

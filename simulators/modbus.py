@@ -59,8 +59,8 @@ def nobody() -> SimDevice:
     async def absent(*_: object) -> ExcCodes:
         return ExcCodes.GATEWAY_NO_RESPONSE
 
-    words = SimData(0, count=65535, values=0, datatype=DataType.REGISTERS)
-    bits = SimData(0, count=4095, values=[False] * 16, datatype=DataType.BITS)
+    words = SimData(0, count=256, values=0, datatype=DataType.REGISTERS)
+    bits = SimData(0, count=16, values=[False] * 16, datatype=DataType.BITS)
     return SimDevice(id=0, simdata=([bits], [bits], [words], [words]), action=absent)
 
 

@@ -127,6 +127,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--syslog", metavar="HOST:PORT", help="send the log by syslog (RFC 5424, UDP)")
     parser.add_argument("--logfile", type=Path, help="append the log to a file")
+    parser.add_argument("--talk", type=float, default=1.0, help="multiplies how often the machines log")
     parser.add_argument("--script", help="script of faults: a .toml file, or one of simulators/scenarios by name")
     parser.add_argument("--until-eof", action="store_true", help="end when stdin ends")
     return parser.parse_args(arguments)
@@ -151,7 +152,7 @@ def _machines(options: argparse.Namespace, seed: int) -> list[Machine]:
             rate_hz=options.rate,
             seed=seed,
         )
-        machines.append(Machine(rig, seed, load=options.load, tau_s=options.warming))
+        machines.append(Machine(rig, seed, load=options.load, tau_s=options.warming, talk=options.talk))
     return machines
 
 

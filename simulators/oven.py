@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from simulators.rig import generator
+from simulators.seeds import generator
 
 ZONES = 3
 Failure = Literal["heater", "runaway", "sensor"]

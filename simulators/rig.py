@@ -1,12 +1,12 @@
 """A rig: everything that stays the same about one machine, its surroundings, its sensor and its camera."""
 
-import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from simulators.bearings import CATALOGUE, Bearing, named
 from simulators.path import Mode
+from simulators.seeds import generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,6 @@ class Rig:
     heat_k: float = 22.0
     """How far the housing warms above ambient at full load, healthy."""
     camera: Camera = field(default_factory=Camera)
-
-
-def generator(seed: int, *subject: str) -> np.random.Generator:
-    """Give a random generator of its own to each subject, so that one does not disturb another."""
-    return np.random.default_rng([seed, *(zlib.crc32(word.encode()) for word in subject)])
 
 
 def plain_rig(

@@ -6,7 +6,8 @@ import numpy as np
 
 from simulators.defect import Effect, Warmth
 from simulators.path import Filter, Floats, low_pass
-from simulators.rig import Rig, generator
+from simulators.rig import Rig
+from simulators.seeds import generator
 from simulators.turn import Turn
 
 Trouble = Literal["flat", "clipping", "hum", "jumps", "drift", "dropouts"]

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from simulators.defect import Warmth
 from simulators.path import Floats
-from simulators.rig import Camera, Rig, generator
+from simulators.rig import Camera, Rig
+from simulators.seeds import generator
 
 Picture = npt.NDArray[np.float32]
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulators.path import Floats
-from simulators.rig import Rig, generator
+from simulators.rig import Rig
+from simulators.seeds import generator
 
 WANDER_S = 4.0
 """Time constant in seconds of the slow changes of speed and load."""

@@ -9,7 +9,8 @@ from simulators.bearings import CATALOGUE, named
 from simulators.faults import FAULTS, make
 from simulators.machine import Machine
 from simulators.path import Filter, Mode, low_pass, response
-from simulators.rig import Rig, generator, plain_rig, random_rig
+from simulators.rig import Rig, plain_rig, random_rig
+from simulators.seeds import generator
 
 RATE = 12_800
 CONTROLS = (2.63, 3.31, 4.37, 5.83)

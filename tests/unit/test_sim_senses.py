@@ -11,7 +11,8 @@ from simulators.faults import FAULTS, HEALTHY
 from simulators.line import centikelvin
 from simulators.logs import Facts, LogBook, phrases
 from simulators.machine import Machine
-from simulators.rig import generator, plain_rig, random_rig
+from simulators.rig import plain_rig, random_rig
+from simulators.seeds import generator
 from simulators.sensor import Sensor, SensorFault, Trouble
 from simulators.thermal import Heat, ThermalCamera
 
