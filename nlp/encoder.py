@@ -1,5 +1,6 @@
 """The bilingual BERT: texts into vectors, and reports into slots and intents."""
 
+import copy
 import os
 import threading
 from collections import OrderedDict
@@ -183,11 +184,12 @@ def open_reader(bundle: Path, encoder: Encoder | None = None) -> Reader:
     return reader
 
 
-def own_top(encoder: Encoder, layers: int) -> BertModel:
+def own_top(encoder: Encoder, layers: int) -> Any:
     """A model that shares the encoder's embeddings and lower layers and has its own copy of the top `layers`."""
     below = encoder.model
-    model = BertModel(below.config, add_pooling_layer=False)
-    model.load_state_dict(below.state_dict())
+    if not layers:
+        return below
+    model = copy.deepcopy(below)
     model.embeddings = below.embeddings
     for at in range(len(below.encoder.layer) - layers):
         model.encoder.layer[at] = below.encoder.layer[at]

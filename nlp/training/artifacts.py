@@ -49,4 +49,5 @@ def put_reader(bundle: Path, reader: Reader, made_by: str, metrics: dict[str, fl
 def _enter(bundle: Path, parts: tuple[str, ...], made_by: str, metrics: dict[str, float], seed: int) -> None:
     now = datetime.now(UTC).isoformat()
     for name in parts:
+        (bundle / name).chmod(0o644)
         put_part(bundle, name, made_by, metrics if name == parts[-1] else {}, seed=seed, created_at=now)

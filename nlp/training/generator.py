@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 
 from gateway.core.report import Slot, SlotName
 from nlp.training import words
+from nlp.training.phrases import lexicon, settle
 from nlp.training.rules import Rules, rules
 
 Language = Literal["zh", "en"]
@@ -33,6 +34,7 @@ _MARK = re.compile(r"\{(~?)(\w+)(?:=(\w+))?\}")
 _FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")  # noqa: RUF001 - the full width is the point
 _KINDS = {"failure_mode": "failure_modes", "symptom": "failure_modes", "cause": "causes", "defect": "defects"}
 
+_LEAST = 20  # options of a code
 _FEW = 3  # letters inside a piece: fewer are left as they are
 _SPARED = 0.6  # share of pieces that get no typo
 
@@ -77,7 +79,7 @@ class Generator:
     def __init__(self, seed: int, *, noise: float = 0.4) -> None:
         self._random = random.Random(seed)  # noqa: S311 - reproducible text, no secret
         self._noise = noise
-        self._rules = {"zh": _options(rules("zh"), 0), "en": _options(rules("en"), 1)}
+        self._rules = {"zh": _options(rules("zh"), "zh"), "en": _options(rules("en"), "en")}
         self._fine = [(intent, fine) for intent, fines in INTENTS.items() for fine in fines]
         self._weights = [WEIGHTS.get(fine, 1.0) for _, fine in self._fine]
 
@@ -104,6 +106,7 @@ class Generator:
             quiet, name, rule = silent or mark[1] == "~", mark[2], mark[3] or mark[2]
             table = self._rules[language]
             option, code = self._random.choice(table.get(f"{name}.{rule}") or table[rule])
+            option = settle(option, self._random)
             if code and not quiet:
                 draft.codes.append(f"{_KINDS.get(name, name)}:{code}")
             if slot or quiet or name not in SLOTS:
@@ -163,8 +166,10 @@ def _labelled(pieces: list[Piece], language: Language, intent: str, fine: str, c
     return Labelled(text.strip(), language, intent, fine, tuple(slots), codes)
 
 
-def _options(grammar: Rules, side: int) -> dict[str, list[Option]]:
-    """Join a grammar with the words of one language (side 0 Chinese, 1 English)."""
+def _options(grammar: Rules, language: Language) -> dict[str, list[Option]]:
+    """Join a grammar with the words of one language: our own lists and the interpreter's lexicon."""
+    side = 0 if language == "zh" else 1
+    known = lexicon(language)
     table: dict[str, list[Option]] = {name: [(text, "") for text in texts] for name, texts in grammar.items()}
     for rule, pairs in (
         ("part", words.COMPONENTS),
@@ -173,7 +178,7 @@ def _options(grammar: Rules, side: int) -> dict[str, list[Option]]:
         ("location", words.LOCATIONS),
         ("characteristic", words.CHARACTERISTICS),
     ):
-        table[rule] = [(form, "") for pair in pairs for form in pair[side]]
+        table[rule] = [(form, "") for pair in pairs for form in pair[side]] + [(text, "") for text in known[rule]]
     for rule, codes in (
         ("symptom", words.SYMPTOMS),
         ("failure_mode", words.STATES),
@@ -183,8 +188,10 @@ def _options(grammar: Rules, side: int) -> dict[str, list[Option]]:
     ):
         table[rule] = []
         for code, pair in codes.items():
-            table[f"{rule}.{code}"] = [(form, code) for form in pair[side]]
-            table[rule] += table[f"{rule}.{code}"]
+            forms = [(form, code) for form in (*pair[side], *known.get(f"{rule}.{code}", ()))]
+            table[f"{rule}.{code}"] = forms
+            # Each code as often as the next, however many words it has.
+            table[rule] += (forms * _LEAST)[: max(len(forms), _LEAST)]
     table["state"] = table["failure_mode"]
     for rule, chosen in (("surface", words.SURFACE), ("internal", words.INTERNAL), ("dimension", words.DIMENSION)):
         table[f"defect.{rule}"] = [option for code in chosen for option in table[f"defect.{code}"]]

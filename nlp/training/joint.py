@@ -1,7 +1,8 @@
 """Joint fine-tuning of the reader: slots and intents, on generated reports and on tagged work orders.
 
-Each source supervises only the slots that it annotates. The encoder's lower layers stay as they are, so that the
-vectors of log lines, and what was fitted on them, do not change when a reader is trained anew.
+Each source supervises only the slots that it annotates. The maintainers' build tunes all layers once and ships them
+as the encoder. A reader that is trained later has its own top layers, and the encoder stays as it is: the vectors of
+log lines, and what was fitted on them, do not change.
 """
 
 import random
@@ -43,10 +44,10 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How long and how hard to train. `reports` are generated."""
+    """How long and how hard to train. `reports` are generated; `layers` is how many top layers are tuned."""
 
-    reports: int = 12_000
-    epochs: int = 2
+    reports: int = 16_000
+    epochs: int = 1
     layers: int = 2
     body: float = 2e-4
     heads: float = 1e-3
@@ -86,6 +87,15 @@ def train(
             say(f"step {step}/{len(plan)} loss {running:.3f} cpu {time.process_time() - began:.0f}s")
     reader.eval()
     return reader
+
+
+def merged(reader: Reader) -> tuple[Encoder, Reader]:
+    """Make the reader's layers the encoder: an encoder, and a reader with no layers of its own."""
+    encoder = Encoder(reader.model, reader.tokenizer)
+    bare = new_reader(encoder, 0)
+    bare.pointer, bare.intents = reader.pointer, reader.intents
+    bare.eval()
+    return encoder, bare
 
 
 def lesson_of(report: Labelled) -> Lesson | None:

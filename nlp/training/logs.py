@@ -60,6 +60,7 @@ def fit(runs_dir: Path, bundle: Path, seed: int) -> dict[str, float]:
     path = bundle / HEAD_PART
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: getattr(head, name).astype(np.float16) for name in ("weights", "bias", "centre", "known")}, path)
+    path.chmod(0o644)
     put_part(bundle, HEAD_PART, "nlp.training.logs", metrics, seed=seed, created_at=datetime.now(UTC).isoformat())
     return metrics
 
