@@ -37,12 +37,17 @@ def revision_of(settings: Settings) -> str | None:
 
 
 def bring_up(engine: Engine) -> None:
-    """Bring a database to `HEAD`, in one transaction. Raises `Misconfigured` for one of a newer Andon."""
+    """Bring a database to `HEAD`, in one transaction.
+
+    Raises `Misconfigured` for one of a newer Andon, and for one with tables of somebody else.
+    """
     with engine.begin() as connection:
         found = revision(connection)
         if found == HEAD:
             return
-        if found is None and not inspect(connection).get_table_names():
+        if found is None:
+            if inspect(connection).get_table_names():
+                raise Misconfigured("the database has tables that are not Andon's; give it one of its own")
             metadata.create_all(connection)
             connection.exec_driver_sql(f"CREATE TABLE {_VERSIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
             connection.exec_driver_sql(f"INSERT INTO {_VERSIONS} VALUES ('{HEAD}')")  # noqa: S608 - constants of ours
