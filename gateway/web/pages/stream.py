@@ -61,11 +61,14 @@ class Streams:
         self._wanted = asyncio.Event()
         self._digest = b""
 
-    @contextmanager
-    def subscribe(self, asset: str | None) -> Iterator[Outlet]:
-        """Open an outlet. Raises `Wrong` 503 when too many screens watch."""
+    def check_room(self) -> None:
+        """Raise `Wrong` 503 when too many screens watch. To be asked before an answer has begun."""
         if len(self._outlets) >= self._gateway.api.max_streams:
             raise Wrong(503, "too many live screens")
+
+    @contextmanager
+    def subscribe(self, asset: str | None) -> Iterator[Outlet]:
+        """Open an outlet, and close it at the end."""
         outlet = Outlet(asset)
         self._outlets.add(outlet)
         self._gateway.telemetry.streams.set(len(self._outlets))

@@ -169,6 +169,7 @@ async def part(
 @get("/ui/stream", opt={"scope": "read", "stream": True}, include_in_schema=False)
 async def stream(streams: NamedDependency[Streams], asset_name: FromQuery[str | None] = None) -> Stream:
     """Give the live stream: the line once a second, and one asset's drawings when `asset_name` is given."""
+    streams.check_room()
     return Stream(
         streams.events(asset_name),
         media_type="text/event-stream",
