@@ -16,6 +16,8 @@ from gateway.runtime.telemetry import MEDIA_TYPE
 
 _DEADLINE_S = 3.0
 _STALE = timedelta(seconds=30)
+_MOST = 1000
+_UNSETTLED = ("WAITING", "SENDING", "UNCERTAIN", "PARKED")
 _HEADERS = {"Cache-Control": "no-store"}
 
 
@@ -73,7 +75,12 @@ async def ready(gateway: NamedDependency[Gateway]) -> Response[Ready]:
 @get("/metrics", opt={"scope": "read"}, include_in_schema=False)
 async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
     """Give the numbers in the Prometheus text format."""
-    counted = await gateway.store.read(lambda tx: tx.counts())
+
+    def look(tx: Tx) -> tuple[Counts, dict[str, int]]:
+        return tx.counts(), {state: len(tx.orders(state=state, limit=_MOST)) for state in _UNSETTLED}
+
+    counted, states = await gateway.store.read(look)
+    gateway.telemetry.set_orders({**states, "DELIVERED": counted.orders - sum(states.values())})
     for name in ("readings", "windows", "diagnoses", "episodes", "orders", "reports"):
         gateway.telemetry.stored.labels(name).set(getattr(counted, name))
     return Response(gateway.telemetry.text(), media_type=MEDIA_TYPE, headers=_HEADERS)

@@ -1,0 +1,54 @@
+"""`andon report submit` against a running edge."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from gateway.cli.main import andon
+from gateway.cli.report_submit import submit
+from gateway.core.errors import Full, Refused, Unreachable
+from tests.integration.edge_rig import FullStore, bearer, serving
+
+
+async def run(url: str, *words: str, stdin: str | None = None) -> Result:
+    return await asyncio.to_thread(CliRunner().invoke, submit, [*words, "--url", url, "-o", "jsonl"], stdin)
+
+
+async def test_words_and_a_photo_reach_the_store_even_when_the_disk_was_full_at_first(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "PNG")
+    (tmp_path / "p.png").write_bytes(picture.getvalue())
+    full = Full("the disk is full")
+    full.after = None
+    async with serving(tmp_path, stores=lambda store: FullStore(store, [full])) as edge:
+        photo = str(tmp_path / "p.png")
+        done = await run(edge.url, "主轴异响", "--asset", "M-07", "--photo", photo, "--id", "c1")
+        again = await run(edge.url, "-", "--asset", "M-07", "--photo", photo, "--id", "c1", stdin="主轴异响\n")
+        assert done.exit_code == again.exit_code == 0, done.output
+        assert json.loads(done.stdout) == json.loads(again.stdout)
+        held = await edge.gateway.store.read(lambda tx: tx.report("c1"))
+        assert held is not None and held.report.asset_hint == "M-07" and held.report.photo is not None
+
+
+async def test_a_refusal_says_which_field_and_a_missing_gateway_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, anonymous=()) as edge:
+        assert (await run(edge.url, "noisy")).exit_code == 4
+        monkeypatch.setenv("ANDON_TOKEN", bearer("reports:write")["Authorization"].split()[1])
+        wrong = await run(edge.url, "noisy", "--asset", "M-99")
+        assert isinstance(wrong.exception, Refused) and "asset: no such asset" in str(wrong.exception)
+        assert (await run(edge.url, "noisy")).exit_code == 0
+    monkeypatch.setattr("gateway.cli.report_submit._LONGEST_WAIT_S", 0.01)
+    gone = await run(edge.url, "noisy")
+    assert isinstance(gone.exception, Unreachable)
+
+
+def test_words_must_come_from_one_place() -> None:
+    assert CliRunner().invoke(submit, []).exit_code == 2
+    assert andon.commands["report"] is not None
