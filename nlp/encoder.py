@@ -126,15 +126,18 @@ class Reader(torch.nn.Module):  # type: ignore[misc]  # mypy does not follow tor
         return found
 
     def _read(self, text: Units, logits: torch.Tensor, coarse: torch.Tensor, fine: torch.Tensor) -> Read:
+        names = self.config.intents
+        intents = dict(zip(names, coarse.softmax(-1).tolist(), strict=True))
+        return Read(flat(self.spans(text, logits)), intents, self._fine(intents, fine))
+
+    def spans(self, text: Units, logits: torch.Tensor) -> list[Span]:
+        """Every span above its slot's threshold, nested ones too; `logits` (slots, start, end) over units."""
         places = (logits > self._least[:, None, None]).nonzero().tolist()
-        spans = [
+        return [
             Span(self.config.slots[slot], text.starts[first], text.ends[last], float(logits[slot, first, last]))
             for slot, first, last in places
             if last - first < _LONGEST_SPAN and last < len(text.words)
         ]
-        names = self.config.intents
-        intents = dict(zip(names, coarse.softmax(-1).tolist(), strict=True))
-        return Read(flat(spans), intents, self._fine(intents, fine))
 
     def _fine(self, intents: dict[str, float], logits: torch.Tensor) -> dict[str, float]:
         """Share each coarse intent's probability among its fine intents."""

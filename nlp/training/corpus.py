@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from nlp.training.generator import Generator
 
 _SHORTEST = 3
@@ -26,11 +28,25 @@ def generated(count: int, seed: int) -> list[str]:
     return [report.text for report in Generator(seed, noise=0.3).reports(count)]
 
 
-def maintie(data: Path) -> list[dict[str, object]]:
-    """Read the MaintIE gold in the order of its file."""
-    with (data / "maintie" / "gold_release.json").open(encoding="utf-8") as file:
-        rows: list[dict[str, object]] = json.load(file)
-    return rows
+class Entity(msgspec.Struct, frozen=True):
+    """An entity of MaintIE: words [start, end), a path of classes such as PhysicalObject/SensingObject."""
+
+    start: int
+    end: int
+    type: str
+
+
+class Gold(msgspec.Struct, frozen=True):
+    """A text of MaintIE with its entities, which may lie in one another."""
+
+    text: str
+    tokens: list[str]
+    entities: list[Entity]
+
+
+def maintie(data: Path) -> list[Gold]:
+    """Read the MaintIE gold in the order of its file; train is [0:860], dev [860:968], test [968:]."""
+    return msgspec.json.decode((data / "maintie" / "gold_release.json").read_bytes(), type=list[Gold])
 
 
 def tagged(path: Path) -> Iterator[tuple[list[str], list[str]]]:
@@ -54,7 +70,7 @@ def mwo2kg(data: Path, part: str) -> list[tuple[list[str], list[str]]]:
 
 def _held_out(data: Path) -> Iterator[str]:
     for row in maintie(data)[_MAINTIE_TRAIN:]:
-        yield str(row["text"]).lower()
+        yield row.text.lower()
     for part in ("dev", "test"):
         for words, _ in mwo2kg(data, part):
             yield " ".join(words).lower()
@@ -62,7 +78,7 @@ def _held_out(data: Path) -> Iterator[str]:
 
 def _english(data: Path) -> Iterator[str]:
     for row in maintie(data)[:_MAINTIE_TRAIN]:
-        yield str(row["text"])
+        yield row.text
     for words, _ in mwo2kg(data, "train"):
         yield " ".join(words)
     for part in ("train", "val"):

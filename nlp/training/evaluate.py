@@ -1,15 +1,18 @@
 """Scores of a reader: exact spans (micro-F1) and intents, Chinese and English apart."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nlp.encoder import Reader
 from nlp.spans import Read
-from nlp.training.generator import Generator
+from nlp.training.generator import INTENTS, Generator
 
 Mark = tuple[str, int, int]
+FINE = {fine: intent for intent, fines in INTENTS.items() for fine in fines}
+_MARKED = re.compile(r"\[(\w+):([^\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,22 @@ def examples(path: Path) -> list[Gold]:
         marks = frozenset((slot["slot"], slot["start"], slot["end"]) for slot in gold["slots"])
         intents = (gold["intent"] or "out_of_scope", gold["fine_intent"] or "out_of_scope")
         found.append(Gold(row["text"], row["lang"], *intents, marks))
+    return found
+
+
+def marked(path: Path) -> list[Gold]:
+    """Read lines of `language fine_intent | text with [slot:marked text]`, written by hand."""
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            head, _, body = line.partition(" | ")
+            language, fine = head.split()
+            text, marks, last = "", set(), 0
+            for mark in _MARKED.finditer(body):
+                text += body[last : mark.start()]
+                marks.add((mark[1], len(text), len(text) + len(mark[2])))
+                text, last = text + mark[2], mark.end()
+            found.append(Gold(text + body[last:], language, FINE[fine], fine, frozenset(marks)))
     return found
 
 

@@ -26,7 +26,6 @@ SLOTS: tuple[str, ...] = get_args(SlotName)
 _FINE = {fine: intent for intent, fines in INTENTS.items() for fine in fines}
 # What the tags of MWO2KG are here. Its observations mix what is felt and the state of a part: not used.
 _TAGS = {"Activity": "action", "Item": "component", "Location": "location"}
-_BATCH = 24
 _HIDDEN = 0.08  # share of words hidden in training, so that the words around a slot count too
 _IGNORED = -100
 
@@ -52,6 +51,7 @@ class Course:
     body: float = 2e-4
     heads: float = 1e-3
     warm: float = 0.1
+    batch: int = 24
 
 
 def new_reader(encoder: Encoder, layers: int) -> Reader:
@@ -70,7 +70,15 @@ def train(
     lessons = [lesson for report in Generator(seed).reports(course.reports) if (lesson := lesson_of(report))]
     if data is not None:
         lessons += list(_work_orders(data))
-    plan = [batch for epoch in range(course.epochs) for batch in _plan(lessons, seed + epoch)]
+    fit(reader, lessons, course, seed, say=say)
+    return reader
+
+
+def fit(
+    reader: Reader, lessons: Sequence[Lesson], course: Course, seed: int, *, say: Callable[[str], None] = print
+) -> None:
+    """Train a reader's own layers and heads in place. bf16 autocast."""
+    plan = [batch for epoch in range(course.epochs) for batch in _plan(lessons, course.batch, seed + epoch)]
     optimiser, schedule = _optimiser(reader, course, len(plan))
     chance = random.Random(seed)  # noqa: S311 - reproducible training, no secret
     began, running = time.process_time(), 0.0
@@ -86,7 +94,6 @@ def train(
         if step % 50 == 0:
             say(f"step {step}/{len(plan)} loss {running:.3f} cpu {time.process_time() - began:.0f}s")
     reader.eval()
-    return reader
 
 
 def merged(reader: Reader) -> tuple[Encoder, Reader]:
@@ -141,10 +148,10 @@ def spans_of(tags: Sequence[str]) -> Iterator[tuple[int, int, str]]:
             yield first, at, tag[2:]
 
 
-def _plan(lessons: Sequence[Lesson], seed: int) -> list[list[int]]:
+def _plan(lessons: Sequence[Lesson], size: int, seed: int) -> list[list[int]]:
     chance = random.Random(seed)  # noqa: S311 - reproducible order, no secret
     order = sorted(range(len(lessons)), key=lambda at: (len(lessons[at].units.words) // 4, chance.random()))
-    batches = [order[at : at + _BATCH] for at in range(0, len(order), _BATCH)]
+    batches = [order[at : at + size] for at in range(0, len(order), size)]
     chance.shuffle(batches)
     return batches
 
