@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -90,7 +91,7 @@ class ErpClient:
         except NoToken as none:
             raise Lost(str(none), sent=False) from None
         except _NOT_SENT as lost:
-            raise Lost(f"not sent: {type(lost).__name__}", sent=False) from None
+            raise Lost(f"not sent: {_why(lost)}", sent=False) from None
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError) as lost:
             raise Lost(f"{type(lost).__name__} after it was sent", sent=True) from None
         except TimeoutError:
@@ -111,6 +112,16 @@ class _Sending:
     async def trace(self, event: str, _: dict[str, Any]) -> None:
         if event.endswith("send_request_headers.started"):
             self.began = True
+
+
+def _why(lost: BaseException) -> str:
+    """Name a failed connection; a certificate that was not accepted with its reason."""
+    cause: BaseException | None = lost
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate is not accepted ({cause.verify_message})"
+        cause = cause.__cause__ or cause.__context__
+    return type(lost).__name__
 
 
 async def _read(answer: httpx2.Response) -> bytes:

@@ -6,6 +6,7 @@ ERP's own database.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
@@ -72,26 +73,13 @@ class ErpAdapterContract:
     async def test_an_order_that_was_never_sent_is_not_found(self, erp: ErpAdapter) -> None:
         assert await erp.find(make_order("never sent").key) == []
 
-    @pytest.mark.parametrize("kind", LOST)
-    async def test_a_lost_reply_is_doubt_and_leaves_one_order(self, erp: ErpAdapter, plant: Erp, kind: str) -> None:
-        order = make_order(f"lost {kind}")
-        plant.faults({"kind": kind, "count": 1, "seconds": 1.2, **CREATE})
-        [outcome] = await erp.deliver([order])
-        assert isinstance(outcome, Uncertain)
-        await resolve(erp, order, outcome)
-        assert plant.commits(order.key) == 1
+    async def test_a_lost_reply_is_doubt_and_leaves_one_order(self, erp: ErpAdapter, plant: Erp) -> None:
+        orders = await _in_doubt(erp, plant, LOST)
+        assert {kind: plant.commits(order.key) for kind, order in orders.items()} == dict.fromkeys(LOST, 1)
 
-    @pytest.mark.parametrize("kind", NOT_MADE)
-    async def test_what_may_have_happened_is_doubt_although_it_did_not(
-        self, erp: ErpAdapter, plant: Erp, kind: str
-    ) -> None:
-        order = make_order(f"not made {kind}")
-        plant.faults({"kind": kind, "count": 1, "seconds": 1.2, **CREATE})
-        [outcome] = await erp.deliver([order])
-        assert isinstance(outcome, Uncertain)
-        assert plant.commits(order.key) == 0
-        await resolve(erp, order, outcome)
-        assert plant.commits(order.key) == 1
+    async def test_what_may_have_happened_is_doubt_although_it_did_not(self, erp: ErpAdapter, plant: Erp) -> None:
+        orders = await _in_doubt(erp, plant, NOT_MADE)
+        assert {kind: plant.commits(order.key) for kind, order in orders.items()} == dict.fromkeys(NOT_MADE, 1)
 
     async def test_a_race_of_eight_makes_one_order_each(self, erp: ErpAdapter, plant: Erp) -> None:
         orders = [make_order(f"race {number}", asset=f"M-{number}") for number in range(8)]
@@ -185,14 +173,6 @@ class ErpAdapterContract:
         await resolve(erp, order, outcome)
         assert plant.commits(order.key) == 1
 
-    async def test_a_commit_after_the_client_gave_up_is_still_one_order(self, erp: ErpAdapter, plant: Erp) -> None:
-        order = make_order("slow commit")
-        plant.faults({"kind": "ghost", "seconds": 1.4, "count": 1, **CREATE})
-        [outcome] = await erp.deliver([order])
-        assert isinstance(outcome, Uncertain)
-        await resolve(erp, order, outcome)
-        assert plant.commits(order.key) == 1
-
     async def test_a_closed_port_is_surely_not_sent(self, erp: ErpAdapter, plant: Erp) -> None:
         order = make_order("closed port")
         await erp.verify()
@@ -231,6 +211,18 @@ class ErpAdapterContract:
     async def test_closing_twice_is_allowed(self, erp: ErpAdapter) -> None:
         await erp.close()
         await erp.close()
+
+
+async def _in_doubt(erp: ErpAdapter, plant: Erp, kinds: Sequence[str]) -> dict[str, WorkOrder]:
+    """Send one order into each kind of trouble, see that each is in doubt, and end the doubt."""
+    orders = {kind: make_order(f"doubt {kind}", asset=kind) for kind in kinds}
+    plant.faults(
+        *({"kind": kind, "count": 1, "seconds": 1.4, "reference": o.key, **CREATE} for kind, o in orders.items())
+    )
+    outcomes = [outcome for [outcome] in await asyncio.gather(*(erp.deliver([order]) for order in orders.values()))]
+    assert [kind for kind, told in zip(orders, outcomes, strict=True) if not isinstance(told, Uncertain)] == []
+    await asyncio.gather(*(resolve(erp, *one) for one in zip(orders.values(), outcomes, strict=True)))
+    return orders
 
 
 async def _until_down(erp: ErpAdapter, plant: Erp) -> Outcome:

@@ -1,0 +1,181 @@
+"""The REST adapter over a link that fails: silence, trickling, garbage, resets, certificates."""
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from connectors.erp.rest import Settings
+from gateway.core.delivery import Delivered, Uncertain, Unsent
+from gateway.core.errors import Misconfigured, Unreachable
+from gateway.core.ports import ErpAdapter
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration
+from tests.erp_process import SECRET, Erp, make_order, running_erp
+from tests.faulty_link import Faults, FaultyLink
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Erp]:
+    with running_erp() as erp:
+        yield erp
+
+
+@pytest.fixture
+def plant(process: Erp, monkeypatch: pytest.MonkeyPatch) -> Erp:
+    monkeypatch.setenv("TEST_ERP_SECRET", SECRET)
+    process.faults()
+    return process
+
+
+@pytest.fixture
+async def link(plant: Erp) -> AsyncIterator[FaultyLink]:
+    place = urlsplit(plant.url)
+    async with FaultyLink(str(place.hostname), int(place.port or 0)).open() as link:
+        yield link
+
+
+def settings(plant: Erp, base_url: str, **fields: object) -> Settings:
+    given: dict[str, object] = {
+        "name": "main",
+        "base_url": base_url,
+        "token_url": plant.ready["token_url"],
+        "client_id": plant.ready["client_id"],
+        "client_secret": SecretRef(env="TEST_ERP_SECRET"),
+        "audience": "erp",
+        "idempotency": "header",
+        "timeout": Duration(1.0),
+    }
+    return Settings(**{**given, **fields})  # type: ignore[arg-type]  # a table of test values
+
+
+@asynccontextmanager
+async def adapter(plant: Erp, base_url: str, **fields: object) -> AsyncIterator[ErpAdapter]:
+    erp = settings(plant, base_url, **fields).open()
+    try:
+        yield erp
+    finally:
+        await erp.close()
+
+
+CASES = {
+    "a request that is swallowed": (Faults(swallow_request=True), 0),
+    "a reply that is swallowed": (Faults(swallow_reply=True), 1),
+    "a reply of one byte every 0.3 s": (Faults(trickle=0.3), 1),
+    "a reply of garbage": (Faults(garbage=True), 1),
+    "a reply cut in its head": (Faults(cut_reply_after=10), 1),
+    "a reply cut in its body": (Faults(cut_reply_after=200), 1),
+    "connections that are reset": (Faults(refuse=True), None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_failing_link_is_doubt_in_time_and_heals(plant: Erp, link: FaultyLink, name: str) -> None:
+    faults, commits = CASES[name]
+    order = make_order(name)
+    async with adapter(plant, f"http://127.0.0.1:{link.port}") as erp:
+        link.faults = faults
+        began = monotonic()
+        [outcome] = await erp.deliver([order])
+        assert monotonic() - began < 2.5
+        if commits is not None:
+            assert isinstance(outcome, Uncertain)
+            await plant.until(lambda state: state["commits"].get(order.key, 0) == commits)
+        link.faults = Faults()
+        [again] = await erp.deliver([order])
+        assert isinstance(again, Delivered)
+    assert plant.commits(order.key) == 1
+
+
+def certificate(home: Path, name: str, *, host: str = "localhost", days: int = 1) -> tuple[Path, Path]:
+    """Make a certificate that signs itself; gives the files of certificate and key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    called = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(called)
+        .issuer_name(called)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True,
+                key_cert_sign=True,
+                crl_sign=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = home / f"{name}.pem", home / f"{name}.key"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return public, private
+
+
+@asynccontextmanager
+async def guarded(plant: Erp, files: tuple[Path, Path]) -> AsyncIterator[FaultyLink]:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*files)
+    place = urlsplit(plant.url)
+    async with FaultyLink(str(place.hostname), int(place.port or 0)).open(tls) as link:
+        yield link
+
+
+async def test_a_trusted_certificate_is_enough(plant: Erp, tmp_path: Path) -> None:
+    files = certificate(tmp_path, "good")
+    async with (
+        guarded(plant, files) as link,
+        adapter(plant, f"https://localhost:{link.port}", ca_file=str(files[0])) as erp,
+    ):
+        [outcome] = await erp.deliver([make_order("good certificate")])
+        assert isinstance(outcome, Delivered)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "trusted"),
+    [("expired", {"days": -1}, True), ("another", {"host": "other.example"}, True), ("self-signed", {}, False)],
+)
+async def test_a_certificate_that_is_not_right_gets_nothing(
+    plant: Erp, tmp_path: Path, name: str, fields: dict[str, object], *, trusted: bool
+) -> None:
+    files = certificate(tmp_path, name, **fields)  # type: ignore[arg-type]  # a table of test values
+    order = make_order(f"certificate {name}")
+    ca_file = str(files[0]) if trusted else None
+    async with (
+        guarded(plant, files) as link,
+        adapter(plant, f"https://localhost:{link.port}", ca_file=ca_file) as erp,
+    ):
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Unsent) and "the certificate is not accepted" in outcome.cause
+        with pytest.raises(Unreachable, match="certificate"):
+            await erp.verify()
+    assert plant.commits(order.key) == 0
+
+
+def test_a_ca_file_that_is_not_there_is_a_fault_at_start(plant: Erp, tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="ca_file"):
+        settings(plant, "https://localhost", ca_file=str(tmp_path / "none.pem")).open()
