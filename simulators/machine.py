@@ -31,8 +31,8 @@ class Machine:
     """One machine with its sensors. The same rig, seed and calls give the same numbers.
 
     `pace` and `load` are the set points (1 = rated), `tau_s` is the thermal time constant in seconds, `talk`
-    multiplies the log lines. `read(n)` gives the next n samples in g and lets the same time pass for heat and log, whatever the
-    size of the blocks asked for.
+    multiplies the log lines. `read(n)` gives the next n samples in g and lets the same time pass for heat
+    and log, whatever the size of the blocks asked for.
     """
 
     def __init__(

@@ -136,7 +136,7 @@ def random_rig(seed: int, index: int) -> Rig:
         compliance=float(draw.uniform(0, 0.3)),
         speed_wander=_log_uniform(draw, 0.0005, 0.008),
         load_wander=float(draw.uniform(0.01, 0.12)),
-        load_wave=float(draw.uniform(0, 0.25)),
+        load_wave=float(draw.uniform(0, 0.4)),
         variable_speed=_chance(draw, 0.35),
         gear=_gear(draw, rough) if _chance(draw, 0.4) else None,
         neighbours=tuple(_neighbour(draw, rough) for _ in range(draw.integers(0, 3))),

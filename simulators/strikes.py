@@ -26,8 +26,9 @@ class Strikes:
 
     The spot is met at the kinematic order, with a random error at each meeting that adds up (balls
     slide: the train is not strictly periodic). A strike is a short pulse for a small pit and a burst of
-    noise for a long spall. Its strength follows the load where the spot is: constant for the standing
-    outer race, once a shaft turn for the inner race, once a cage turn for a ball.
+    noise for a long spall. Its strength follows the load where the spot is: nearly constant for the standing
+    outer race, once a shaft turn for the inner race, once a cage turn for a ball. Balls differ in size, so the
+    races are struck unequally, too, in the cage's rhythm.
     """
 
     def __init__(self, part: Part, severity: float, rig: Rig, random: np.random.Generator) -> None:
@@ -37,17 +38,20 @@ class Strikes:
         self._random = random
         self._jitter = float(np.exp(random.uniform(np.log(0.003), np.log(0.022))))
         self._spread = float(random.uniform(0.08, 0.35))
-        self._fortune = float(np.exp(random.normal(0, 0.25))) * {"outer": 1.0, "inner": 0.85, "ball": 0.7}[part]
+        # A ball's defect is seen through two contacts and an oil film: it reaches the sensor weaker, some hardly.
+        reach = {"outer": 1.0, "inner": 0.85, "ball": float(np.exp(random.uniform(np.log(0.25), np.log(0.9))))}
+        self._fortune = float(np.exp(random.normal(0, 0.25))) * reach[part]
+        self._balls = np.clip(1 + random.uniform(0, 0.3) * random.standard_normal(rig.bearing.balls), 0.3, 2)
         self._spall = float(random.uniform(0.08, 0.3)) if random.random() < SPALLED else 0.0
         self._pulse_s = float(np.exp(random.uniform(np.log(2e-5), np.log(2e-4))))
         self._zone = float(random.uniform(0.35, 1.0))
         self._floor = float(random.uniform(0.05, 0.35))
-        self._sway = float(random.uniform(0.0, 0.3))
+        self._sway = float(random.uniform(0.0, 0.6))
         self._uneven = float(random.uniform(0.2, 1.0))
         self._where = float(random.random())
         self._tilt = float(random.random())
         self._due: float | None = None
-        self._even = False
+        self._met = 0
         self._spill = np.zeros(0)
         heat = float(np.exp(random.normal(0, 0.3))) * {"outer": 18.0, "inner": 20.0, "ball": 16.0}[part]
         self.warmth = Warmth(bearing=heat, body=0.15 * heat)
@@ -82,17 +86,18 @@ class Strikes:
     def _weights(self, turn: Turn, at: Floats) -> Floats:
         """Give the share of the full strength at each meeting (0..about 1)."""
         samples = np.arange(turn.count, dtype=np.float64)
+        balls = self._balls[(self._met + np.arange(len(at))) % len(self._balls)]
+        self._met += len(at)
         shaft = np.interp(at, samples, turn.shaft)
         if self._part == "outer":
-            return np.asarray(1 + self._sway * np.cos(2 * np.pi * (shaft + self._where)))
+            return np.asarray(balls * (1 + self._sway * np.cos(2 * np.pi * (shaft + self._where))))
         if self._part == "inner":
-            return self._loaded(shaft + self._where)
+            return np.asarray(balls * self._loaded(shaft + self._where))
         cage = np.interp(at, samples, turn.cage)
-        turns = np.where((np.arange(len(at)) % 2 == 0) ^ self._even, 1.0, self._uneven)
-        self._even ^= len(at) % 2 == 1
+        races = np.where((self._met + np.arange(len(at))) % 2 == 0, 1.0, self._uneven)
         # The ball's axis tumbles slowly: the spot misses the races now and then.
         hit = np.clip(1.2 + np.sin(2 * np.pi * (0.037 * shaft + self._tilt)), 0.15, 1.0)
-        return np.asarray(self._loaded(cage + self._where) * turns * hit)
+        return np.asarray(self._loaded(cage + self._where) * races * hit)
 
     def _loaded(self, turns: Floats) -> Floats:
         """Load on a rolling contact at an angle from the middle of the load zone (Stribeck), with a floor."""
