@@ -13,6 +13,8 @@ from gateway.store.tables import audit
 
 _START = "0" * 64
 _COLUMNS = tuple(audit.c[name] for name in AuditLine.__struct_fields__)
+_LAST = select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
+_ADD = insert(audit)
 
 
 class Trail(Part):
@@ -20,11 +22,11 @@ class Trail(Part):
 
     def note(self, event: str, subject: str, at: datetime, detail: str = "") -> None:
         """Add a line. Holds no secret and no person's name."""
-        last = self._db.execute(select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)).first()
+        last = self._db.execute(_LAST).first()
         number, before = (0, _START) if last is None else last
         line = AuditLine(number + 1, at.astimezone(UTC), _plain(event), _plain(subject), _plain(detail), "")
         row = {**msgspec.structs.asdict(line), "at": at, "digest": digest(before, line)}
-        self._db.execute(insert(audit), row)
+        self._db.execute(_ADD, row)
 
     def audit(self, *, after: int = 0, limit: int = 1000) -> Iterator[AuditLine]:
         """Lines behind a number, in order."""

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Episode, EpisodeState
-from gateway.store.part import Part, running
+from gateway.store.part import Part, insert_into, running
 from gateway.store.tables import diagnoses, episodes, pack, unpack
 
 
@@ -18,7 +18,7 @@ class Episodes(Part):
         body = pack(diagnosis)
         row = {"asset": diagnosis.asset, "start_at": diagnosis.start, "fault": diagnosis.fault, "body": body}
         size_to = running(diagnoses.c.size_to, diagnoses.c.number) + len(body)
-        put = self._insert(diagnoses).values(**row, size=len(body), size_to=size_to)
+        put = insert_into(diagnoses, self._db.dialect.name).values(**row, size=len(body), size_to=size_to)
         return self._db.execute(put.on_conflict_do_nothing().returning(diagnoses.c.number)).first() is not None
 
     def diagnoses(self, asset: str | None = None, *, limit: int = 100) -> list[Diagnosis]:

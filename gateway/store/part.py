@@ -1,8 +1,9 @@
 """What every part of a transaction stands on."""
 
+import functools
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Executable, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -14,20 +15,30 @@ class Part:
 
     def _insert_new(self, table: Table, **row: Any) -> bool:
         """Insert a row unless one of its keys is taken; say whether it was inserted."""
-        key = next(iter(table.primary_key))
-        put = self._insert(table).on_conflict_do_nothing().returning(key)
-        return self._db.execute(put, row).first() is not None
+        return self._db.execute(_insert_new(table, self._db.dialect.name), row).first() is not None
 
     def _upsert(self, table: Table, **row: Any) -> None:
         """Insert a row, or replace what is not its primary key."""
-        keys = [column.name for column in table.primary_key]
-        put = self._insert(table)
-        news = {name: put.excluded[name] for name in row if name not in keys}
-        self._db.execute(put.on_conflict_do_update(index_elements=keys, set_=news), row)
+        self._db.execute(_upsert(table, self._db.dialect.name, tuple(row)), row)
 
-    def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        # The two spell ON CONFLICT alike, but SQLAlchemy has one class for each.
-        return postgresql.insert(table) if self._db.dialect.name == "postgresql" else sqlite.insert(table)
+
+def insert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say ON CONFLICT: both databases spell it alike, SQLAlchemy has a class for each."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+# Statements are built once: building one takes as long as running it.
+@functools.cache
+def _insert_new(table: Table, dialect: str) -> Executable:
+    return insert_into(table, dialect).on_conflict_do_nothing().returning(next(iter(table.primary_key)))
+
+
+@functools.cache
+def _upsert(table: Table, dialect: str, names: tuple[str, ...]) -> Executable:
+    keys = [column.name for column in table.primary_key]
+    put = insert_into(table, dialect)
+    news = {name: put.excluded[name] for name in names if name not in keys}
+    return put.on_conflict_do_update(index_elements=keys, set_=news)
 
 
 def running(total: Column[int], number: Column[int]) -> ColumnElement[int]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.core.errors import Full, Unreachable
@@ -112,17 +114,37 @@ class Writer(threading.Thread, Generic[X]):
         if len(members) > 1:
             try:
                 return self._together(members)
-            except SQLAlchemyError as lost:
-                known = self._known(lost)
-                if isinstance(known, Unreachable) and not isinstance(known, Full) and not clashed(lost):
-                    # Nobody is there: asking for each member would take as long as all their time-outs.
-                    return [Outcome(lost=known)] * len(members)
-        return [self._alone(member) for member in members]
+            except Exception as lost:  # noqa: BLE001 - a driver's error as well as SQLAlchemy's; run again below
+                self._known(lost)
+        outcomes: list[Outcome] = []
+        for member in members:
+            outcomes.append(self._alone(member))
+            if _away(outcomes[-1].lost):
+                # Nobody is there: asking for each member would take as long as all their time-outs.
+                break
+        if any(isinstance(outcome.lost, Full) for outcome in outcomes):
+            self._make_room()
+        return outcomes + outcomes[-1:] * (len(members) - len(outcomes))
 
     def _together(self, members: Sequence[Member[X]]) -> list[Outcome]:
         with self._engine.begin() as connection:
             handle = self._enter(connection)
-            return [_guarded(connection, handle, member, self._known) for member in members]
+            # The driver's own cursor: two statements a member through SQLAlchemy cost as much as its step.
+            with contextlib.closing(connection.connection.cursor()) as cursor:
+                return [self._guarded(cursor, handle, member) for member in members]
+
+    def _guarded(self, cursor: DBAPICursor, handle: X, member: Member[X]) -> Outcome:
+        """Run one of several steps so that it can be taken back alone."""
+        cursor.execute("SAVEPOINT member")
+        try:
+            outcome = Outcome(member.step(handle))
+        except Exception as lost:  # whatever a step raises belongs to its caller
+            if clashed(lost):
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT member")
+            outcome = Outcome(lost=self._known(lost))
+        cursor.execute("RELEASE SAVEPOINT member")
+        return outcome
 
     def _alone(self, member: Member[X]) -> Outcome:
         outcome = Outcome()
@@ -134,29 +156,17 @@ class Writer(threading.Thread, Generic[X]):
                 outcome = Outcome(lost=self._known(lost))
                 if not clashed(lost):
                     break
-        if isinstance(outcome.lost, Full):
-            self._make_room()
         return outcome
 
     def _make_room(self) -> None:
         # What lies in the WAL may have its place in the file already, and the WAL's own space comes free.
         if self._engine.dialect.name == "sqlite":
-            with contextlib.suppress(SQLAlchemyError), self._engine.connect() as connection:
+            with contextlib.suppress(SQLAlchemyError, sqlite3.Error), self._engine.connect() as connection:
                 connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _guarded(connection: Connection, handle: X, member: Member[X], known: Callable[[Exception], Exception]) -> Outcome:
-    """Run one of several steps so that it can be taken back alone."""
-    connection.exec_driver_sql("SAVEPOINT member")
-    try:
-        outcome = Outcome(member.step(handle))
-    except Exception as lost:  # whatever a step raises belongs to its caller
-        if clashed(lost):
-            raise
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT member")
-        outcome = Outcome(lost=known(lost))
-    connection.exec_driver_sql("RELEASE SAVEPOINT member")
-    return outcome
+def _away(lost: Exception | None) -> bool:
+    return isinstance(lost, Unreachable) and not isinstance(lost, Full)
 
 
 def _answer(members: Sequence[Member[X]], outcomes: Sequence[Outcome]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import sqlite3
@@ -42,6 +43,39 @@ async def produce(store, who):
 async def main():
     store = Settings(path=sys.argv[1]).open()
     await asyncio.gather(*(produce(store, who) for who in range(20)))
+
+asyncio.run(main())
+"""
+
+FILLER = """
+import asyncio, json, os, subprocess, sys
+from gateway.core.errors import Full
+from gateway.store.settings import Settings
+from tests.contracts.store import NOW, report
+
+async def main():
+    folder = sys.argv[1]
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    store = Settings(path=folder + "/data").open()
+    kept, told = set(), []
+
+    async def produce(who):
+        for n in range(20):
+            name = f"{who}-{n}"
+            step = lambda tx: (tx.take_report(report(name), NOW), tx.keep(os.urandom(3000), "x"))
+            try:
+                await store.write(step)
+                kept.add(name)
+            except Full as full:
+                told.append(str(full))
+
+    await asyncio.gather(*(produce(who) for who in range(50)))
+    refused, told[:] = len(told), []
+    subprocess.run(["mount", "-o", "remount,size=20m", folder], check=True)
+    await asyncio.gather(*(produce(who) for who in range(100, 110)))
+    held = {one.report.id for one in await store.read(lambda tx: tx.reports(limit=5000))}
+    await store.close()
+    print(json.dumps([len(kept), refused, len(told), held == kept]))
 
 asyncio.run(main())
 """
@@ -106,6 +140,19 @@ async def test_a_full_disk_is_said_nothing_is_corrupt_and_it_goes_on_when_there_
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert raw.execute("SELECT count(*) FROM blobs").fetchone() == (10,)
     raw.close()
+
+
+def test_a_disk_that_is_really_full_loses_nothing_and_is_used_again_when_there_is_room(tmp_path: Path) -> None:
+    alone = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+    if subprocess.run([*alone, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)], check=False).returncode != 0:
+        pytest.skip("needs the right to mount a small file system in a namespace of its own")
+    command = [*alone, sys.executable, "-c", FILLER, str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kept, refused, refused_with_room, the_same = json.loads(done.stdout)
+    assert kept > 200 and refused > 100 and refused_with_room == 0 and the_same
 
 
 async def test_another_process_that_holds_the_write_lock_is_waited_for_and_then_unreachable(
