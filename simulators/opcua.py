@@ -17,7 +17,6 @@ import asyncio
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -126,7 +125,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--warming", type=float, default=25, help="thermal time constant in seconds")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--syslog", metavar="HOST:PORT", help="send the log by syslog (RFC 5424, UDP)")
-    parser.add_argument("--logfile", type=Path, help="append the log to a file")
+    parser.add_argument("--logfile", help="append the log to a file; {asset} in its name gives each machine its own")
     parser.add_argument("--talk", type=float, default=1.0, help="multiplies how often the machines log")
     parser.add_argument("--script", help="script of faults: a .toml file, or one of simulators/scenarios by name")
     parser.add_argument("--until-eof", action="store_true", help="end when stdin ends")

@@ -1,23 +1,30 @@
-"""Where log lines go: syslog (RFC 5424 over UDP) and a file."""
+"""Where log lines go: syslog (RFC 5424 over UDP) and files."""
 
 import contextlib
 import socket
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from simulators.logs import Line
 
 _LOCAL0 = 16 * 8
 _NAMES = {3: "ERROR", 4: "WARNING", 5: "NOTICE", 6: "INFO"}
+ASSET = "{asset}"
+"""Stands for the machine's id in the name of a log file: each machine then has a file of its own."""
 
 
 class Voice:
-    """Sends the lines of machines; the asset's id is the host name of the syslog message. Close it."""
+    """Sends the lines of machines; the asset's id is the host name of the syslog message. Close it.
 
-    def __init__(self, syslog: tuple[str, int] | None = None, logfile: Path | None = None) -> None:
+    A file gets `TIME LEVEL text`, one that several machines share `TIME ASSET LEVEL text`.
+    """
+
+    def __init__(self, syslog: tuple[str, int] | None = None, logfile: str | None = None) -> None:
         self._address = syslog
+        self._logfile = logfile
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if syslog else None
-        self._file = logfile.open("a", encoding="utf-8", buffering=1) if logfile else None
+        self._files: dict[str, TextIO] = {}
 
     def say(self, asset: str, line: Line, at: datetime) -> None:
         """Send one line with its time (aware UTC). A syslog receiver that is not there does not matter."""
@@ -26,12 +33,18 @@ class Voice:
             message = f"<{_LOCAL0 + line.severity}>1 {stamp} {asset} machine - - - {line.text}"
             with contextlib.suppress(OSError):
                 self._socket.sendto(message.encode(), self._address)
-        if self._file is not None:
-            self._file.write(f"{stamp} {asset} {_NAMES[line.severity]} {line.text}\n")
+        if self._logfile is not None:
+            who = "" if ASSET in self._logfile else f"{asset} "
+            self._file(self._logfile.replace(ASSET, asset)).write(f"{stamp} {who}{_NAMES[line.severity]} {line.text}\n")
+
+    def _file(self, name: str) -> TextIO:
+        if name not in self._files:
+            self._files[name] = Path(name).open("a", encoding="utf-8", buffering=1)
+        return self._files[name]
 
     def close(self) -> None:
-        """Close socket and file."""
+        """Close socket and files."""
         if self._socket is not None:
             self._socket.close()
-        if self._file is not None:
-            self._file.close()
+        for file in self._files.values():
+            file.close()

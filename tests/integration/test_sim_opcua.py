@@ -130,7 +130,7 @@ def test_a_wrong_command_is_answered_with_what_is_wrong(line: Simulator, command
 
 
 def test_a_script_runs_and_the_log_goes_to_syslog_and_file(tmp_path: Path) -> None:
-    script, logfile = tmp_path / "now.toml", tmp_path / "machine.log"
+    script, logfile = tmp_path / "now.toml", tmp_path / "machine-{asset}.log"
     script.write_text('seed = 9\n[[step]]\nat = "0s"\nfault = "overheating"\nseverity = 1.0\n')
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
@@ -154,4 +154,6 @@ def test_a_script_runs_and_the_log_goes_to_syslog_and_file(tmp_path: Path) -> No
             simulator.end_of_input()
             assert simulator.process.wait(20) == 0
     assert re.fullmatch(r"<1(31|32|33|34)>1 20\S+Z M-01 machine - - - .+", message)
-    assert message.rpartition(" - ")[2] in logfile.read_text(encoding="utf-8")
+    text = message.rpartition(" - ")[2]
+    written = (tmp_path / "machine-M-01.log").read_text(encoding="utf-8").splitlines()
+    assert any(re.fullmatch(rf"20\S+Z [A-Z]+ {re.escape(text)}", line) for line in written)
