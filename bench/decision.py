@@ -92,6 +92,7 @@ class Timed:
         self._seen = replace(seen, fault=Fault.BEARING_OUTER, confidence=0.95, severity=0.8)
 
     def __call__(self, tx: Tx) -> int:
+        """Conclude it."""
         return len(self._book.conclude(tx, self._seen, self._window, self._window.end))
 
 

@@ -137,6 +137,12 @@ class Process:
     name: str
     child: asyncio.subprocess.Process
     ready: Mapping[str, Any]
+    log: Path
+
+    def check(self) -> None:
+        """Raise `Unreachable` with the end of its log when the process has ended."""
+        if self.child.returncode is not None:
+            raise Unreachable(f"{self.name} ended with {self.child.returncode}:\n{_end_of(self.log)}")
 
     async def tell(self, order: Mapping[str, Any]) -> None:
         """Send one command, as a JSON line."""
@@ -246,7 +252,7 @@ async def _start(name: str, command: list[str], environment: dict[str, str], fol
             limit=_LINE,
             start_new_session=True,  # Ctrl-C is for the demo; it ends its children itself
         )
-    process = Process(name, child, {})
+    process = Process(name, child, {}, log)
     try:
         async with asyncio.timeout(START_S):
             process.ready = await _ready(child, name, log)

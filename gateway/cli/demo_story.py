@@ -15,7 +15,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from gateway.cli.demo_count import Accepted, Summary, accepted, as_the_erp_got_it, in_erp, summed
-from gateway.cli.demo_plant import MACHINES, Plant, plant
+from gateway.cli.demo_plant import MACHINES, Plant, Process, plant
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Store
 from gateway.runtime.settings import load
@@ -50,11 +50,13 @@ class Story:
         self._began = monotonic()
         self._first: float | None = None
         self._told: set[str] = set()
+        self._parts: tuple[Process, ...] = ()
 
     async def tell(self, *, going_on: bool) -> int:
         """Tell it; give the exit code: 1 when an order was lost or doubled, or a scene did not come."""
         self._say("Starting an ERP, three machines, an oven and the gateway ...")
         async with plant(self._folder, self._port, self._seed) as stage:
+            self._parts = stage.parts
             store = load(str(stage.config)).store.open()
             try:
                 return await self._play(stage, store, going_on=going_on)
@@ -166,6 +168,8 @@ class Story:
         """Wait for something. Raises `Unreachable` naming it when it does not come."""
         end = monotonic() + _SCENE_S
         while not await there():
+            for part in self._parts:
+                part.check()
             if monotonic() > end:
                 raise Unreachable(f"waited {_SCENE_S:.0f} s for {what}")
             await asyncio.sleep(_POLL_S)
