@@ -4,7 +4,6 @@ import contextlib
 import socket
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
 
 from simulators.logs import Line
 
@@ -24,7 +23,6 @@ class Voice:
         self._address = syslog
         self._logfile = logfile
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if syslog else None
-        self._files: dict[str, TextIO] = {}
 
     def say(self, asset: str, line: Line, at: datetime) -> None:
         """Send one line with its time (aware UTC). A syslog receiver that is not there does not matter."""
@@ -35,16 +33,11 @@ class Voice:
                 self._socket.sendto(message.encode(), self._address)
         if self._logfile is not None:
             who = "" if ASSET in self._logfile else f"{asset} "
-            self._file(self._logfile.replace(ASSET, asset)).write(f"{stamp} {who}{_NAMES[line.severity]} {line.text}\n")
-
-    def _file(self, name: str) -> TextIO:
-        if name not in self._files:
-            self._files[name] = Path(name).open("a", encoding="utf-8", buffering=1)
-        return self._files[name]
+            # Opened anew for each line: the file may be rotated away meanwhile.
+            with Path(self._logfile.replace(ASSET, asset)).open("a", encoding="utf-8") as file:
+                file.write(f"{stamp} {who}{_NAMES[line.severity]} {line.text}\n")
 
     def close(self) -> None:
-        """Close socket and files."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
-        for file in self._files.values():
-            file.close()
