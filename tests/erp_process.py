@@ -28,6 +28,7 @@ class Erp:
         self.ready = ready
         self.url = ready["base_url"]
         self._control = httpx2.Client(base_url=ready["control_url"], timeout=10, trust_env=False)
+        self.http = httpx2.Client(base_url=self.url, timeout=10, trust_env=False)
 
     def _post(self, name: str, body: object) -> None:
         answer = self._control.post(f"/{name}", json=body)
@@ -64,6 +65,7 @@ class Erp:
 
     def close(self) -> None:
         self._control.close()
+        self.http.close()
 
 
 @contextmanager

@@ -46,6 +46,9 @@ source = { constant = "ANDON" }
 _NOBODY = "AN000000000000000000"
 """A key that no order has: asked for to see whether the ERP answers."""
 
+_LONGEST_TIMEOUT, _LONGEST_SETTLE = 300.0, 3000.0
+_GRACE = timedelta(seconds=2)
+
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
 Path = Annotated[str, msgspec.Meta(pattern=r"^/")]
 
@@ -89,9 +92,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for url in (self.base_url, self.token_url):
             if urlsplit(url).scheme == "http" and not self.insecure and not _is_here(url):
                 raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
-        if not 0 < self.timeout <= 50:  # noqa: PLR2004  below the deadline of a delivery
-            raise ValueError("timeout is at most 50s: a delivery as a whole has 60s")
-        if self.settle > 3000:  # noqa: PLR2004  a lease and this stay below the longest wait, an hour
+        # Together they must stay below the longest lease and wait of the outbox, an hour.
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise ValueError("timeout is more than nothing and at most 5min")
+        if self.settle > _LONGEST_SETTLE:
             raise ValueError("settle is at most 50min")
 
     def open(self) -> ErpAdapter:
@@ -140,6 +144,7 @@ class Rest:
         self._body, self._now = body, now
         self._capabilities = Capabilities(
             idempotency=Idempotency(settings.idempotency),
+            deadline=timedelta(seconds=settings.timeout) + _GRACE,
             replay_window=timedelta(seconds=settings.replay_window) if settings.idempotency == "header" else None,
             settle=timedelta(seconds=settings.settle),
             feedback="signed",
@@ -254,9 +259,9 @@ def _is_here(url: str) -> bool:
         return host == "localhost"
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext | bool:
+def _trust(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is None:
-        return True
+        return httpx2.create_ssl_context()
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as lost:

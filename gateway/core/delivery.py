@@ -52,9 +52,13 @@ class Idempotency(enum.StrEnum):
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter promises about its ERP; delivery knows only this, never the ERP's name."""
+    """What an adapter promises about its ERP; delivery knows only this, never the ERP's name.
+
+    `deadline` is the time after which one call of the adapter is surely over: leases are a little longer.
+    """
 
     idempotency: Idempotency
+    deadline: timedelta = timedelta(seconds=60)
     key_limit: int = 20
     replay_window: timedelta | None = None
     settle: timedelta = timedelta(0)

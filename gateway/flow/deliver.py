@@ -11,13 +11,14 @@ from gateway.core.delivery import Delivered, Idempotency, Outcome, Uncertain
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
 from gateway.flow.patience import Patience
-from gateway.flow.settle import Policy, Settled, settled, write
+from gateway.flow.settle import Policy, Settled, asks, settled, write
 from gateway.flow.sweep import watch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 Observe = Callable[[Outcome], None]
-_GOODBYE_S = 5.0
+GOODBYE_S = 5.0
+"""Seconds that a stopping gateway has to write down what is in doubt."""
 
 
 def unobserved(_: Outcome) -> None:
@@ -79,9 +80,11 @@ class Deliverer:
         return len(claimed)
 
     def _claim(self, room: int) -> Callable[[Tx], list[Claimed]]:
-        now = self._now()
-        # As long again as the ERP may take to show a late order: after it a crash may be looked up at once.
-        lease = self._policy.lease + self._erp.capabilities.settle
+        now, promised = self._now(), self._erp.capabilities
+        lease = promised.deadline + self._policy.margin
+        if asks(promised):
+            # What a crash left behind may be looked up as soon as its lease has ended.
+            lease += promised.settle
 
         def step(tx: Tx) -> list[Claimed]:
             lost = tx.expire(now)
@@ -100,7 +103,7 @@ class Deliverer:
                 await self._settle(claimed, outcome)
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_S):
+                async with asyncio.timeout(GOODBYE_S):
                     for claimed in batch:
                         await self._settle(claimed, Uncertain("the gateway was stopped while it was sent"))
             raise
@@ -110,7 +113,7 @@ class Deliverer:
 
     async def _deliver(self, batch: Sequence[Claimed]) -> Sequence[Outcome]:
         try:
-            async with asyncio.timeout(self._policy.deadline.total_seconds()):
+            async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
                 return await self._erp.deliver([claimed.order for claimed in batch])
         except TimeoutError:
             return [Uncertain("no answer before the deadline") for _ in batch]
@@ -157,7 +160,7 @@ async def write_patiently(store: Store, step: Callable[[Tx], bool], policy: Poli
     trying = AsyncRetrying(
         retry=retry_if_exception_type(Unreachable),
         wait=wait_random_exponential(multiplier=0.1, max=5),
-        stop=stop_after_delay((policy.lease - policy.deadline).total_seconds()),
+        stop=stop_after_delay(policy.margin.total_seconds()),
         reraise=True,
     )
     return bool(await trying(store.write, step))

@@ -21,7 +21,7 @@ from gateway.core.delivery import (
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
 from gateway.flow import sweep
-from gateway.flow.deliver import Observe, tell, unobserved, write_patiently
+from gateway.flow.deliver import GOODBYE_S, Observe, tell, unobserved, write_patiently
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old, write
 
@@ -75,7 +75,7 @@ class Reconciler:
         room = self._patience.grant(self._policy.lanes - self._flying)
         if not room:
             return 0
-        now, lease = self._now(), self._policy.lease
+        now, lease = self._now(), 2 * self._erp.capabilities.deadline + self._policy.margin
         claimed = await self._store.write(lambda tx: tx.claim_uncertain(self._erp.name, now, lease, room))
         for one in claimed:
             self._flying += 1
@@ -89,7 +89,19 @@ class Reconciler:
         self._flying -= 1
 
     async def _look_into(self, claimed: Claimed) -> None:
-        """Settle one order. Cancelled, it stays UNCERTAIN: whatever was sent is asked about again."""
+        """Settle one order. Cancelled, it stays UNCERTAIN and is free: whatever was sent is asked about again."""
+        try:
+            await self._decide(claimed)
+        except asyncio.CancelledError:
+            kept = changed(
+                claimed.delivery, DeliveryState.UNCERTAIN, claimed.delivery.reason, self._now(), timedelta(0)
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._settle(claimed, Uncertain("the gateway was stopped"), kept)
+            raise
+
+    async def _decide(self, claimed: Claimed) -> None:
         idempotency = self._erp.capabilities.idempotency
         now = self._now()
         if idempotency is Idempotency.NONE:
@@ -105,11 +117,11 @@ class Reconciler:
         if claimed.delivery.attempt >= self._policy.doubts:
             return False
         window, since = self._erp.capabilities.replay_window, claimed.delivery.since
-        return window is None or (since is not None and now + self._policy.deadline - since < window)
+        return window is None or (since is not None and now + self._erp.capabilities.deadline - since < window)
 
     async def _send_again(self, claimed: Claimed) -> None:
         try:
-            async with asyncio.timeout(self._policy.deadline.total_seconds()):
+            async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
                 [outcome] = await self._erp.deliver([claimed.order])
         except TimeoutError:
             outcome = Uncertain("no answer before the deadline")
@@ -131,7 +143,7 @@ class Reconciler:
     async def _ask(self, claimed: Claimed, refused: str | None = None) -> None:
         key = claimed.delivery.key
         try:
-            async with asyncio.timeout(self._policy.deadline.total_seconds()):
+            async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
                 found = await self._erp.find(key)
         except (Unreachable, TimeoutError) as lost:
             outcome = Unsent(str(lost) or "no answer to the look-up")
@@ -197,7 +209,7 @@ class Reconciler:
         for item in items:
             found: list[ErpRef] | None = None
             with contextlib.suppress(Refused, TimeoutError, Unreachable):
-                async with asyncio.timeout(self._policy.deadline.total_seconds()):
+                async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
                     found = await self._erp.find(item.key)
             await self._store.write(self._swept(item, found))
         return len(items)

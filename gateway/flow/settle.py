@@ -28,14 +28,13 @@ _LONGEST_REASON = 500
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How patiently orders are delivered.
 
-    `lanes` are the requests in flight at once, `deadline` bounds one of them, `lease` is longer than that: a
-    lease that ran out means a crash. `doubts` sends that ended in doubt, or `give_up_after` without an
-    end, and a person must look. `longest_wait` caps every back-off; no wait is longer than an hour.
+    `lanes` are the requests in flight at once. A lease is by `margin` longer than the ERP's deadline: one that
+    ran out means a crash. `doubts` sends that ended in doubt, or `give_up_after` without an end, and a
+    person must look. `longest_wait` caps every back-off; no wait is longer than an hour.
     """
 
     lanes: int = 8
-    deadline: timedelta = timedelta(seconds=60)
-    lease: timedelta = timedelta(seconds=90)
+    margin: timedelta = timedelta(seconds=10)
     poll: timedelta = timedelta(seconds=1)
     longest_wait: timedelta = timedelta(seconds=30)
     give_up_after: timedelta = timedelta(hours=72)

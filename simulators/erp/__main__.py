@@ -66,8 +66,9 @@ async def serve(options: argparse.Namespace) -> None:
     print("READY", json.dumps(ready), flush=True)
     ringing = asyncio.create_task(erp.bell.run()) if erp.bell is not None else None
     await stop.wait()
-    await erp.door.shut()
-    await control.shut()
+    for door in (erp.door, control):
+        await door.shut()
+        door.release()
     for job in [*erp.jobs, *([ringing] if ringing else [])]:
         job.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -92,14 +92,13 @@ class Door:
             ws="none",
             timeout_keep_alive=75,
         )
+        self._held: socket.socket | None = None
         self.mode = "open"
         self.port = 0
 
     async def open(self, port: int) -> int:
         """Listen; port 0 takes a free one. Gives the port."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self._host, port))
+        listener, self._held = self._held or self._bound(port), None
         self._server = await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=512)
         self.port = int(listener.getsockname()[1])
         self.mode = "open"
@@ -113,6 +112,20 @@ class Door:
         for transport in list(self._transports.values()):
             reset(transport)
         self._transports.clear()
+        # Bound and not listening: clients are refused, and nobody else gets the port meanwhile.
+        self._held = self._bound(self.port)
+
+    def release(self) -> None:
+        """Give the port away, after `shut`."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def _bound(self, port: int) -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self._host, port))
+        return listener
 
     def _protocol(self) -> H11Protocol:
         return _Watched(self, self._config, self._state)

@@ -141,7 +141,7 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"base_url": "http://erp.example"}, "plain text"),
         ({"token_url": "http://erp.example/token"}, "plain text"),
-        ({"timeout": "90s"}, "at most 50s"),
+        ({"timeout": "10min"}, "at most 5min"),
         ({"settle": "2h"}, "at most 50min"),
         ({"idempotency": "hope"}, "idempotency"),
         ({"colour": "red"}, "colour"),
