@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from simulators.console import fail
 from simulators.faults import FAULTS, HEALTHY
 from simulators.logs import Line
 from simulators.machine import STEP_S, Machine
@@ -136,6 +137,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--healthy", type=int, default=4, help="healthy runs per rig besides the baselines")
     parser.add_argument("--severities", type=int, default=3, help="runs per fault and rig")
     options = parser.parse_args(arguments)
+    try:
+        count = _record_all(options)
+    except OSError as wrong:
+        return fail("simulators.dataset", str(wrong))
+    print(f"{count} runs in {options.out}")
+    return 0
+
+
+def _record_all(options: argparse.Namespace) -> int:
+    """Record every run of every rig; gives their number."""
     options.out.mkdir(parents=True, exist_ok=True)
     count = 0
     for index in range(options.first, options.first + options.rigs):
@@ -144,8 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
             record(rig, run, options.seed, options.seconds, options.out)
             count += 1
         print(f"{rig.name}: {rig.designation}, {rig.speed_rpm:.0f} rpm, {rig.rate_hz:.0f} Hz", file=sys.stderr)
-    print(f"{count} runs in {options.out}")
-    return 0
+    return count
 
 
 if __name__ == "__main__":

@@ -89,6 +89,8 @@ class LineServer:
     async def __aenter__(self) -> Self:
         # At INFO asyncua logs every publish, at DEBUG every request.
         logging.getLogger("asyncua").setLevel(logging.WARNING)
+        # A port that is taken reaches the caller as OSError: no second report with a traceback.
+        logging.getLogger("asyncua.server.server").setLevel(logging.CRITICAL)
         await self._server.init()
         self._server.set_server_name("Andon line simulator")
         await self._server.set_application_uri(f"{URI}:simulator")

@@ -117,7 +117,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one; READY says which")
     parser.add_argument("--asset", action="append", default=[], metavar="ID", help="a machine; may be repeated")
-    parser.add_argument("--bearing", action="append", default=[], help="designation; once for all, or one per asset")
+    parser.add_argument(
+        "--bearing",
+        action="append",
+        default=[],
+        help="designation or geometry (9:7.94:39.04); once for all, or one per asset",
+    )
     parser.add_argument("--speed", action="append", type=float, default=[], help="rated speed in rpm; likewise")
     parser.add_argument("--rate", type=float, default=12_800, help="sampling rate in Hz")
     parser.add_argument("--block", type=float, default=0.5, help="seconds of signal per value")
@@ -170,6 +175,7 @@ async def _serve(options: argparse.Namespace) -> None:
     machines = _machines(options, seed)
     voice = Voice(_address(options.syslog), options.logfile)
     try:
+        voice.check([machine.rig.name for machine in machines])
         async with LineServer([layout(machine) for machine in machines], options.host, options.port) as server:
             feeds = {m.rig.name: Feed(m, server, voice, options.block) for m in machines}
             plant = Plant(feeds, server)

@@ -39,7 +39,7 @@ class Strikes:
         self._jitter = float(np.exp(random.uniform(np.log(0.003), np.log(0.022))))
         self._spread = float(random.uniform(0.08, 0.35))
         # A ball's defect is seen through two contacts and an oil film: it reaches the sensor weaker, some hardly.
-        reach = {"outer": 1.0, "inner": 0.85, "ball": float(np.exp(random.uniform(np.log(0.25), np.log(0.9))))}
+        reach = {"outer": 1.0, "inner": 0.85, "ball": float(np.exp(random.uniform(np.log(0.35), np.log(0.9))))}
         self._fortune = float(np.exp(random.normal(0, 0.25))) * reach[part]
         self._balls = np.clip(1 + random.uniform(0, 0.3) * random.standard_normal(rig.bearing.balls), 0.3, 2)
         self._spall = float(random.uniform(0.08, 0.3)) if random.random() < SPALLED else 0.0

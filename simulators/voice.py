@@ -24,6 +24,11 @@ class Voice:
         self._logfile = logfile
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if syslog else None
 
+    def check(self, assets: list[str]) -> None:
+        """Find out whether the log files can be written. Raises OSError."""
+        for asset in assets if self._logfile is not None else ():
+            self._append(asset, "")
+
     def say(self, asset: str, line: Line, at: datetime) -> None:
         """Send one line with its time (aware UTC). A syslog receiver that is not there does not matter."""
         stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -33,9 +38,12 @@ class Voice:
                 self._socket.sendto(message.encode(), self._address)
         if self._logfile is not None:
             who = "" if ASSET in self._logfile else f"{asset} "
-            # Opened anew for each line: the file may be rotated away meanwhile.
-            with Path(self._logfile.replace(ASSET, asset)).open("a", encoding="utf-8") as file:
-                file.write(f"{stamp} {who}{_NAMES[line.severity]} {line.text}\n")
+            self._append(asset, f"{stamp} {who}{_NAMES[line.severity]} {line.text}\n")
+
+    def _append(self, asset: str, text: str) -> None:
+        # Opened anew for each line: the file may be rotated away meanwhile.
+        with Path((self._logfile or "").replace(ASSET, asset)).open("a", encoding="utf-8") as file:
+            file.write(text)
 
     def close(self) -> None:
         """Close the socket."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat, wavfile
 
-from simulators import scenario
+from simulators import opcua, scenario
 from simulators.dataset import main
 from simulators.faults import FAULTS
 from simulators.oven import AMBIENT_C, BROKEN_C, Oven
@@ -233,3 +233,24 @@ def test_an_oven_keeps_its_setpoints_until_something_fails() -> None:
     oven.zones[1].failure = "sensor"
     oven.run(1)
     assert oven.zones[1].shown_c == BROKEN_C and AMBIENT_C < oven.mean_c < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--bearing", "999"], "unknown bearing '999'; give its geometry (9:7.94:39.04) or one of 6002"),
+        (["--bearing", "9:39:7.9"], "no such bearing can be built"),
+        (["--bearing", "9:x"], "write BALLS:BALL_MM:PITCH_MM"),
+        (["--asset", "A", "--asset", "B", "--asset", "C", "--speed", "1", "--speed", "2"], "once per asset (3)"),
+        (["--rate", "10"], "a rate of 1000 to 200000 Hz"),
+        (["--syslog", "nowhere"], "--syslog wants HOST:PORT"),
+        (["--script", "nothing"], "ready-made: bad-day"),
+        (["--logfile", "/dev/null/x.log"], "Not a directory"),
+    ],
+)
+def test_a_machine_server_with_bad_arguments_does_not_start(
+    arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert opcua.main(arguments) == 2
+    said = capsys.readouterr()
+    assert why in said.err and said.err.count("\n") == 1 and not said.out
