@@ -1,5 +1,6 @@
 """Request bodies: bounded, decoded once, every faulty field named."""
 
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,6 +9,7 @@ from litestar import Request
 from gateway.web.problems import FieldFault, Wrong
 
 T = TypeVar("T", bound=msgspec.Struct)
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # no database keeps it in a text
 
 
 async def read(request: Request[Any, Any, Any], kind: type[T], *, limit: int) -> T:
@@ -32,6 +34,8 @@ async def raw(request: Request[Any, Any, Any], limit: int) -> bytes:
 
 def decode(content: bytes, kind: type[T]) -> T:
     """Decode JSON into a struct. Raises `Wrong` 400 that names every faulty field."""
+    if _NUL.search(content):
+        raise Wrong(400, "a text holds the character NUL")
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as bad:
@@ -43,6 +47,8 @@ def decode(content: bytes, kind: type[T]) -> T:
 
 def convert(rows: dict[str, Any], kind: type[T]) -> T:
     """Convert form fields into a struct, reading numbers from strings. Raises `Wrong` 400 with all faults."""
+    if any("\0" in value for value in rows.values() if isinstance(value, str)):
+        raise Wrong(400, "a text holds the character NUL")
     try:
         return msgspec.convert(rows, kind, strict=False)
     except msgspec.ValidationError as bad:

@@ -13,6 +13,7 @@ from litestar.openapi.spec import (
     Operation,
     RequestBody,
     Schema,
+    SecurityRequirement,
     SecurityScheme,
 )
 
@@ -59,7 +60,7 @@ def config(version: str) -> OpenAPIConfig:
 
 def complete(app: Litestar) -> None:
     """Add what Litestar cannot see: bodies that the handlers read themselves, problems, scopes."""
-    operations = list(_operations(app))
+    operations, anonymous = list(_operations(app)), set(app.state.pages.gateway.api.anonymous)
     kinds = {kind for _, opt in operations for kind in (opt.get("body"), opt.get("form")) if kind is not None}
     _, found = msgspec.json.schema_components(
         [Problem, *sorted(kinds, key=lambda kind: kind.__name__)], ref_template=_REF
@@ -69,7 +70,7 @@ def complete(app: Litestar) -> None:
         held.schemas = {**(held.schemas or {}), **cast(dict[str, Schema], found)}
     for operation, opt in operations:
         _bodies(operation, opt)
-        _problems(operation, opt)
+        _problems(operation, opt, anonymous)
 
 
 def _operations(app: Litestar) -> Any:
@@ -101,14 +102,15 @@ def _bodies(operation: Operation, opt: dict[str, Any]) -> None:
     operation.request_body = RequestBody(content=content, required=True)
 
 
-def _problems(operation: Operation, opt: dict[str, Any]) -> None:
+def _problems(operation: Operation, opt: dict[str, Any], anonymous: set[str]) -> None:
     scope = opt.get("scope", "")
     wanted = {400, 503}
     if "body" in opt:
         wanted |= _WRITES
     if scope not in {"public", "signed"}:
         wanted |= {401, 403}
-        operation.security = [{"bearer": [scope]}]
+        free: list[SecurityRequirement] = [{}] if scope in anonymous else []
+        operation.security = [*free, {"bearer": [scope]}]
     if scope == "signed":
         wanted |= {401, 404}
     if any(getattr(parameter, "param_in", "") == "path" for parameter in operation.parameters or ()):

@@ -55,7 +55,9 @@ def guarded(app: ASGIApp, gateway: Gateway) -> ASGIApp:
             await send(message)
 
         if not _is_our_name(scope, gateway.api.hosts):
-            await _misdirected(out)
+            await _refuse(out, Wrong(421, "this gateway does not answer to that host name"))
+        elif "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            await _refuse(out, Wrong(400, "an address holds the character NUL"))
         else:
             await app(scope, receive, out)
         _count(cast(Mapping[str, object], scope), gateway, status)
@@ -71,12 +73,12 @@ def _is_our_name(scope: Scope, hosts: tuple[str, ...]) -> bool:
     return bare in {known.lower() for known in hosts}
 
 
-async def _misdirected(send: Send) -> None:
-    problem, _ = problem_of(Wrong(421, "this gateway does not answer to that host name"))
+async def _refuse(send: Send, wrong: Wrong) -> None:
+    problem, _ = problem_of(wrong)
     content = msgspec.json.encode(problem)
     start: HTTPResponseStartEvent = {
         "type": "http.response.start",
-        "status": 421,
+        "status": wrong.status,
         "headers": [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(content)).encode())],
     }
     await send(start)

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -25,6 +26,7 @@ from gateway.web.photo import look_at
 from gateway.web.problems import FieldFault, Wrong
 
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]
+ReportId = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[^\s/\\\x00-\x1f\x7f]+$")]
 _SHORTEST_KEY = 8
 _LONGEST_KEY = 128
 _PARTS = 12
@@ -45,7 +47,7 @@ class ReportIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A quality report. `id` makes sending it again safe (as does the header Idempotency-Key)."""
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000, pattern=r"\S")]
-    id: Name | None = None
+    id: ReportId | None = None
     asset: Name | None = None
     reported_at: Moment | None = None
     photo: PhotoIn | None = None
@@ -55,7 +57,7 @@ class ReportForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The same as a form; the part `photo` is the picture itself."""
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000, pattern=r"\S")]
-    id: Name | None = None
+    id: ReportId | None = None
     asset: Name | None = None
     reported_at: Moment | None = None
 
@@ -100,7 +102,7 @@ async def taken(
     if not kept.repeated:
         gateway.telemetry.reports.labels(channel).inc()
         gateway.wake_words()
-    href = f"/api/v1/reports/{kept.id}"
+    href = f"/api/v1/reports/{quote(kept.id, safe='')}"
     headers = {"Location": href} | ({"Idempotent-Replayed": "true"} if kept.repeated else {})
     return Response(ReportTaken(kept.id, kept.received_at, href), status_code=202, headers=headers)
 

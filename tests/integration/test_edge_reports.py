@@ -67,6 +67,15 @@ async def test_an_idempotency_key_names_a_report_for_its_sender_alone(tmp_path: 
         assert (await edge.written())[0] == 2
 
 
+async def test_an_id_may_be_in_any_language(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        answer = await edge.client.post(REPORTS, json={"id": "报告-1😀", "text": "literal \\\\u0000 stays"})
+        assert answer.status_code == 202
+        assert answer.headers["location"].isascii()
+        shown = (await edge.client.get(answer.headers["location"])).json()
+        assert (shown["report"]["id"], shown["report"]["text"]) == ("报告-1😀", "literal \\\\u0000 stays")
+
+
 async def test_many_at_once_with_one_id_make_one_report(tmp_path: Path) -> None:
     async with serving(tmp_path) as edge:
         answers = await asyncio.gather(
@@ -87,6 +96,10 @@ WRONG: list[tuple[str, Any, int, set[str]]] = [
     ("three faults at once", b'{"text": 7, "asset": "", "colour": 1}', 400, {"text", "asset", "colour"}),
     ("a time without zone", b'{"text": "x", "reported_at": "2026-01-01T10:00:00"}', 400, {"reported_at"}),
     ("an unknown asset", b'{"text": "x", "asset": "M-99"}', 400, {"asset"}),
+    ("an id with a line break", b'{"text": "x", "id": "a\\r\\nSet-Cookie: b"}', 400, {"id"}),
+    ("an id with a slash", b'{"text": "x", "id": "a/b"}', 400, {"id"}),
+    ("the character NUL", b'{"text": "x\\u0000"}', 400, set()),
+    ("half a character", b'{"text": "\\ud83d"}', 400, set()),
     ("too long", b'{"text": "' + b"x" * 10_001 + b'"}', 400, {"text"}),
     ("a photo that is none", b'{"text": "x", "photo": {"base64": "AAAA"}}', 400, {"photo"}),
     ("a photo that is not base64", b'{"text": "x", "photo": {"base64": "***"}}', 400, {"photo.base64"}),
@@ -129,6 +142,8 @@ async def test_what_is_no_request_of_ours_is_a_problem_too(tmp_path: Path) -> No
             (await client.get("/api/v1/reports?limit=0"), 400),
             (await client.get("/api/v1/reports?limit=many"), 400),
             (await client.get("/api/v1/orders?state=LOST"), 400),
+            (await client.get("/api/v1/orders?asset=%00"), 400),
+            (await client.get("/api/v1/orders/%00"), 400),
         ]
         for answer, status in cases:
             assert answer.status_code == status, answer.request.url

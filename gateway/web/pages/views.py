@@ -223,11 +223,11 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def pieces(stored: StoredReport) -> list[Piece]:
-    """Cut a report's text at its slots, in order; an overlapping slot is left out."""
+    """Cut a report's text at its slots, in order; an overlapping or impossible slot is left out."""
     text, place, found = stored.report.text, 0, []
     slots = stored.extraction.slots if stored.extraction is not None else ()
     for slot in sorted(slots, key=lambda slot: (slot.start, slot.end)):
-        if slot.start < place or slot.end > len(text):
+        if slot.start < place or not slot.start < slot.end <= len(text):
             continue
         if slot.start > place:
             found.append(Piece(text[place : slot.start]))
