@@ -15,7 +15,7 @@ rig, run         rig id (split by this) and number of the run
 baseline         true for the healthy runs that a site would learn its baseline from
 frames           float32 (k, height, width) degrees Celsius as the camera says them
 ambient_c, temperature_c                               scalars; bearing housing
-logs, log_levels what the machine logged during the run and the minutes before, RFC 5424 severity of each
+logs, log_levels what the machine logged during the run and some seconds before, RFC 5424 severity of each
 """
 
 import argparse
@@ -29,13 +29,14 @@ import numpy as np
 
 from simulators.console import fail
 from simulators.faults import FAULTS, HEALTHY
-from simulators.logs import Line
 from simulators.machine import STEP_S, Machine
 from simulators.path import Floats
 from simulators.rig import Rig, random_rig
 from simulators.seeds import generator
 
 BASELINES = 3
+SETTLE_S = 0.2
+"""Signal that is thrown away at the beginning: the filters fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,14 @@ def record(rig: Rig, run: Run, seed: int, seconds: float, folder: Path) -> Path:
     draw = generator(seed, "record", rig.name, str(run.number))
     if run.fault != HEALTHY:
         machine.inject(run.fault, run.severity)
-    warm_up = float(draw.uniform(0.5, 8))
-    lines = _listen(machine, warm_up)
+    machine.rest(float(draw.uniform(0.5, 8)))
+    machine.read(round(rig.rate_hz * SETTLE_S))
     waveform, speed, load = _measure(machine, seconds)
-    lines += machine.lines()
+    lines = machine.lines()
     pictures = []
     for _ in range(run.frames):
         pictures.append(machine.picture())
-        machine.read(round(rig.rate_hz * 0.2))
+        machine.rest(0.2)
     path = folder / f"{rig.name}-{run.number:02d}-{run.fault}.npz"
     now = machine.temperatures
     np.savez(
@@ -105,12 +106,6 @@ def record(rig: Rig, run: Run, seed: int, seconds: float, folder: Path) -> Path:
         log_levels=np.array([line.severity for line in lines], dtype=np.int8),
     )
     return path
-
-
-def _listen(machine: Machine, seconds: float) -> list[Line]:
-    """Let the machine run for a while before the recording; give what it logged."""
-    machine.read(round(seconds * machine.rig.rate_hz))
-    return machine.lines()
 
 
 def _measure(machine: Machine, seconds: float) -> tuple[Floats, float, float]:

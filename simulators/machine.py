@@ -113,6 +113,16 @@ class Machine:
         self._ready = samples[count:]
         return samples[:count]
 
+    def rest(self, seconds: float) -> None:
+        """Let time pass for heat and log only: cheap, and no samples come of it."""
+        drive, warmth = self.drive, Warmth() if self._defect is None else self._defect.warmth
+        while seconds > 0:
+            span = min(seconds, 1.0)
+            self._grow(span)
+            self._heat.push(drive.load, drive.pace, warmth, self.severity, span)
+            self._lines += self._log.push(self._facts(drive.pace, drive.load), span)
+            seconds -= span
+
     def picture(self) -> Picture:
         """Take a thermal picture: float32 degrees Celsius, shape (height, width)."""
         return self._camera.picture(self._heat.now)
@@ -133,7 +143,7 @@ class Machine:
         self._clock += seconds
         warmth = Warmth() if self._defect is None else self._defect.warmth
         self._heat.push(turn.load, turn.pace, warmth, self.severity, seconds)
-        self._lines += self._log.push(self._facts(turn), seconds)
+        self._lines += self._log.push(self._facts(turn.pace, turn.load), seconds)
         return self._sensor.push(motion, self._defect if isinstance(self._defect, SensorFault) else None)
 
     def _grow(self, seconds: float) -> None:
@@ -178,9 +188,9 @@ class Machine:
             motion += effect.hiss * rig.roughness_g * turn.pace * np.diff(white) / np.sqrt(2)
         return np.asarray(motion)
 
-    def _facts(self, turn: Turn) -> Facts:
+    def _facts(self, pace: float, load: float) -> Facts:
         shaken = {"imbalance": 1.6, "misalignment": 1.2, "looseness": 2.2}.get(self._fault)
-        own = float(np.hypot(self.rig.unbalance_mm_s, self.rig.coupling_mm_s)) * turn.pace
+        own = float(np.hypot(self.rig.unbalance_mm_s, self.rig.coupling_mm_s)) * pace
         extra = 3 * self.severity if shaken is None else shaken * 9**self.severity
         now = self._heat.now
         return Facts(
@@ -190,6 +200,6 @@ class Machine:
             temperature_c=now.bearing,
             ambient_c=now.ambient,
             velocity_mm_s=own + (extra if self.severity else 0.0),
-            speed_rpm=turn.shaft_hz * 60,
-            load_pct=turn.load * 100,
+            speed_rpm=self.rig.speed_rpm * pace,
+            load_pct=load * 100,
         )
