@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -25,6 +26,7 @@ class Server:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
+        self.latest = ""
 
     @property
     def data(self) -> Path:
@@ -60,23 +62,32 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it at once; connections are cut (SIGINT: fast shutdown)."""
+        """End it at once; connections are cut, and what is committed is in its log."""
         if self._process is not None:
-            self._process.send_signal(2)
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait(_READY_S)
             self._process = None
 
     def admin(self) -> "psycopg.Connection[tuple[str]]":
         return psycopg.connect(host=str(self._folder), user="andon", dbname="postgres", autocommit=True)
 
+    def stranger(self) -> "psycopg.Connection[tuple[str]]":
+        """Connect another program to the latest database."""
+        options = f"-c search_path=t{self._made}"
+        return psycopg.connect(
+            host=str(self._folder), user="andon", dbname="postgres", autocommit=True, options=options
+        )
+
     def database(self) -> str:
-        """Make an empty database and give its URL."""
+        """Make an empty schema, which a store cannot tell from a database, and give its URL."""
         self._made += 1
         name = f"t{self._made}"
         with self.admin() as connection:
-            connection.execute(f"create database {name}".encode())
-        url = URL.create("postgresql+psycopg", "andon", database=name, query={"host": str(self._folder)})
-        return url.render_as_string(hide_password=False)
+            connection.execute(f"create schema {name}".encode())
+        where = {"host": str(self._folder), "options": f"-c search_path={name}"}
+        url = URL.create("postgresql+psycopg", "andon", database="postgres", query=where)
+        self.latest = url.render_as_string(hide_password=False)
+        return self.latest
 
     def _as_user(self, command: list[str]) -> list[str]:
         command = [str(self._programs / command[0]), *command[1:]]

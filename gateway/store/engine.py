@@ -2,11 +2,12 @@
 
 import shutil
 import sqlite3
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
@@ -59,19 +60,21 @@ def server_writer(url: str) -> Engine:
     A transaction begins with an advisory lock: as on SQLite one writes at a time, also of several
     processes, so that no update is lost and journal numbers appear in their order.
     """
-    engine = create_engine(_url(url), pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_connect(""))
+    where = _url(url)
+    engine = create_engine(where, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=_connect(where))
     return _begin_with(engine, f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
 def server_readers(url: str) -> Engine:
     """Engine of connections to PostgreSQL that see a snapshot and cannot write."""
+    where = _url(url)
     return create_engine(
-        _url(url),
+        where,
         pool_size=READERS,
         max_overflow=0,
         pool_pre_ping=True,
         isolation_level="REPEATABLE READ",
-        connect_args=_connect(" -c default_transaction_read_only=on"),
+        connect_args=_connect(where, " -c default_transaction_read_only=on"),
     )
 
 
@@ -103,7 +106,9 @@ def translate(lost: Exception, home: Path | None = None) -> Exception:
     # SQLSTATE classes: connection, resources, operator intervention; without one the link broke.
     away = state is None or str(state)[:2] in {"08", "53", "57"} or state in {"40001", "40P01", "55P03", "25P03"}
     if lost.connection_invalidated or (away and isinstance(lost, SQLAlchemyError) and _operational(lost)):
-        return Unreachable("the database server does not answer")
+        # The driver's first line names host, user and database, never a password.
+        said = next(iter(str(lost.orig).splitlines()), "")[:200]
+        return Unreachable(f"the database server does not answer: {said}")
     return lost
 
 
@@ -169,11 +174,18 @@ def _begin_with(engine: Engine, statement: str) -> Engine:
 
 
 def _url(url: str) -> URL:
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as bad:  # not its message: a URL holds a password
+        raise Misconfigured("[store] url is not a database URL such as postgresql+psycopg://host/name") from bad
     if parsed.get_backend_name() != "postgresql":
         raise Misconfigured(f"[store] url: {parsed.get_backend_name()} is not known; use postgresql+psycopg://")
+    if find_spec("psycopg") is None:
+        raise Misconfigured('[store] url: PostgreSQL needs a driver: pip install "andon-gateway[postgres]"')
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def _connect(more: str) -> dict[str, Any]:
-    return {"options": _SESSION + more, "connect_timeout": 5, "application_name": "andon"}
+def _connect(url: URL, more: str = "") -> dict[str, Any]:
+    asked = url.query.get("options", "")
+    options = f"{asked if isinstance(asked, str) else ' '.join(asked)} {_SESSION}{more}"
+    return {"options": options, "connect_timeout": 5, "application_name": "andon"}

@@ -109,6 +109,14 @@ class SqlStore:
     def _end(self) -> None:
         self._writer.join(PATIENCE_S)
         self._pool.shutdown(cancel_futures=True)
+        self._let_go()
+
+    def abandon(self) -> None:
+        """Give up what could not be started."""
+        self._pool.shutdown()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._reading.dispose()
         self._writing.dispose()
         if self._hold is not None:
@@ -153,6 +161,7 @@ def open_store(settings: Settings) -> SqlStore:
     try:
         store.start()
     except Exception as lost:
+        store.abandon()
         known = translate(lost, settings.file.parent)
         if known is lost:
             raise

@@ -109,7 +109,6 @@ journal = _table(
     _needed("count_to", BigInteger),
     _needed("size_to", BigInteger),
     _needed("body", LargeBinary),
-    Index(None, "last_at"),
     **_numbered,
 )
 cursors = _table("cursors", Column("name", Words, primary_key=True), _needed("number", BigInteger))

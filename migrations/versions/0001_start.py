@@ -87,7 +87,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_journal")),
         sqlite_autoincrement=True,
     )
-    op.create_index(op.f("ix_journal_last_at"), "journal", ["last_at"], unique=False)
     op.create_table(
         "keepsakes",
         sa.Column("name", sa.Text(), nullable=False),
