@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from tenacity import RetryCallState, wait_random_exponential
 
 from gateway.core.delivery import Delivered, Outcome, Rejected, Throttled, Uncertain
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 DOUBTS = 5
 """So many answers in doubt, one after the other, mean that the ERP is ill and not one order."""
@@ -23,11 +26,17 @@ class Patience:
     goes out, ever more rarely (full jitter up to `longest`), until one is answered. Times are aware UTC.
     """
 
-    def __init__(self, now: Callable[[], datetime], longest: timedelta) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], datetime], longest: timedelta, name: str = "") -> None:
+        self._now, self._name = now, name
         self._jitter = wait_random_exponential(multiplier=2, max=longest.total_seconds(), min=PROBE.total_seconds())
         self._failures = self._doubts = 0
         self._until = _EVER
+        self._why = ""
+
+    @property
+    def why(self) -> str:
+        """Say why the ERP is being left alone; empty when all is well."""
+        return self._why if self._failures else ""
 
     @property
     def left(self) -> timedelta:
@@ -54,15 +63,20 @@ class Patience:
     def note(self, outcome: Outcome) -> None:
         """Learn from one outcome."""
         if isinstance(outcome, Delivered | Rejected):
+            if self._failures:
+                log.info("erp.answers_again", erp=self._name)
             self._failures = self._doubts = 0
             self._until = _EVER
             return
+        self._why = outcome.cause
         if isinstance(outcome, Uncertain):
             self._doubts += 1
             if self._doubts < DOUBTS:
                 return
         if self.left > PROBE:  # others in flight tell the same news: it counts once
             return
+        if not self._failures:
+            log.warning("erp.left_alone", erp=self._name, why=self._why)
         self._failures += 1
         asked = outcome.after if isinstance(outcome, Throttled) else None
         self._until = self._now() + (asked if asked is not None else self._backoff())

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 import signal
 
@@ -66,6 +67,8 @@ async def serve(options: argparse.Namespace) -> None:
     print("READY", json.dumps(ready), flush=True)
     ringing = asyncio.create_task(erp.bell.run()) if erp.bell is not None else None
     await stop.wait()
+    # Requests that still hang are cancelled below, which uvicorn would report as errors of ours.
+    logging.getLogger("uvicorn.error").disabled = True
     for door in (erp.door, control):
         await door.shut()
         door.release()
