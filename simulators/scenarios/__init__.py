@@ -1,0 +1,1 @@
+"""Ready-made scripts of faults (TOML); see simulators.scenario."""
