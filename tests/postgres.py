@@ -73,10 +73,9 @@ class Server:
 
     def stranger(self) -> "psycopg.Connection[tuple[str]]":
         """Connect another program to the latest database."""
-        options = f"-c search_path=t{self._made}"
-        return psycopg.connect(
-            host=str(self._folder), user="andon", dbname="postgres", autocommit=True, options=options
-        )
+        connection = self.admin()
+        connection.execute(f"set search_path = t{self._made}".encode())
+        return connection
 
     def database(self) -> str:
         """Make an empty schema, which a store cannot tell from a database, and give its URL."""

@@ -212,6 +212,24 @@ class StoreContract:
         await asyncio.gather(first, *crowd[:-1])
         assert await store.write(lambda _: 1) == 1
 
+    async def test_too_many_looks_are_told_and_cancelled_ones_give_their_place_back(self, store: Store) -> None:
+        hold = threading.Event()
+        for _ in range(2):
+            looks = [asyncio.create_task(store.read(lambda _: hold.wait(10))) for _ in range(257)]
+            await asyncio.sleep(0)
+            with pytest.raises(Full):
+                await looks[-1]
+            for look in looks[:-1]:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+            hold.set()
+            async with asyncio.timeout(10):
+                while not await free(store):
+                    pass
+            hold.clear()
+        hold.set()
+        assert await store.read(lambda _: 1) == 1
+
     async def test_closing_writes_what_waits_and_then_refuses(self, settings: Settings) -> None:
         store = settings.open()
         tasks = [asyncio.create_task(store.write(lambda tx, n=n: tx.put(str(n), b"1"))) for n in range(50)]
@@ -277,7 +295,7 @@ class StoreContract:
         assert (await store.read(lambda tx: tx.counts())).readings == 6
 
     async def test_trimming_stops_at_the_budget_and_numbers_never_come_again(self, store: Store) -> None:
-        noise = random.Random(1).randbytes(10_000)  # noqa: S311 - what zlib cannot shrink
+        noise = random.Random(1).randbytes(10_000)
         one = msgspec.structs.replace(block("M", 0, 1.0), samples=noise)
         numbers = await store.write(lambda tx: [tx.append(batch(1, 0, one)) for _ in range(10)])
         gone = await store.write(lambda tx: tx.trim(5 * len(noise) + 3000, 10**9))
@@ -538,6 +556,12 @@ class StoreContract:
         await store.write(fill)
         counts = await store.read(lambda tx: tx.counts())
         assert msgspec.structs.astuple(counts) == (2, 1, 1, 1, 1, 1)
+
+
+async def free(store: Store) -> bool:
+    """Whether no look is in the way of a full house of looks."""
+    outcomes = await asyncio.gather(*(store.read(lambda _: 1) for _ in range(256)), return_exceptions=True)
+    return not any(isinstance(outcome, Full) for outcome in outcomes)
 
 
 async def put(store: Store, *orders: tuple[str, str | None]) -> None:
