@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag
 from gateway.core.reading import Quality, ThermalFrame, Waveform
@@ -156,16 +157,20 @@ def _picture(tag: ShapeTag, raw: bytes) -> NDArray[np.float64]:
 
 def _image(raw: bytes) -> NDArray[np.float64]:
     """Decode PNG or TIFF; the size is judged before a pixel is read."""
-    from PIL import Image  # noqa: PLC0415 (only cameras that send encoded images need it)
-
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged below, with our limit
-            picture = Image.open(io.BytesIO(raw), formats=("PNG", "TIFF"))
-        if picture.width * picture.height > MOST_PIXELS:
-            raise Unfit(f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS}")
-        if picture.mode not in {"L", "F", "I", "I;16", "I;16L", "I;16B"}:
-            raise Unfit(f"a picture of mode {picture.mode} is not radiometric")
-        return np.asarray(picture, np.float64)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as fault:
-        raise fault if isinstance(fault, Unfit) else Unfit("the picture cannot be decoded") from fault
+            warnings.simplefilter("ignore")  # a doubtful picture is judged below, not talked about
+            return _radiometric(Image.open(io.BytesIO(raw), formats=("PNG", "TIFF")))
+    except Unfit:
+        raise
+    # Damaged files make the decoders fail in every way that a parser can; to us they are one: unfit.
+    except Exception as fault:
+        raise Unfit("the picture cannot be decoded") from fault
+
+
+def _radiometric(picture: Image.Image) -> NDArray[np.float64]:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise Unfit(f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS}")
+    if picture.mode not in {"L", "F", "I", "I;16", "I;16L", "I;16B"}:
+        raise Unfit(f"a picture of mode {picture.mode} is not radiometric")
+    return np.asarray(picture, np.float64)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from connectors.line.lines import MOST_TEXT, read_line
+from connectors.line.tags import FileName
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Clock, LineSource
 from gateway.core.reading import Batch, LogLine, Name, TagState
@@ -39,9 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     name: Name
-    path: Path
+    path: FileName
     asset: Name
-    state: Path | None = None
+    state: FileName | None = None
     whole: bool = False
     encoding: str = "utf-8"
     timezone: str = "UTC"
@@ -77,7 +79,7 @@ class Tail:
     def __init__(self, settings: Settings, now: Clock = lambda: datetime.now(UTC)) -> None:
         self._settings, self._now = settings, now
         self._zone = ZoneInfo(settings.timezone)
-        self._reader = Reader(settings.path, settings.most_lines)
+        self._reader = Reader(Path(settings.path), settings.most_lines)
         self._stop = asyncio.Event()
         self._used = False
         self._sequence = 0
@@ -100,16 +102,18 @@ class Tail:
             raise Unreachable(f"{self.name}: this source was used; open a new one")
         self._used = True
         try:
-            await asyncio.to_thread(self._resume)
+            kept = await asyncio.to_thread(self._resume)
             while not self._stop.is_set():
                 lines = await self._read()
+                if not kept and self._reader.is_open:  # a file that is rotated away before its first commit is found
+                    kept = await asyncio.to_thread(self._keep, self._reader.origin)
                 if not lines:
                     await self._pause()
                     continue
                 batch = self._batch(lines)
                 if batch.lines:
                     yield batch
-                await asyncio.to_thread(self._keep)
+                await asyncio.to_thread(self._keep, self._reader.mark)
         finally:
             await self.close()
 
@@ -139,31 +143,34 @@ class Tail:
         atoms = tuple(LogLine(self._settings.asset, it.text, it.severity, it.at, at) for it in said if it.text)
         return Batch(self.name, self._sequence, at, lines=atoms)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Go on where the state says; False when there is none."""
         mark = None
         state = self._settings.state
         if state is not None:
             try:
-                mark = msgspec.json.decode(state.read_bytes(), type=Mark)
+                mark = msgspec.json.decode(Path(state).read_bytes(), type=Mark)
             except (OSError, msgspec.DecodeError):
                 mark = None  # new here, or torn: reading lines twice is better than not at all
         self._reader.start(mark, from_end=mark is None and state is None and not self._settings.whole)
+        return mark is not None
 
-    def _keep(self) -> None:
+    def _keep(self, mark: Mark) -> bool:
         """Write down how far the committed lines go, whole or not at all."""
-        state = self._settings.state
-        if state is None:
-            return
+        if self._settings.state is None:
+            return True
+        state = Path(self._settings.state)
         draft = state.with_name(state.name + ".new")
         try:
             state.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
-                file.write(msgspec.json.encode(self._reader.mark))
+                file.write(msgspec.json.encode(mark))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(state)
         except OSError as lost:
             raise Unreachable(f"{self.name}: {state} cannot be written: {lost.strerror}") from lost
+        return True
 
 
 class Reader:
@@ -177,6 +184,7 @@ class Reader:
         self._inode = 0
         self._skip_to_end = False
         self._closed = False
+        self.origin = Mark(0, 0)
         self._lock = threading.Lock()  # a close may come while a thread reads
 
     @property
@@ -194,12 +202,8 @@ class Reader:
         self._skip_to_end = from_end
         if mark is None:
             return
-        for path in (self._path, *sorted(self._path.parent.glob(self._path.name + "*"))):
-            try:
-                found = path.stat()
-            except OSError:
-                continue
-            if found.st_ino == mark.inode and found.st_size >= mark.offset:
+        for _, inode, path in self._family():
+            if inode == mark.inode and path.stat().st_size >= mark.offset:
                 self._open(path)
                 self._seek(mark.offset)
                 return
@@ -238,12 +242,13 @@ class Reader:
     def _open(self, path: Path) -> None:
         file = FileIO(path)
         self._file, self._inode = file, os.fstat(file.fileno()).st_ino
-        self._offset, self._rest = 0, b""
+        self._seek(0)
 
     def _seek(self, offset: int) -> None:
         if self._file is not None:
             self._file.seek(offset)
             self._offset, self._rest = offset, b""
+            self.origin = self.mark
 
     def _move_on(self) -> list[bytes]:
         """The file is read to its end: see whether it was cut, or another one stands at its path."""
@@ -261,9 +266,29 @@ class Reader:
         if last := list(self._lines()) or ([self._rest] if self._rest else []):  # written just before the rename
             self._offset, self._rest = self._offset + len(self._rest), b""
             return last
+        following = self._next(os.fstat(file.fileno()).st_mtime_ns)
         file.close()
-        self._open(self._path)
+        self._open(following)
         return list(self._lines())
+
+    def _next(self, behind: int) -> Path:
+        """Find the file that was begun after ours: the path itself, or one that was rotated away meanwhile."""
+        found = [(when, path) for when, inode, path in self._family() if inode != self._inode and when >= behind]
+        return min(found)[1] if found else self._path
+
+    def _family(self) -> list[tuple[int, int, Path]]:
+        """The log file and its rotated brothers, with time of last writing and inode."""
+        brothers = re.compile(re.escape(self._path.name) + r"(?:[.-]\d[\d_.-]*)?")
+        family: list[tuple[int, int, Path]] = []
+        for path in self._path.parent.iterdir():
+            if not brothers.fullmatch(path.name):
+                continue
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            family.append((found.st_mtime_ns, found.st_ino, path))
+        return family
 
     def _lines(self) -> Iterator[bytes]:
         if self._file is None:

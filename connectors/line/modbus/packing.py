@@ -56,6 +56,17 @@ def cut_of(block: Block, spans: Spans) -> int | None:
     return None if best is None else best[1]
 
 
+def cleave(block: Block, spans: Spans, cut: int) -> list[Block]:
+    """Give the two parts of a block on both sides of a cut."""
+    parts = []
+    for side in (False, True):
+        places = tuple(place for place in block.places if (spans[place][0] >= cut) is side)
+        start = min(spans[place][0] for place in places)
+        end = max(sum(spans[place]) for place in places)
+        parts.append(Block(start, end - start, places))
+    return parts
+
+
 def _seams(block: Block, spans: Spans) -> Iterator[tuple[int, int]]:
     """Give the places between neighbouring spans: the end of what is before, the start of what follows."""
     end = block.start

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from connectors.line.modbus.address import parse
-from connectors.line.tags import Tag, distinct, read_table
+from connectors.line.tags import FileName, Tag, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.reading import Name
@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     span: Annotated[int, msgspec.Meta(ge=1, le=125)] = 125
     demote_after: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
     probe: Duration = Duration(10)
-    tags: Path | None = None
+    tags: FileName | None = None
     tag: tuple[Register, ...] = ()
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def every_tag(self) -> tuple[Register, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(self.tags, Register) if self.tags else ()))
+        every = (*self.tag, *(read_table(Path(self.tags), Register) if self.tags else ()))
         if faults := distinct(every):
             raise Misconfigured(f"line {self.name}", tuple(faults))
         return every

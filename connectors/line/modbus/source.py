@@ -84,6 +84,7 @@ class Modbus:
         if prober is not None:
             prober.cancel()
             await asyncio.wait({prober}, timeout=1)
+        await asyncio.sleep(0)  # the sockets close in the next turn of the loop
 
     async def _sleep_until(self, at: float) -> bool:
         """Wait for a due time; False when the source was closed meanwhile."""

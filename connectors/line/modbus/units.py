@@ -8,7 +8,7 @@ import structlog
 
 from connectors.line.board import Board
 from connectors.line.modbus.address import Table, decoder, parse
-from connectors.line.modbus.packing import Block, cut_of, pack
+from connectors.line.modbus.packing import Block, cleave, cut_of, pack
 from connectors.line.modbus.settings import Register, Settings
 from connectors.line.modbus.wire import ILLEGAL_ADDRESS, NOT_THERE, Denied, Silent, Wire
 from connectors.line.tags import Gate, bad, judge
@@ -101,28 +101,40 @@ class Area:
 
     async def read(self, wire: Wire, unit: Unit, now: Clock, readings: list[Reading], board: Board) -> None:
         """Read all blocks into `readings`. Raises `Silent` when the unit does not answer."""
-        waiting = list(reversed(self._blocks))
-        while waiting:
-            block = waiting.pop()
-            try:
-                words = await wire.read(self.table, block.start, block.count, unit.number)
-            except Denied as denied:
-                if denied.code in NOT_THERE:
-                    raise Silent(str(denied)) from denied
-                cut = cut_of(block, self._spans) if denied.code == ILLEGAL_ADDRESS else None
-                if cut is not None:
-                    waiting += reversed(self._split(block, cut))
-                    continue
-                self._refused(block, str(denied), now(), readings, board)
-                continue
-            self._decode(block, words, now(), readings, board)
+        known = len(self._cuts)
+        for block in self._blocks:
+            await self._read_block(block, wire, unit, now, readings, board)
+        if len(self._cuts) != known:
+            self._plan()
 
-    def _split(self, block: Block, cut: int) -> list[Block]:
-        """Cut a refused block and remember the cut: the hole is never bridged again."""
-        self._cuts.add(cut)
-        self._plan()
-        wanted = set(block.places)
-        return [part for part in self._blocks if wanted & set(part.places)]
+    async def _read_block(
+        self, block: Block, wire: Wire, unit: Unit, now: Clock, readings: list[Reading], board: Board
+    ) -> bool:
+        """Read one block; False when the device refused a part of it.
+
+        A block with an illegal address is halved until the hole is found. Only the cut that both sides
+        survive is remembered: the hole is never bridged again, and no more is torn apart than it takes.
+        """
+        try:
+            words = await wire.read(self.table, block.start, block.count, unit.number)
+        except Denied as denied:
+            if denied.code in NOT_THERE:
+                raise Silent(str(denied)) from denied
+            cut = cut_of(block, self._spans) if denied.code == ILLEGAL_ADDRESS else None
+            if cut is not None:
+                parts = [
+                    await self._read_block(part, wire, unit, now, readings, board)
+                    for part in cleave(block, self._spans, cut)
+                ]
+                if all(parts):
+                    self._cuts.add(cut)
+                return False
+            if denied.code == ILLEGAL_ADDRESS:
+                self._cuts |= {block.start, block.end}
+            self._refused(block, str(denied), now(), readings, board)
+            return False
+        self._decode(block, words, now(), readings, board)
+        return True
 
     def _refused(self, block: Block, why: str, at: datetime, readings: list[Reading], board: Board) -> None:
         for index in block.places:

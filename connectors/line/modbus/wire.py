@@ -49,6 +49,7 @@ class Wire:
     def __init__(self, host: str, port: int, timeout_s: float) -> None:
         self._host, self._port, self._timeout = host, port, timeout_s
         self._client: AsyncModbusTcpClient | None = None
+        self._drops = 0
 
     async def connect(self) -> None:
         """Connect. Raises `Unreachable`."""
@@ -64,19 +65,20 @@ class Wire:
             reconnect_delay=0,
             trace_connect=self._noted,
         )
-        self._client = client
+        drops = self._drops
         try:
             async with asyncio.timeout(self._timeout * 2):
                 connected = await client.connect()
         except (OSError, ModbusException) as lost:
-            self.drop()
+            client.close()
             raise Unreachable(f"{self._host}:{self._port}: no connection") from lost
         except BaseException:
-            self.drop()
+            client.close()
             raise
-        if not connected:
-            self.drop()
+        if not connected or drops != self._drops:  # dropped while it was being made
+            client.close()
             raise Unreachable(f"{self._host}:{self._port}: no connection")
+        self._client = client
 
     async def read(self, table: Table, start: int, count: int, device: int) -> Sequence[int]:
         """Read registers or bits. Raises `Denied`, `Silent`, or `Unreachable` when there is no connection."""
@@ -135,6 +137,7 @@ class Wire:
 
     def drop(self) -> None:
         """Close the connection; the next read makes a new one."""
+        self._drops += 1
         client, self._client = self._client, None
         if client is not None:
             client.close()

@@ -44,14 +44,14 @@ async def _secure(client: Client, settings: Settings) -> None:
     if settings.certificate is None or settings.key is None or settings.trust is None:
         raise Misconfigured(f"{settings.name}: policy {settings.security} needs certificate, key and trust")
     for path in (settings.certificate, settings.key):
-        if not await asyncio.to_thread(path.is_file):
+        if not await asyncio.to_thread(Path(path).is_file):
             raise Misconfigured(f"{settings.name}: {path} is not there")
     policy = getattr(security_policies, f"SecurityPolicy{settings.security}")
-    client.certificate_validator = await trusting(settings.trust)
+    client.certificate_validator = await trusting(Path(settings.trust))
     await client.set_security(
         policy,
-        str(settings.certificate),
-        str(settings.key),
+        settings.certificate,
+        settings.key,
         mode=getattr(ua.MessageSecurityMode, settings.mode),
     )
 

@@ -7,7 +7,7 @@ import msgspec
 
 from connectors.line.opcua.address import parse
 from connectors.line.shapes import ShapeTag
-from connectors.line.tags import distinct, read_table
+from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.reading import Name
@@ -79,9 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy: Policy | None = None
     mode: Literal["Sign", "SignAndEncrypt"] = "SignAndEncrypt"
     insecure: bool = False
-    certificate: Path | None = None
-    key: Path | None = None
-    trust: Path | None = None
+    certificate: FileName | None = None
+    key: FileName | None = None
+    trust: FileName | None = None
     application_uri: str = "urn:andon:gateway"
     user: User | None = None
     publish: Duration = Duration(0.25)
@@ -93,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     survive: Duration = Duration(60)
     timeout: Duration = Duration(5)
     retry: Duration = Duration(5)
-    tags: Path | None = None
+    tags: FileName | None = None
     tag: tuple[Node, ...] = ()
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def every_tag(self) -> tuple[Node, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(self.tags, Node) if self.tags else ()))
+        every = (*self.tag, *(read_table(Path(self.tags), Node) if self.tags else ()))
         if faults := distinct(every):
             raise Misconfigured(f"line {self.name}", tuple(faults))
         return every

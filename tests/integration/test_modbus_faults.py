@@ -1,0 +1,187 @@
+"""Modbus devices that misbehave: nothing odd becomes a value, and the healthy neighbours keep their rate."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from connectors.line.modbus import Settings
+from gateway.core.errors import Unreachable
+from gateway.core.ports import LineSource
+from gateway.core.reading import Batch, Quality, Reading
+from tests.line_rigs import gather, settings_of
+from tests.modbus_devices import Answer, Device, denial, frame, healthy
+
+FIVE = 5
+
+
+@asynccontextmanager
+async def device(answer: Answer) -> AsyncIterator[tuple[Device, Callable[..., LineSource]]]:
+    made = Device(answer)
+    port = await made.start()
+
+    def source(*tags: dict[str, object], **more: object) -> LineSource:
+        fields = {"every": "30ms", "timeout": "150ms", "probe": "300ms", **more}
+        return settings_of(Settings, name="m", endpoint=f"tcp://127.0.0.1:{port}", tag=list(tags), **fields).open()
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(made.stop)
+        yield made, source
+
+
+def tag(name: str, address: str, **more: object) -> dict[str, object]:
+    return {"asset": "A", "tag": name, "address": address, **more}
+
+
+def readings(batches: list[Batch], name: str) -> list[Reading]:
+    return [it for batch in batches for it in batch.readings if it.tag == name]
+
+
+def reply(transaction: int, unit: int, function: int, count: int) -> bytes:
+    return frame(transaction, unit, bytes((function, 2 * count)) + bytes(2 * count))
+
+
+def odd(make: Callable[[int, int, int], bytes | None]) -> Answer:
+    """A unit 1 that answers oddly beside a healthy unit 2."""
+
+    def answer(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes | None:
+        if unit == 1:
+            return make(transaction, function, count)
+        return healthy(made, transaction, unit, function, start, count)
+
+    return answer
+
+
+ODD: dict[str, Callable[[int, int, int], bytes | None]] = {
+    "dead": lambda *_: None,
+    "short reply": lambda at, function, count: reply(at, 1, function, count - 1),
+    "long reply": lambda at, function, count: reply(at, 1, function, count + 1),
+    "wrong unit": lambda at, function, count: reply(at, 77, function, count),
+    "wrong transaction": lambda at, function, count: reply((at + 9) % 65536, 1, function, count),
+    "wrong function": lambda at, _, count: reply(at, 1, 4, count),
+    "garbage": lambda *_: b"\xde\xad\xbe\xef" * 40,
+    "gateway says no": lambda at, function, _: denial(at, 1, function, 11),
+}
+
+
+@pytest.mark.parametrize("way", ODD)
+async def test_an_odd_unit_is_bad_by_name_and_its_neighbour_goes_on(way: str) -> None:
+    async with device(odd(ODD[way])) as (_, source):
+        line = source(
+            tag("ill", "holding:5", device=1), tag("ill2", "holding:6", device=1), tag("well", "holding:9", device=2)
+        )
+        batches = await gather(line, lambda taken: len(readings(taken, "well")) >= 12 and bool(readings(taken, "ill")))
+        assert {reading.value for reading in readings(batches, "well")} == {9}
+        assert {(reading.value, reading.quality) for reading in readings(batches, "ill")} == {(None, Quality.BAD)}
+        assert all(reading.why.startswith("unit 1: ") for reading in readings(batches, "ill"))
+        states = {state.name: state.healthy for state in line.tags()}
+        assert states == {"A/ill": False, "A/ill2": False, "A/well": True}
+
+
+async def test_a_dead_unit_costs_its_neighbours_little() -> None:
+    async with device(odd(ODD["dead"])) as (_, source):
+        line = source(tag("ill", "holding:5", device=1), tag("well", "holding:9", device=2))
+        began = time.monotonic()
+        batches = await gather(line, lambda taken: len(readings(taken, "well")) >= 80)
+        took = time.monotonic() - began
+    # 80 polls at 30 ms take 2.4 s; two time-outs of 150 ms before the demotion, none afterwards.
+    assert took < 2.4 + 0.3 + 1.5
+    assert len(readings(batches, "ill")) >= 2
+
+
+async def test_a_dead_unit_comes_back_by_its_probe() -> None:
+    async with device(odd(ODD["dead"])) as (made, source):
+        line = source(tag("ill", "holding:5", device=1), tag("well", "holding:9", device=2))
+
+        def enough(taken: list[Batch]) -> bool:
+            if len(readings(taken, "ill")) >= 2:
+                made.answer = healthy
+            return any(reading.value == FIVE for reading in readings(taken, "ill"))
+
+        batches = await gather(line, enough)
+        assert readings(batches, "ill")[-1].value == FIVE
+        assert all(state.healthy for state in line.tags())
+
+
+async def test_no_unit_at_all_is_unreachable() -> None:
+    async with device(odd(ODD["dead"])) as (_, source):
+        with pytest.raises(Unreachable, match="no unit answers"):
+            await gather(source(tag("ill", "holding:5")), lambda _: False)
+
+
+async def test_a_late_answer_never_meets_the_next_question() -> None:
+    async with device(healthy) as (made, source):
+        made.delay = 0.2  # later than the time-out: the connection is dropped and the answer with it
+        line = source(tag("a", "holding:5"), tag("b", "holding:900"))
+
+        def enough(taken: list[Batch]) -> bool:
+            made.delay = 0.0
+            return len(readings(taken, "b")) >= 6
+
+        batches = await gather(line, enough)
+        assert {reading.value for reading in readings(batches, "a")} <= {5, None}
+        assert {reading.value for reading in readings(batches, "b")} <= {900, None}
+        assert readings(batches, "b")[-1].value == 900
+        assert made.connections >= 2
+
+
+async def test_a_hole_is_split_and_remembered() -> None:
+    refused: list[tuple[int, int]] = []
+
+    def holey(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes:
+        if any(20 <= address < 30 for address in range(start, start + count)):
+            refused.append((start, count))
+            return denial(transaction, unit, function, 2)
+        return healthy(made, transaction, unit, function, start, count)
+
+    async with device(holey) as (made, source):
+        line = source(*(tag(f"t{n}", f"holding:{n}") for n in (0, 1, 10, 19, 30, 31, 50)))
+        batches = await gather(line, lambda taken: len(readings(taken, "t50")) >= 4)
+        assert len(refused) <= 3
+        assert not any(reading.why for batch in batches for reading in batch.readings)
+        assert [(start, count) for _, start, count in made.reads[-2:]] in ([(0, 20), (30, 21)], [(30, 21), (0, 20)])
+
+
+async def test_a_tag_inside_a_hole_is_named_alone() -> None:
+    def holey(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes:
+        if start <= 11 < start + count:
+            return denial(transaction, unit, function, 2)
+        return healthy(made, transaction, unit, function, start, count)
+
+    async with device(holey) as (_, source):
+        line = source(*(tag(f"t{n}", f"holding:{n}") for n in range(10, 14)))
+        batches = await gather(line, lambda taken: len(readings(taken, "t13")) >= 3)
+        assert {reading.why for reading in readings(batches, "t11")} == {"IllegalDataAddress"}
+        for n in (10, 12, 13):
+            assert {reading.value for reading in readings(batches, f"t{n}")} == {n}
+
+
+async def test_a_busy_device_is_bad_for_a_while_and_not_demoted() -> None:
+    def busy(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes:
+        if len(made.reads) < 5:
+            return denial(transaction, unit, function, 6)
+        return healthy(made, transaction, unit, function, start, count)
+
+    async with device(busy) as (made, source):
+        batches = await gather(source(tag("a", "holding:5")), lambda taken: any(r.value for r in readings(taken, "a")))
+        assert readings(batches, "a")[0].why == "DeviceBusy"
+        assert made.connections == 1
+
+
+async def test_a_connection_that_closes_fails_now() -> None:
+    async with device(healthy) as (made, source):
+        line = source(tag("a", "holding:5"), timeout="5s")
+        loop = asyncio.get_running_loop()
+        stopped: list[float] = []
+
+        def stop(_: list[Batch]) -> bool:
+            if not stopped:
+                stopped.append(loop.time())
+                loop.create_task(made.stop()).add_done_callback(lambda _: None)
+            return False
+
+        with pytest.raises(Unreachable):
+            await gather(line, stop)
+        assert loop.time() - stopped[0] < 3

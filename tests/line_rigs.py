@@ -1,0 +1,108 @@
+"""Rigs for line sources: a server in a process of its own, and the source that listens to it."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from gateway.core.errors import Unreachable
+from gateway.core.ports import LineSource
+from gateway.core.reading import Batch
+from gateway.core.units import decode
+
+PROGRAM = Path(__file__).with_name("line_servers.py")
+
+
+def free_port() -> int:
+    """Find a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+T = TypeVar("T")
+
+
+def settings_of(kind: type[T], **fields: object) -> T:
+    """Make settings as the file would."""
+    return msgspec.convert(fields, kind, dec_hook=decode)
+
+
+async def until(true: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until something is true; polls with a deadline."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "not in time"
+        await asyncio.sleep(0.02)
+
+
+async def gather(source: LineSource, enough: Callable[[list[Batch]], bool], seconds: float = 15) -> list[Batch]:
+    """Take batches until there are enough; closes the source."""
+    taken: list[Batch] = []
+    try:
+        async with asyncio.timeout(seconds), aclosing(source.batches()) as batches:
+            async for batch in batches:
+                taken.append(batch)
+                if enough(taken):
+                    break
+    finally:
+        await source.close()
+    return taken
+
+
+class Process:
+    """A server as a process, on a port that stays the same when it is started again."""
+
+    def __init__(self, kind: str, *rest: str) -> None:
+        self._kind, self._rest = kind, rest
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, unless it runs, and wait until it serves."""
+        if self._process is None:
+            async with asyncio.timeout(30):
+                await asyncio.to_thread(self._start)
+
+    def _start(self) -> None:
+        command = [sys.executable, str(PROGRAM), self._kind, str(self.port), *self._rest]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        self._process = process
+        assert process.stdout is not None
+        while b"READY" not in (line := process.stdout.readline()):
+            assert line, "the server did not start"
+
+    def freeze(self) -> None:
+        """Stop it: sockets stay open, nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def end(self) -> None:
+        """End it at once, without a farewell."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    async def kill(self) -> None:
+        """End it at once, without a farewell."""
+        await asyncio.to_thread(self.end)
+
+
+async def lost(source: LineSource, seconds: float) -> Unreachable | None:
+    """Take batches until the link is lost; gives the error, None when it was not lost in time."""
+    try:
+        await gather(source, lambda _: False, seconds)
+    except Unreachable as error:
+        return error
+    except TimeoutError:
+        return None
+    return None
