@@ -24,7 +24,7 @@ def upgrade(config: str | None) -> None:
 
     Example:  andon db upgrade
     """
-    from gateway.store.tables import HEAD
+    from gateway.store.schema import HEAD
 
     _open_and_close(_settings(config))
     click.echo(f"at revision {HEAD}")
@@ -34,8 +34,7 @@ def upgrade(config: str | None) -> None:
 @config_option
 def current(config: str | None) -> None:
     """Print the schema's revision; exit 6 when it is not this version's."""
-    from gateway.store.schema import revision_of
-    from gateway.store.tables import HEAD
+    from gateway.store.schema import HEAD, revision_of
 
     found = revision_of(_settings(config))
     click.echo(f"{found or 'no database yet'}{'' if found == HEAD else f' (this version wants {HEAD})'}")

@@ -8,7 +8,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.core.errors import Misconfigured
 from gateway.store.engine import server_readers, sqlite_readers, translate
 from gateway.store.settings import Settings
-from gateway.store.tables import HEAD, metadata
+from gateway.store.tables import metadata
+
+HEAD = "0001"
+"""The revision that `tables` is of."""
 
 _VERSIONS = "alembic_version"
 

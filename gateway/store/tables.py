@@ -1,7 +1,8 @@
 """The tables, and how a struct becomes a row.
 
 A row is the struct as a document (`body`: MessagePack, one leading byte says if zlib follows) beside the
-columns that are searched. Times are UTC. `HEAD` is the schema's revision; `migrations/` has the steps.
+columns that are searched. Times are UTC. A change here
+needs a step in `migrations/` and a new `gateway.store.schema.HEAD`.
 """
 
 import zlib
@@ -27,8 +28,6 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
-
-HEAD = "0001"
 
 _WORTH_TRYING = 256
 _SAMPLE = 4096

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine, inspect
 
 from gateway.core.errors import Misconfigured
 from gateway.store.engine import server_writer, sqlite_writer
-from gateway.store.schema import bring_up, revision, revision_of, upgrade
+from gateway.store.schema import HEAD, bring_up, revision, revision_of, upgrade
 from gateway.store.settings import Settings
-from gateway.store.tables import HEAD, metadata
+from gateway.store.tables import metadata
 from tests.postgres import Server, postgres
 
 __all__ = ["postgres"]
