@@ -1,0 +1,240 @@
+"""What the report wants: a defect told, work asked for, a check's result, a question, an answer to a repair."""
+
+import re
+from dataclasses import dataclass
+
+from gateway.core.report import Intent
+from nlp.lexicon import Found
+from nlp.slots import Mark
+
+SURFACE = {"SCRATCH", "DENT", "BURR", "COLOR", "CONTAMINATION", "COATING", "SPATTER", "UNDERCUT", "SINK", "OTHER"}
+INTERNAL = {"POROSITY", "LACK_OF_FUSION", "DELAMINATION", "CRACK"}
+_WORK = {"replace": "tool_change", "repair": "repair", "lubricate": "lubrication", "calibrate": "calibration", "service": "service"}
+_TOOL = re.compile(
+    r"刀|钻头|丝锥|砂轮|铣|锯片|锯条|冲头|模具|换模|模(?!块)|电极|导电嘴|焊嘴|铰|tool|insert|drill|tap\b|taps\b|end ?mill|cutter|wheel|reamer|saw blade|blade|punch|\bdie\b|mold|mould|electrode|contact tip|tip\b|tips\b|knife|knives|grinding|dresser|bit\b|bits\b"
+)
+_DUE_WORK = re.compile(r"该.{0,6}(?:了|换|加|做|保养|校准|润滑)|到期|到时间|周期到|需要|要(?!求)|申请|安排|请|麻烦|\b(?:due|overdue|needs?|need|please|pls|schedule|request|time for|book|arrange|plan)\b")
+_REPORTING = re.compile(r"(?:报告|结果|报表)|(?:首|末|巡|抽|终|点|全|复)检|walk|article|first[- ](?:off|piece)|inspect(?:ion|ed)|fai|audit|patrol|round")
+_ORDER_TALK = re.compile(r"\b(?:wo|po|order|repair|job|ticket|batch|lot|delivery|shipment|finished|done|ready|update|status)\b|工单|订单|进度|修|货|单")
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The intent with how sure the rules are (0..1). `coarse` None means out of scope or not understood."""
+
+    coarse: Intent | None
+    fine: str | None
+    sure: float
+    why: tuple[str, ...] = ()
+
+
+class Cues:
+    """The cue words of a text that bear on its intent."""
+
+    def __init__(self, norm: str, found: list[Found]) -> None:
+        self.norm = norm
+        self._has: dict[str, list[Found]] = {}
+        for one in found:
+            self._has.setdefault(f"{one.category}.{one.code}", []).append(one)
+
+    def all(self, name: str) -> list[Found]:
+        """The words found of a list such as "inquiry.how_to"."""
+        return self._has.get(name, [])
+
+    def any(self, name: str) -> bool:
+        """Whether a word of the list was found."""
+        return name in self._has
+
+
+def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: bool, has_number: bool) -> Meant:
+    """Choose the intent by the contract's readings."""
+    norm = cues.norm
+    claimed = [mark for mark in marks if mark.kind in {"trouble", "defect", "value"} and not mark.status and not mark.cause]
+    wants = [mark for mark in marks if mark.kind == "action" and not mark.status]
+    if cues.any("outside.words") and not has_asset and not has_machine and not has_number:
+        return Meant(None, None, 0.9, ("out_of_scope",))
+    asked = _inquiry(cues, claimed, wants, has_number=has_number)
+    if asked is not None:
+        return asked
+    if cues.any("safety.words") and any(mark for mark in marks) and not _is_denied_safety(cues, marks):
+        return Meant("defect_report", "safety_hazard", 0.85)
+    answer = _feedback(cues, claimed, wants)
+    if answer is not None:
+        return answer
+    checked = _inspection(cues, claimed, wants)
+    if checked is not None:
+        return checked
+    work = _work(norm, claimed, wants)
+    if work is not None:
+        return work
+    if claimed:
+        first = min(claimed, key=lambda one: one.start)
+        return Meant("defect_report", _fine_of(first, claimed, cues), 0.95 if first.code != "UNK" else 0.7)
+    if any(mark.kind == "severity" and mark.code == "down" for mark in marks):
+        return Meant("defect_report", "equipment_fault", 0.8)
+    if wants:
+        return Meant("maintenance_request", "unspecified", 0.9 if has_asset else 0.75)
+    if cues.any("inquiry.question") and re.search(r"[?吗呢]|\b(?:what|when|where|who|which|how)\b", norm):
+        return Meant("inquiry", "how_to", 0.4, ("low_confidence",))
+    if has_asset or has_machine:
+        return Meant("maintenance_request", "unspecified", 0.3, ("low_confidence",))
+    return Meant(None, None, 0.3, ("out_of_scope",))
+
+
+def _is_denied_safety(cues: Cues, marks: list[Mark]) -> bool:
+    for one in cues.all("safety.words"):
+        before = cues.norm[max(0, one.start - 14) : one.start]
+        if not re.search(r"(?:没有|无|不存在|未发现|没|不)$|\b(?:no|not a|without|not|isn't a|any)\s*$|\b(?:false|test(?:ed)?|check(?:ed)?|the)\s+$", before):
+            overlapping = [mark for mark in marks if mark.start < one.end and one.start < mark.end and mark.status]
+            if not overlapping:
+                return False
+    return True
+
+
+def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: bool) -> Meant | None:
+    norm = cues.norm
+    asks = bool(re.search(r"[?]|吗|呢|么(?![样办])|几时|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b", norm))
+    if not asks:
+        return None
+    how, spare, order = cues.all("inquiry.how_to"), cues.all("inquiry.spare_part"), cues.all("inquiry.order_status")
+    if not (how or spare or order):
+        return None
+    first = min(one.start for one in (*how, *spare, *order))
+    told = [mark for mark in claimed if mark.code != "UNK" and not _in_question(norm, mark, (*how, *spare, *order))]
+    strong_question = bool(re.search(r"[?吗呢]", norm))
+    if told and not (how and strong_question and first < min(mark.start for mark in told)):
+        return None
+    if wants and not strong_question and not how and not has_number and not re.search(r"什么时候|进度|status|when|eta|库存|in stock|spare", norm):
+        return None
+    if spare and (not how or spare[0].start <= how[0].start or re.search(r"库存|备件|仓库|in stock|spare|part number|stores?", norm)) and not (order and re.search(r"进度|什么时候|when will|status|修好|完成了", norm)):
+        return Meant("inquiry", "spare_part", 0.9)
+    if how and not (order and order[0].start < how[0].start and _ORDER_TALK.search(norm)):
+        return Meant("inquiry", "how_to", 0.9)
+    if order:
+        return Meant("inquiry", "order_status", 0.9)
+    return Meant("inquiry", "spare_part", 0.8)
+
+
+def _in_question(norm: str, mark: Mark, cues: tuple[Found, ...]) -> bool:
+    """Whether the trouble is only what the question is about."""
+    clause_start = max((norm.rfind(sign, 0, mark.start) for sign in "。;!\n?,"), default=-1) + 1
+    ends = [at for sign in "。;!\n?," if (at := norm.find(sign, mark.end)) >= 0]
+    clause_end = min(ends, default=len(norm))
+    return any(clause_start <= cue.start <= clause_end for cue in cues)
+
+
+def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
+    real = [mark for mark in claimed if mark.code != "UNK"]
+    if cues.any("feedback.false_alarm") and not real and not _is_wanted_anyway(wants):
+        return Meant("feedback", "false_alarm", 0.9)
+    repaired = cues.all("feedback.repaired")
+    still = cues.all("feedback.still")
+    if claimed and repaired and still:
+        if any(repair.start < mark.end for repair in repaired for mark in claimed) or any(repair.start < one.start for repair in repaired for one in still):
+            return Meant("feedback", "repair_failed", 0.85)
+    if claimed and repaired and not wants and re.search(r"还是|仍|又|依然|照样|again|still", cues.norm):
+        return Meant("feedback", "repair_failed", 0.7)
+    if not claimed and repaired and still and re.search(r"没(?:有)?(?:修好|好|解决|用|效果)|not (?:fixed|solved|better)|didn't|did not|no (?:better|improvement)|白修|老毛病|问题依旧|same (?:problem|issue|fault)|came back|is back", cues.norm):
+        return Meant("feedback", "repair_failed", 0.8)
+    if not real and cues.any("feedback.confirmed") and not wants:
+        thanks = bool(re.search(r"谢|辛苦|thank|thx|cheers|great job|good job|well done|nice work", cues.norm))
+        inspected = any(cues.any(name) for name in ("inspection.words",))
+        if repaired or thanks or (not inspected and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after", cues.norm)):
+            return Meant("feedback", "repair_confirmed", 0.85)
+    return None
+
+
+def _is_wanted_anyway(wants: list[Mark]) -> bool:
+    return any(mark.code not in {"inspect"} for mark in wants)
+
+
+def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
+    norm = cues.norm
+    event = [one for one in cues.all("inspection.words") if not any(mark.start < one.end and one.start < mark.end for mark in wants)]
+    passed, failed = cues.all("pass.words"), _real_fails(cues)
+    if event and not claimed and not failed and passed and not wants:
+        return Meant("inspection_result", "pass", 0.92)
+    if event and (claimed or failed):
+        first = event[0]
+        lead = first.start <= 12 or _REPORTING.search(norm[first.start : first.end]) is not None
+        explicit = bool(failed) or norm[first.start : first.end].startswith(("首", "末", "first", "fai", "last", "抽", "终", "final", "巡", "点", "全", "patrol", "walk", "incoming", "来料", "出货", "iqc", "oqc", "ipqc", "audit", "receiving", "复", "qc", "检验", "inspection", "spot", "daily", "routine", "round"))
+        if lead and explicit and not _is_work_first(wants, claimed):
+            return Meant("inspection_result", "fail", 0.88)
+    if failed and any(mark.kind == "defect" for mark in claimed) and re.search(r"不合格|ng\b|not ok|nok|fail|reject(?:ed)?\b|检验|测试|check|test|inspect", norm) and not wants_repair(wants):
+        if re.search(r"(?:检|测|test|check|inspect|gauge|gage|cmm|三坐标|判)", norm):
+            return Meant("inspection_result", "fail", 0.75)
+    if passed and not claimed and not failed and not wants and re.search(r"检|测|查|巡|check|inspect|test|walk|round|all ok|一切正常|all good|normal|正常|合格|passed|within", norm):
+        return Meant("inspection_result", "pass", 0.8)
+    if event and failed and not claimed:
+        return Meant("inspection_result", "fail", 0.8)
+    return None
+
+
+def wants_repair(wants: list[Mark]) -> bool:
+    """Whether machine work is asked for."""
+    return any(mark.code in {"repair", "adjust", "lubricate", "service"} for mark in wants)
+
+
+def _is_work_first(wants: list[Mark], claimed: list[Mark]) -> bool:
+    return bool(wants and claimed) and min(one.start for one in wants) < min(one.start for one in claimed) and wants_repair(wants)
+
+
+def _real_fails(cues: Cues) -> list[Found]:
+    return [one for one in cues.all("pass.fail") if not re.search(r"(?:没有|无|未见|未发现|没发现)[^,。;]{0,6}$|\bno\s*$", cues.norm[max(0, one.start - 10) : one.start])]
+
+
+def _work(norm: str, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
+    """Work that is the point of the message: a tool change, a repair, grease, calibration, service."""
+    if not wants:
+        return None
+    first = wants[0]
+    fine = _fine_work(norm, wants)
+    if not claimed:
+        return Meant("maintenance_request", fine or "unspecified", 0.92 if fine else 0.85)
+    trouble = min(claimed, key=lambda one: one.start)
+    if fine == "tool_change" and any(mark.code in {"WEAR", "BRD", "OVERSIZE", "UNDERSIZE", "BURR"} for mark in claimed):
+        return Meant("maintenance_request", "tool_change", 0.85)
+    if fine is None or first.code not in _WORK:
+        return None
+    if first.start < trouble.start:
+        gap = norm[first.end : trouble.start]
+        same_breath = not re.search(r"[,;。!?\n]|\. ", gap)
+        if fine in {"lubrication", "calibration", "service", "tool_change"}:
+            return Meant("maintenance_request", fine, 0.75)
+        if fine == "repair" and same_breath and norm[first.start].isascii() and len(gap) < 40:  # noqa: PLR2004 - the trouble describes what is to be mended
+            return Meant("maintenance_request", "repair", 0.7)
+    elif fine in {"lubrication", "calibration", "tool_change"} and trouble.code in {"UNK", "SER"} and _DUE_WORK.search(norm):
+        return Meant("maintenance_request", fine, 0.65)
+    return None
+
+
+def _fine_work(norm: str, wants: list[Mark]) -> str | None:
+    for mark in wants:
+        if mark.code == "replace":
+            around = norm[max(0, mark.start - 16) : mark.end + 24]
+            if _TOOL.search(around):
+                return "tool_change"
+            return "repair"
+        if mark.code in _WORK:
+            return _WORK[mark.code]
+        if mark.code in {"stop", "hold", "inspect"}:
+            continue
+        return None
+    return None
+
+
+def _fine_of(first: Mark, claimed: list[Mark], cues: Cues) -> str:
+    if first.kind == "defect":
+        return product_class(first.code, cues)
+    if first.code in {"PDE", "ERO"} and first.kind == "trouble":
+        return "process_deviation"
+    return "equipment_fault"
+
+
+def product_class(code: str, cues: Cues) -> str:
+    """Surface, internal or dimension; what was found by X-ray, ultrasound or a cut is internal."""
+    if code in INTERNAL or (cues.any("inspection.internal") and code in {"OTHER", "CONTAMINATION", "SINK", "UNDERCUT"}):
+        return "product_internal_defect"
+    if code in SURFACE:
+        return "product_surface_defect"
+    return "product_dimension_defect"

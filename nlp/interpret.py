@@ -1,0 +1,303 @@
+"""Quality reports into extractions: grammar first, then the lexicon, then the network for what is left."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+from gateway.core.asset import Plant
+from gateway.core.ports import Interpreter
+from gateway.core.report import Extraction, QualityReport, Slot, SlotName
+from nlp import actions as work
+from nlp.assets import registry, resolve
+from nlp.confidence import ENOUGH, Signs, confidence
+from nlp.due import find_due
+from nlp.intents import Cues, Meant, understand
+from nlp.lexicon import Found, lexicon, mend
+from nlp.lots import find_batch, find_order, find_quantity
+from nlp.mask import find_names, masked
+from nlp.measure import find_measures
+from nlp.normalise import causes_of, is_quiet, priority_of, route_of
+from nlp.slots import Mark, Owned, Reader
+from nlp.spans import Read
+from nlp.text import Text, normalise
+
+_SAFETY_PART = re.compile(r"光幕|光栅|安全|急停|护罩|防护|护栏|联锁|限位|light curtain|guard|interlock|e-?stop|emergency stop|safety")
+
+
+class SpanReader(Protocol):
+    """The network's view: spans with logits into the original text, and intent probabilities, one per text."""
+
+    def read(self, texts: Sequence[str]) -> list[Read]:
+        """Read texts, in order. Never raises on a text."""
+        ...
+
+
+def open_interpreter(engine: Literal["lite", "encoder"] = "lite", bundle: Path | None = None) -> Interpreter:
+    """Make an interpreter. "lite" is grammar and lexicon; "encoder" adds the network of `bundle`."""
+    if engine == "lite":
+        lexicon()
+        return Reading("lite", None)
+    from nlp.encoder import open_reader  # noqa: PLC0415 - torch takes seconds, and lite must not need it
+    from nlp.merge import bundled  # noqa: PLC0415 - as above
+
+    return Reading("encoder", open_reader(bundle or bundled()))
+
+
+class Reading:
+    """An `Interpreter`: pure, safe to call from several threads."""
+
+    def __init__(self, engine: str, network: SpanReader | None) -> None:
+        self._engine, self._network = engine, network
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine: "lite" or "encoder"."""
+        return self._engine
+
+    def interpret(self, report: QualityReport, plant: Plant) -> Extraction:
+        """Read one report. Never raises on a text."""
+        read = None
+        if self._network is not None:
+            read = self._network.read([report.text])[0]
+        return _Report(report, plant, self._engine, read).extraction()
+
+
+class _Report:
+    """One report on its way through the reading."""
+
+    def __init__(self, report: QualityReport, plant: Plant, engine: str, read: Read | None) -> None:
+        self.report, self.plant, self.engine, self.network = report, plant, engine, read
+        known = registry(plant).words
+        self.text: Text = normalise(report.text, lambda word: mend(word, known))
+        self.norm = self.text.norm
+        self.found: list[Found] = lexicon().find(self.norm)
+        self.owned = self._grammar()
+        free = [one for one in self.found if not self._inside_name(one)]
+        self.marks, self.scopes = Reader(self.text, free, self.owned).read()
+        self.cues = Cues(self.norm, free)
+        self._wanted()
+        self.meant = self._meaning()
+
+    def _inside_name(self, one: Found) -> bool:
+        owned = [(name.start, name.end) for name in self.owned.resolved.mentions if name.how != "word"] + self.owned.names
+        owned += [(number.start, number.end) for number in (*self.owned.batches, *self.owned.orders)]
+        return any(start <= one.start and one.end <= end for start, end in owned) and one.category not in {"machine"}
+
+    def _grammar(self) -> Owned:
+        batches = find_batch(self.norm)
+        orders = [one for one in find_order(self.norm) if not any(one.start < other.end and other.start < one.end for other in batches)]
+        ids = [(one.start, one.end) for one in (*batches, *orders)]
+        resolved = resolve(self.norm, self.plant, self.report.asset_hint, ids)
+        machines = [(one.start, one.end) for one in resolved.mentions if one.how != "word"]
+        ids, batches, orders = self._not_machines(machines, ids, batches, orders)
+        names = find_names(self.text, [*machines, *ids])
+        wants = [
+            (one.start, one.end)
+            for one in self.found
+            if one.category == "action" and work.is_wanted(self.norm, one.start, one.end, one.code)
+        ]
+        due, times = find_due(self.norm, self.report.reported_at, self.plant.site, [*machines, *ids, *names], wants)
+        taken = [*machines, *ids, *names, *times, *([(due.start, due.end)] if due else [])]
+        return Owned(resolved, batches, orders, names, find_measures(self.norm, taken), due, times)
+
+    def _not_machines(self, machines, ids, batches, orders):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        clear = lambda one: not any(one.start < end and start < one.end for start, end in machines)  # noqa: E731
+        batches, orders = [one for one in batches if clear(one)], [one for one in orders if clear(one)]
+        return [(one.start, one.end) for one in (*batches, *orders)], batches, orders
+
+    def _wanted(self) -> None:
+        """An action in a conditional, feared or denied part is no request."""
+        kept: list[Mark] = []
+        for mark in self.marks:
+            if mark.kind != "action":
+                kept.append(mark)
+                continue
+            status = "conditional" if any(region.start <= mark.start < region.end for region in self.scopes.conditional) else ""
+            if not status and any(region.start <= mark.start < region.end for region in self.scopes.feared) and mark.code not in {"stop", "hold"}:
+                status = ""
+            kept.append(replace(mark, status=status))
+        self.marks = kept
+
+    def _meaning(self) -> Meant:
+        resolved = self.owned.resolved
+        machine = any(one.how in {"exact", "class", "fuzzy", "generic", "word"} for one in resolved.mentions)
+        number = bool(self.owned.batches or self.owned.orders)
+        return understand(self.cues, self.marks, has_asset=resolved.asset is not None, has_machine=machine, has_number=number)
+
+    def extraction(self) -> Extraction:
+        """Put everything together."""
+        meant = self.meant
+        quiet = is_quiet(meant)
+        claimed = [mark for mark in self.marks if mark.kind in {"trouble", "defect", "value"} and not mark.status and not mark.cause]
+        codes = [] if quiet else list(dict.fromkeys(mark.code for mark in claimed if mark.kind in {"trouble", "value"}))
+        defects = [] if quiet else list(dict.fromkeys(mark.code for mark in claimed if mark.kind == "defect"))
+        codes, defects = self._tidy(codes, defects)
+        causes = [] if quiet else self._causes()
+        wants = [] if quiet else [mark for mark in self.marks if mark.kind == "action" and not mark.status]
+        asked = [mark.code for mark in wants]
+        action = next((code for code in asked if code in {"stop", "hold"}), asked[0] if asked else None)
+        due = None if quiet else self.owned.due
+        down = not quiet and self._is_down()
+        resolved = self.owned.resolved
+        asset = resolved.asset if meant.coarse is not None else None
+        counts = find_quantity(self.norm, [*self.owned.spans()], [(mark.start, mark.end) for mark in claimed if mark.kind == "defect"])
+        count = counts[0] if counts and (defects or meant.fine in {"fail"} or self.owned.batches or any(mark.kind == "product" for mark in self.marks)) and not quiet else None
+        sure = self._confidence(codes, defects, asset)
+        route, why = route_of(
+            meant, asset, asked, codes, defects, lot=bool(self.owned.batches or self.owned.orders), conflict=resolved.conflict, sure=sure >= ENOUGH
+        )
+        slots = self._slots(wants, causes, count, quiet=quiet)
+        return Extraction(
+            id=self.report.id,
+            intent=meant.coarse,
+            fine_intent=meant.fine,
+            asset=asset,
+            components=tuple(slot.text for slot in slots if slot.slot == "component"),
+            failure_modes=tuple(codes),
+            defects=tuple(defects),
+            causes=tuple(dict.fromkeys(code for code, _, _ in causes)),
+            measurements=tuple(value for one in self.owned.measures for value in one.values) if meant.coarse else (),
+            quantity=count.value if count else None,
+            batch=self._id(self.owned.batches),
+            order=self._id(self.owned.orders),
+            due=due.at if due else None,
+            machine_down=down,
+            priority=priority_of(self.norm, meant, codes, asked, self.cues, self.marks, down=down, now=due is not None and due.rule == "now"),
+            action=action,
+            reporter=bool(self.owned.names),
+            slots=slots,
+            confidence=sure,
+            route=route,
+            why=why,
+            masked=masked(self.text, self.owned.names),
+            language="zh" if self.text.is_chinese else "en",
+            engine=self._name(),
+        )
+
+    def _name(self) -> str:
+        return self.engine
+
+    def _id(self, numbers) -> str | None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        return self.text.written(numbers[0].start, numbers[0].end) if numbers else None
+
+    def _tidy(self, codes: list[str], defects: list[str]) -> tuple[list[str], list[str]]:
+        if len(codes) > 1:
+            codes = [code for code in codes if code not in {"UNK", "SER"}] or codes[:1]
+        if defects:
+            codes = [code for code in codes if code not in {"UNK", "SER"}]
+            if len(defects) > 1:
+                defects = [code for code in defects if code != "OTHER"]
+        return codes, defects
+
+    def _causes(self) -> list[tuple[str, int, int]]:
+        regions = [(region.start, region.end) for region in self.scopes.causes]
+        seen: list[tuple[str, int, int]] = []
+        for code, start, end in causes_of(self.norm, self.found, self.marks, regions):
+            if not any(start < last and first < end for _, first, last in seen):
+                seen.append((code, start, end))
+        return seen
+
+    def _is_down(self) -> bool:
+        for mark in self.marks:
+            if mark.kind != "severity" or mark.code != "down":
+                continue
+            before, after = self.norm[max(0, mark.start - 16) : mark.start], self.norm[mark.end : mark.end + 10]
+            if re.search(r"(?:没有?|未|不用|不需要?|无需|不|别|避免|以免|防止|会|将|不必|否则|免得|暂不)$|\b(?:not|no|without|avoid|prevent|n't|before it|or it|might go|will be|will go|could go|may go|if it|could be|slow(?:ed|s|ing)?|shut(?:s|ting)?|calm|slows|settled?|goes|wind(?:s|ing)?|step(?:s|ped)?|hold(?:s|ing)?|press(?:ed)?|break(?:s|ing)?|broke|turn(?:ed)?|going)\s*$", before) and not re.search(r"(?:was|has|been|is|it) (?:shut|broken?|went)\s*$|\bbroke\s*$", before):
+                continue
+            if any(region.start <= mark.start < region.end for region in (*self.scopes.conditional, *self.scopes.feared)):
+                continue
+            if re.match(r"(?:前|风险|按钮|时间|后|时(?!间)|检修|保养|位|计划|线|开关|原因|信号)| ?(?:button|time|valve|switch|to \d|by|payment|stream|side|hold|the )", after) and not re.match(r"时间|后", after):
+                continue
+            return True
+        return False
+
+    def _confidence(self, codes: list[str], defects: list[str], asset: str | None) -> float:
+        how = self.owned.resolved.how
+        content = len(re.findall(r"[a-z]{3,}|[\u3400-\u9fff]", self.norm)) or 1
+        covered = sum(mark.end - mark.start for mark in self.marks) + sum(end - start for start, end in self.owned.spans())
+        share = max(0.0, 1 - covered / max(len(self.norm), 1))
+        signs = Signs(
+            intent=self.meant.sure,
+            asset_exact=float(how in {"exact", "class", "hint"}),
+            asset_generic=float(how == "generic"),
+            asset_fuzzy=float(how == "fuzzy"),
+            asset_conflict=float(self.owned.resolved.conflict),
+            due_vague=float(self.owned.due is not None and self.owned.due.vague),
+            unknown_share=share,
+            long=min(content / 60, 2.0),
+            agreement=0.0,
+            no_code=float(not codes and not defects and self.meant.coarse == "defect_report"),
+        )
+        return confidence(signs)
+
+    def _slots(self, wants: list[Mark], causes: list[tuple[str, int, int]], count, *, quiet: bool) -> tuple[Slot, ...]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        if self.meant.coarse is None:
+            return ()
+        made: list[tuple[str, int, int]] = []
+        made += [("equipment", one.start, one.end) for one in self.owned.resolved.mentions if one.how != "word"]
+        if not made:
+            made += [("equipment", one.start, one.end) for one in self.owned.resolved.mentions][:1]
+        made += [("batch", one.start, one.end) for one in self.owned.batches] + [("order", one.start, one.end) for one in self.owned.orders]
+        made += [("reporter", start, end) for start, end in self.owned.names]
+        if self.owned.due and not quiet:
+            made.append(("due", self.owned.due.start, self.owned.due.end))
+        made += [("measurement", one.start, one.end) for one in self.owned.measures]
+        if count:
+            made.append(("quantity", count.start, count.end))
+        made += [("cause", start, end) for _, start, end in causes]
+        made += [("action", *work.core(self.norm, mark.start, mark.end)) for mark in wants]
+        made += self._content_slots(quiet=quiet)
+        return self._apart(made)
+
+    def _content_slots(self, *, quiet: bool) -> list[tuple[str, int, int]]:
+        made: list[tuple[str, int, int]] = []
+        for mark in self.marks:
+            if mark.kind in {"component", "characteristic"}:
+                made.append((mark.kind, mark.start, mark.end))
+            elif mark.kind == "value":
+                made.append(("characteristic", mark.start, mark.end))
+            elif mark.kind == "trouble" and not mark.status and not quiet and not mark.cause:
+                made.append((mark.slot or "symptom", *self._bare(mark)))
+            elif mark.kind == "defect" and not mark.status and not quiet and not mark.cause:
+                made.append(("defect", *self._bare(mark)))
+            elif mark.kind in {"product", "location"} and not quiet:
+                made.append((mark.kind, mark.start, mark.end))
+            elif mark.kind == "severity" and not quiet and (mark.code != "down" or self._is_down()):
+                made.append(("severity", mark.start, mark.end))
+        return made
+
+    def _bare(self, mark: Mark) -> tuple[int, int]:
+        """Without the particle at the end: 超了 is 超."""
+        end = mark.end
+        while end - mark.start > 1 and self.norm[end - 1] in "了的":
+            end -= 1
+        return mark.start, end
+
+    def _apart(self, made: list[tuple[str, int, int]]) -> tuple[Slot, ...]:
+        kept: list[tuple[str, int, int]] = []
+        for slot, start, end in made:
+            if end > start and not any(start < last and first < end for _, first, last in kept):
+                kept.append((slot, start, end))
+        slots: list[Slot] = []
+        last = 0
+        for name, start, end in sorted(kept, key=lambda one: one[1]):
+            first, stop = self.text.span(start, end)
+            if first >= last and stop > first:
+                slots.append(Slot(_slot_name(name), first, stop, self.report.text[first:stop]))
+                last = stop
+        return tuple(slots)
+
+
+_SLOTS: dict[str, SlotName] = {
+    name: name
+    for name in (
+        "equipment", "component", "failure_mode", "symptom", "defect", "cause", "location", "product", "characteristic",
+        "measurement", "quantity", "batch", "order", "severity", "due", "action", "reporter",
+    )
+}  # fmt: skip
+
+
+def _slot_name(name: str) -> SlotName:
+    return _SLOTS[name]

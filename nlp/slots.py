@@ -1,0 +1,293 @@
+"""The words of content in a report, each with its place, its code and what is claimed of it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from nlp import actions, scope
+from nlp.assets import Resolved
+from nlp.due import Due
+from nlp.lexicon import Found
+from nlp.lots import Number
+from nlp.measure import Measure
+from nlp.scope import Scopes
+from nlp.text import Text
+
+Spans = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word of content at [start, end) of the normalised text.
+
+    `kind` is a slot name or "trouble"; `code` its code; `status` what the text claims ("" = it is so);
+    `cause` says that it is the cause of another trouble.
+    """
+
+    start: int
+    end: int
+    kind: str
+    code: str = ""
+    slot: str = ""
+    status: str = ""
+    cause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What the grammar read before the lexicon: spans that nobody else may claim."""
+
+    resolved: Resolved
+    batches: list[Number]
+    orders: list[Number]
+    names: Spans
+    measures: list[Measure]
+    due: Due | None
+    times: Spans
+
+    def spans(self) -> Spans:
+        """All owned spans."""
+        found = [(one.start, one.end) for one in (*self.resolved.mentions, *self.batches, *self.orders, *self.measures) if getattr(one, "how", "") != "word"]
+        return [*found, *self.names, *([(self.due.start, self.due.end)] if self.due else []), *self.times]
+
+
+_RANK = {"trouble": 0, "defect": 1, "component": 2, "either": 3, "product": 4, "characteristic": 5, "action": 6, "location": 7, "severity": 8, "deviation": 9}
+_SURFACE_WORD = re.compile(r"[a-z]")
+_NEAR = 14
+_SIZE = "size"
+_FORMING = {"imm", "dcm", "press", "weld", "extruder", "paint", "cnc", "lathe", "mill", "grinder", "laser", "smt", "pack", "roll", "forge", "paper", "textile", "drill", "shear", "brake", "gearcut", "assembly"}
+_GOODS_ONLY = {"BURR", "FLASH", "SHORT_SHOT", "SINK", "POROSITY", "LACK_OF_FUSION", "SPATTER", "UNDERCUT", "OVERSIZE", "UNDERSIZE", "COATING", "DELAMINATION", "COLOR", "WRONG_PART"}
+_ON_MACHINE = {"SCRATCH": "WEAR", "DENT": "STD", "CRACK": "STD", "WARP": "STD", "LOOSE_FIT": "LOOSE", "MISSING_PART": "BRD", "CONTAMINATION": "UNK", "OTHER": "BRD"}
+
+
+class Reader:
+    """Chooses, among all words of the lexicon, those that carry the report."""
+
+    def __init__(self, text: Text, found: list[Found], owned: Owned) -> None:
+        self.norm = text.norm
+        self.found = found
+        self.owned = owned
+        self.taken = owned.spans()
+
+    def read(self) -> tuple[list[Mark], Scopes]:
+        """Marks in order of place, and the scopes of the text's cues."""
+        candidates = [mark for mark in self._candidates() if not _hits(mark, self.taken)]
+        chosen = self._chosen(candidates)
+        chosen = list(self._split(chosen))
+        scopes = Scopes(self.norm, [(mark.start, mark.end) for mark in chosen if mark.kind not in {"action"}])
+        scopes.content_troubles = [(mark.start, mark.end) for mark in chosen if mark.kind in {"trouble", "defect"}]
+        marks = [replace(mark, status=scopes.status(mark.start, mark.end)) if mark.kind in {"trouble", "defect", "deviation"} else mark for mark in chosen]
+        marks = self._typed(marks)
+        marks = self._deviations(marks)
+        return sorted(self._caused(marks, scopes), key=lambda one: one.start), scopes
+
+    def _candidates(self) -> Iterable[Mark]:
+        for one in self.found:
+            if one.category in _RANK:
+                yield Mark(one.start, one.end, one.category, one.code, one.slot)
+
+    def _chosen(self, candidates: list[Mark]) -> list[Mark]:
+        kept: list[Mark] = []
+        for mark in sorted(candidates, key=lambda one: (one.start - one.end, _RANK[one.kind], one.start)):
+            if mark.kind == "action" and not actions.is_wanted(self.norm, mark.start, mark.end, mark.code):
+                continue
+            if mark.kind == "severity" and mark.code == "down" and actions.is_order_to_stop(self.norm, mark.start, mark.end):
+                mark = replace(mark, kind="action", code="stop")  # noqa: PLW2901 - the same words, read as an order
+            if not _hits(mark, [(one.start, one.end) for one in kept]):
+                kept.append(mark)
+            elif mark.kind in {"trouble", "defect", "either", "component", "product"}:
+                kept.extend(self._twin(mark, kept))
+        return kept
+
+    def _twin(self, mark: Mark, kept: list[Mark]) -> Iterable[Mark]:
+        """The same words in another category: kept beside it until the context decides."""
+        for one in kept:
+            if (one.start, one.end) == (mark.start, mark.end) and one.kind != mark.kind:
+                yield mark
+                return
+
+    def _split(self, marks: list[Mark]) -> Iterable[Mark]:
+        """A deviation that was matched with its characteristic gives both: 孔径 + 偏大."""
+        for mark in marks:
+            splits = (mark.kind == "defect" and mark.code in {"OVERSIZE", "UNDERSIZE", "WARP", "OTHER"}) or (mark.kind == "trouble" and mark.code in {"PDE", "ERO", "AIR"})
+            lead = next((one for one in self.found if one.category == "characteristic" and one.start == mark.start and one.end < mark.end), None) if splits else None
+            if lead is None or self.norm[lead.start : lead.end] in {"hole", "holes"}:
+                yield mark
+                continue
+            start = lead.end
+            while start < mark.end - 1 and self.norm[start] in " ,":
+                start += 1
+            yield Mark(lead.start, lead.end, "characteristic", lead.code)
+            yield replace(mark, start=start)
+
+    def goods(self, marks: list[Mark]) -> bool:
+        """Whether the report is about goods rather than a machine."""
+        if self.owned.batches or any(mark.kind == "product" and not self._twins(mark, marks) for mark in marks):
+            return True
+        if any(one.category == "inspection" for one in self.found) and any(mark.kind == "defect" for mark in marks):
+            return True
+        if re.search(r"\d+ ?(?:pcs|pieces|parts|件)|(?:first|last) (?:article|piece|off)", self.norm):
+            return True
+        return any(mark.kind == "defect" and mark.code in _GOODS_ONLY and not self._twins(mark, marks) for mark in marks)
+
+    def _twins(self, mark: Mark, marks: list[Mark]) -> list[Mark]:
+        return [one for one in marks if one is not mark and (one.start, one.end) == (mark.start, mark.end)]
+
+    def _typed(self, marks: list[Mark]) -> list[Mark]:
+        """Decide each word that means one thing of a machine and another of goods."""
+        goods = self.goods(marks)
+        nouns = self._nouns(marks, goods=goods)
+        kept: list[Mark] = []
+        for mark in marks:
+            twins = self._twins(mark, marks)
+            if mark.kind in {"trouble", "defect"}:
+                near = self._noun_near(mark, nouns)
+                other = any(one.kind in {"trouble", "defect"} for one in twins)
+                is_goods = near == "product" or (near in {"", "equipment"} and goods) or (near == "equipment" and mark.kind == "defect" and mark.code in {"CRACK", *_GOODS_ONLY} and self._forming())
+                if other and (mark.kind == "defect") != is_goods:
+                    continue
+                if mark.kind == "defect" and not other and near == "component" and not goods and mark.code in _ON_MACHINE:
+                    mark = replace(mark, kind="trouble", code=_ON_MACHINE[mark.code], slot="failure_mode")  # noqa: PLW2901 - the same words, of a machine
+                kept.append(mark)
+            elif mark.kind == "either":
+                if not twins:
+                    kept.append(replace(mark, kind="product" if goods else "component"))
+            elif mark.kind in {"product", "component"}:
+                rival = [one for one in twins if one.kind in {"product", "component"}]
+                both = bool(rival) or any(one.kind == "either" for one in twins)
+                kind = ("product" if goods else "component") if both else mark.kind
+                if not rival or mark.kind == kind:
+                    kept.append(replace(mark, kind=kind))
+            else:
+                kept.append(mark)
+        return kept
+
+    def _forming(self) -> bool:
+        return any(one.category == "machine" and one.code in _FORMING for one in self.found)
+
+    def _nouns(self, marks: list[Mark], *, goods: bool) -> list[tuple[int, int, str]]:
+        nouns = [(one.start, one.end, "equipment") for one in self.owned.resolved.mentions]
+        for mark in marks:
+            if mark.kind in {"component", "product", "either"}:
+                both = mark.kind == "either" or any(one.kind in {"component", "product", "either"} for one in self._twins(mark, marks))
+                nouns.append((mark.start, mark.end, ("product" if goods else "component") if both else mark.kind))
+        return sorted(set(nouns))
+
+    def _noun_near(self, mark: Mark, nouns: list[tuple[int, int, str]]) -> str:
+        scopes = [(start, end) for start, end in scope._cut(self.norm) if start <= mark.start < end]  # noqa: SLF001 - same room
+        start, end = scopes[0] if scopes else (0, len(self.norm))
+        before = [noun for noun in nouns if start <= noun[0] and noun[1] <= mark.start]
+        after = [noun for noun in nouns if mark.end <= noun[0] < end]
+        latin = _SURFACE_WORD.match(self.norm[mark.start])
+        if latin and after and after[0][0] - mark.end <= _NEAR and (not before or re.fullmatch(r"\s*(?:(?:on|in|of|at|found in|inside)\s+)?(?:the |a |all |some |several |\d+ )*(?:[a-z]+ )?", self.norm[mark.end : after[0][0]])):
+            return after[0][2]
+        if before:
+            return before[-1][2]
+        if after:
+            return after[0][2]
+        earlier = [noun for noun in nouns if noun[1] <= mark.start]
+        return earlier[-1][2] if earlier else ""
+
+    def _deviations(self, marks: list[Mark]) -> list[Mark]:
+        """Turn "characteristic + deviation" into a defect or a trouble; drop words that deviate from nothing."""
+        kept = [mark for mark in marks if mark.kind not in {"deviation", "characteristic"}]
+        characteristics = [mark for mark in marks if mark.kind == "characteristic"]
+        used: set[int] = set()
+        goods = self.goods(marks)
+        for mark in (one for one in marks if one.kind == "deviation"):
+            near = self._characteristic_of(mark, characteristics)
+            if near is None and not self._stands_by_value(mark):
+                continue
+            made = self._deviation(mark, near, goods=goods)
+            if made is not None:
+                kept.append(made)
+                if near is not None:
+                    used.add(near.start)
+        for one in characteristics:
+            if one.start in used or self._has_value(one) or self._deviates(one, kept):
+                kept.append(one)
+        return [*kept, *self._values_alone(characteristics, kept)]
+
+    def _characteristic_of(self, mark: Mark, characteristics: list[Mark]) -> Mark | None:
+        latin = _SURFACE_WORD.match(self.norm[mark.start]) is not None
+        reach = 26 if latin else 9
+        if mark.end - mark.start == 1 and not latin:
+            reach = 5
+        before = [one for one in characteristics if one.end <= mark.start and mark.start - one.end <= reach and not re.search(r"[,;。!?]|\. ", self._bare(one.end, mark.start))]
+        if before:
+            return before[-1]
+        after = [one for one in characteristics if latin and 0 <= one.start - mark.end <= 2]
+        return after[0] if after else None
+
+    def _bare(self, start: int, end: int) -> str:
+        """The text between, without measurements."""
+        cut = self.norm[start:end]
+        for one in self.owned.measures:
+            if start <= one.start and one.end <= end:
+                cut = cut.replace(self.norm[one.start : one.end], "")
+        return cut
+
+    def _stands_by_value(self, mark: Mark) -> bool:
+        for one in self.owned.measures:
+            if 0 <= one.start - mark.end <= 3 or 0 <= mark.start - one.end <= 2:
+                return one.values[0][1] not in {"h", "min", "s"}
+        return False
+
+    def _unit_near(self, mark: Mark) -> str:
+        for one in self.owned.measures:
+            if 0 <= one.start - mark.end <= 12 or 0 <= mark.start - one.end <= 6:
+                return one.values[0][1]
+        return ""
+
+    def _deviation(self, mark: Mark, near: Mark | None, *, goods: bool) -> Mark | None:
+        kind = near.code if near else {"degC": "temp", "mm": _SIZE, "um": _SIZE, "bar": "pressure", "MPa": "pressure", "kPa": "pressure", "rpm": "speed", "A": "electric", "V": "electric", "dB": "noise", "mm/s": "vibration", "g": "vibration", "%": "flow", "Hz": "electric"}.get(self._unit_near(mark), "")
+        if kind in {"", "rate"}:
+            return None
+        if kind == _SIZE:
+            if not goods and near is None:
+                return replace(mark, kind="trouble", code="PDE", slot="symptom")
+            code = {"high": "OVERSIZE", "low": "UNDERSIZE"}.get(mark.code, "OTHER")
+            return replace(mark, kind="defect", code=code, slot="defect")
+        if mark.code == "wander":
+            return replace(mark, kind="trouble", code="ERO", slot="symptom")
+        code = "PDE"
+        if kind in {"noise", "vibration"}:
+            code = "NOI" if kind == "noise" else "VIB"
+        elif kind in {"temp_machine", "temp"} and mark.code == "high" and not self._is_process():
+            code = "OHE"
+        return replace(mark, kind="trouble", code=code, slot="symptom")
+
+    def _is_process(self) -> bool:
+        """Whether a bare temperature is one of the process (an oven's) and not of a bearing."""
+        return any(one.category == "machine" and one.code in {"furnace", "dryer", "boiler", "chiller"} for one in self.found) and not any(one.category == "component" and re.search(r"轴|电机|bearing|motor|fan|pump|gear", self.norm[one.start : one.end]) for one in self.found)
+
+    def _has_value(self, one: Mark) -> bool:
+        return any(0 <= measure.start - one.end <= 14 and not re.search(r"[,;。!?]|\. ", self._bare(one.end, measure.start)) for measure in self.owned.measures)
+
+    def _deviates(self, one: Mark, kept: list[Mark]) -> bool:
+        return any(mark.kind in {"trouble", "defect"} and not mark.status and mark.code in {"PDE", "ERO", "AIR", "OVERSIZE", "UNDERSIZE", "OTHER", "WARP"} and 0 <= mark.start - one.end <= 4 for mark in kept)
+
+    def _values_alone(self, characteristics: list[Mark], kept: list[Mark]) -> list[Mark]:
+        """A vibration or noise level that is told without a word of judgement still names the trouble."""
+        made: list[Mark] = []
+        codes = {mark.code for mark in kept if mark.kind == "trouble"}
+        for one in characteristics:
+            code = {"vibration": "VIB", "noise": "NOI"}.get(one.code)
+            if code and code not in codes and self._has_value(one):
+                made.append(Mark(one.start, one.end, "value", code))
+        return made
+
+    def _caused(self, marks: list[Mark], scopes: Scopes) -> list[Mark]:
+        """Mark causes: a region of cause holds them, and another trouble stands outside it."""
+        troubles = [mark for mark in marks if mark.kind in {"trouble", "defect", "value"} and not mark.status]
+        return [replace(mark, cause=True) if mark.kind in {"trouble", "defect"} and not mark.status and self._is_cause(mark, troubles, scopes) else mark for mark in marks]
+
+    def _is_cause(self, mark: Mark, troubles: list[Mark], scopes: Scopes) -> bool:
+        region = scopes.cause_region(mark.start)
+        if region is None:
+            return False
+        return any(other is not mark and not (region.start <= other.start < region.end) for other in troubles)
+
+
+def _hits(mark: Mark, spans: Spans) -> bool:
+    return any(mark.start < end and start < mark.end for start, end in spans)

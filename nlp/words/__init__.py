@@ -1,0 +1,1 @@
+"""Word lists of the lexicon, one file a language."""
