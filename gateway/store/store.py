@@ -151,22 +151,28 @@ def open_store(settings: Settings) -> SqlStore:
 
     Blocks for disk and network. Raises `Unreachable`, or `Misconfigured` when it cannot be used at all.
     """
-    url = settings.location()
-    if url is not None:
-        store = SqlStore(server_writer(url), server_readers(url))
-    else:
-        file = settings.file
-        hold = whole(file, sqlite_writer)
-        store = SqlStore(sqlite_writer(file), sqlite_readers(file), file, hold)
     try:
-        store.start()
+        store = _make(settings)
+        try:
+            store.start()
+        except BaseException:
+            store.abandon()
+            raise
     except Exception as lost:
-        store.abandon()
         known = translate(lost, settings.file.parent)
         if known is lost:
             raise
         raise known from lost
     return store
+
+
+def _make(settings: Settings) -> SqlStore:
+    url = settings.location()
+    if url is not None:
+        return SqlStore(server_writer(url), server_readers(url))
+    file = settings.file
+    hold = whole(file, sqlite_writer)
+    return SqlStore(sqlite_writer(file), sqlite_readers(file), file, hold)
 
 
 async def _patiently(answer: "asyncio.Future[T]") -> T:

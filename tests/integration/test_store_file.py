@@ -341,6 +341,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Settings(path=str(tmp_path / "file" / "data")).open()
 
 
+def test_a_database_that_is_a_folder_is_said_in_our_words(settings: Settings) -> None:
+    settings.file.mkdir(parents=True)
+    with pytest.raises(Unreachable, match="CANTOPEN"):
+        settings.open()
+
+
 def test_a_sample_of_the_settings_is_read() -> None:
     read = msgspec.convert(tomllib.loads(SAMPLE)["store"], Settings, dec_hook=decode)
     assert read == Settings()
