@@ -51,8 +51,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `anonymous` are the scopes of a caller without a token; none by default, and a production order
     always needs a token. `hosts` are the names that the gateway answers to (without port); empty
-    means any. `erp_secrets` and `report_secrets` are the live secrets of the inbound webhooks, so
-    that one can be replaced while the other still counts. `deadline` bounds every answer that is not a stream.
+    means any, or on a loopback address its own names. `erp_secrets` and `report_secrets` are the live
+    secrets of the inbound webhooks: one can be replaced while the other still counts. `deadline`
+    bounds every answer that is not a stream.
     """
 
     host: str = "127.0.0.1"

@@ -13,6 +13,7 @@ from gateway.web.problems import MEDIA_TYPE, Wrong, problem_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 GUARDS: tuple[tuple[bytes, bytes], ...] = (
     (
         b"content-security-policy",
@@ -39,6 +40,7 @@ GUARDS: tuple[tuple[bytes, bytes], ...] = (
 
 def guarded(app: ASGIApp, gateway: Gateway) -> ASGIApp:
     """Wrap the whole application, so that 404s and errors carry the headers too."""
+    names = _names(gateway)
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -54,7 +56,7 @@ def guarded(app: ASGIApp, gateway: Gateway) -> ASGIApp:
                 message["headers"] = [*message["headers"], *(guard for guard in GUARDS if guard[0] not in own)]
             await send(message)
 
-        if not _is_our_name(scope, gateway.api.hosts):
+        if not _is_our_name(scope, names):
             await _refuse(out, Wrong(421, "this gateway does not answer to that host name"))
         elif "\0" in scope["path"] or b"%00" in scope["query_string"]:
             await _refuse(out, Wrong(400, "an address holds the character NUL"))
@@ -65,12 +67,22 @@ def guarded(app: ASGIApp, gateway: Gateway) -> ASGIApp:
     return outer
 
 
-def _is_our_name(scope: Scope, hosts: tuple[str, ...]) -> bool:
-    if not hosts or scope["path"].startswith("/health/"):
+def _names(gateway: Gateway) -> frozenset[str]:
+    """Give the host names to answer to; empty means any.
+
+    On a loopback address only its own names count unless the settings say otherwise: a page from
+    outside that had its name point here would otherwise read the line through a browser.
+    """
+    named = frozenset(name.lower() for name in gateway.api.hosts)
+    return named or (_LOOPBACK if gateway.api.host in {"127.0.0.1", "::1", "localhost"} else frozenset())
+
+
+def _is_our_name(scope: Scope, names: frozenset[str]) -> bool:
+    if not names or scope["path"].startswith("/health/"):
         return True
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").lower()
     bare = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return bare in {known.lower() for known in hosts}
+    return bare in names
 
 
 async def _refuse(send: Send, wrong: Wrong) -> None:

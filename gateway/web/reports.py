@@ -129,7 +129,7 @@ async def _read(request: Request[Any, Any, Any], gateway: Gateway) -> tuple[Repo
     most_photo = gateway.api.max_photo
     if kind == "application/json":
         given = decode(await raw(request, gateway.api.max_body + most_photo * 4 // 3), ReportIn)
-        return given, _unpacked(given.photo, most_photo)
+        return given, picture_of(given.photo, most_photo)
     if kind == "multipart/form-data":
         form = await _form(request, gateway.api.max_body + most_photo)
         photo = form.pop("photo", None)
@@ -154,7 +154,8 @@ async def _form(request: Request[Any, Any, Any], most: int) -> dict[str, Any]:
     return dict(form.items())
 
 
-def _unpacked(photo: PhotoIn | None, most: int) -> bytes | None:
+def picture_of(photo: PhotoIn | None, most: int) -> bytes | None:
+    """Give the bytes of a photo that came in JSON. Raises `Wrong` 400 or 413."""
     if photo is None or photo.base64 is None:
         return None
     try:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import uvicorn
 from litestar.types import ASGIApp
+from uvicorn.lifespan.on import LifespanOn
 
-from gateway.core.errors import Misconfigured, Unreachable
+from gateway.core.errors import Misconfigured
 from gateway.runtime.gateway import Gateway
 
 _GRACE_S = 5
@@ -48,17 +49,30 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until `stop`. Raises `Misconfigured` when the address cannot be had."""
+        """Serve until `stop`.
+
+        Raises `Misconfigured` when the address cannot be had, RuntimeError when a job of the
+        application ended by a bug: the process then ends too, and is started afresh from outside.
+        """
         held = sockets or [_listen(self._gateway.api.host, self._gateway.api.port)]
         try:
             await super().serve(held)
         except SystemExit as ended:
-            raise Unreachable("the web application did not start") from ended
+            raise RuntimeError("the web application did not start") from ended
         finally:
             for listener in held:
                 listener.close()
             if not self.started_on.done():
                 self.started_on.cancel()
+        if self._broken():
+            raise RuntimeError("a job of the web application ended by a bug")
+
+    async def on_tick(self, counter: int) -> bool:
+        """End when a job of the application has."""
+        return await super().on_tick(counter) or self._broken()
+
+    def _broken(self) -> bool:
+        return isinstance(self.lifespan, LifespanOn) and self.lifespan.error_occurred
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell the port once requests are taken."""

@@ -13,8 +13,9 @@ from gateway.core.delivery import StatusUpdate
 from gateway.flow.receive import take_status
 from gateway.runtime.gateway import Gateway
 from gateway.web.bodies import decode, raw
+from gateway.web.photo import look_at
 from gateway.web.problems import Denied
-from gateway.web.reports import ReportIn, ReportTaken, taken
+from gateway.web.reports import ReportIn, ReportTaken, picture_of, taken
 
 _HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _LONGEST_ID = 128
@@ -90,8 +91,15 @@ async def signed_report(
     request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], report_hooks: NamedDependency[Verifier]
 ) -> Response[ReportTaken]:
     """Take in a report that another system signed. Without an `id` of its own it gets the event's."""
-    content = await raw(request, gateway.api.max_body)
+    content = await raw(request, gateway.api.max_body + gateway.api.max_photo * 4 // 3)
     event = report_hooks.event_of(request.headers, content)
     given = decode(_payload(content), ReportIn)
-    named = msgspec.structs.replace(given, id=given.id or f"W-{event}"[:128])
-    return await taken(request, gateway, named, None, "webhook")
+    picture = picture_of(given.photo, gateway.api.max_photo)
+    photo = await look_at(picture) if picture is not None else None
+    named = msgspec.structs.replace(given, id=given.id or _named(event))
+    return await taken(request, gateway, named, photo, "webhook")
+
+
+def _named(event: str) -> str:
+    """Name a report after its event: by hash, because an event's id may hold what a report's id may not."""
+    return f"W-{hashlib.sha256(event.encode()).hexdigest()[:20]}"

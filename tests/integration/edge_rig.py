@@ -29,7 +29,10 @@ from gateway.web.server import WebServer
 
 ISSUER = "https://idp.example"
 NOW = datetime.now(UTC).replace(microsecond=0)
-PLANT = Plant(Site(id="SZ1", timezone="Asia/Shanghai"), (Asset(id="M-07", name="Spindle", line="L2", bearing="6205", speed_rpm=1797), Asset(id="M-01")))
+PLANT = Plant(
+    Site(id="SZ1", timezone="Asia/Shanghai"),
+    (Asset(id="M-07", name="Spindle", line="L2", bearing="6205", speed_rpm=1797), Asset(id="M-01")),
+)
 KEY = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig", "alg": "ES256"})
 
 
@@ -145,6 +148,8 @@ class Edge:
     url: str
     woken: list[str]
     sources: list[TagState]
+    job: asyncio.Task[None]
+    forgive: bool = False
 
     async def written(self) -> tuple[int, int, int]:
         """Count reports, production orders and audit lines."""
@@ -187,12 +192,15 @@ async def serving(
             port = await server.started_on
         url = f"http://127.0.0.1:{port}"
         async with httpx2.AsyncClient(base_url=url, timeout=20) as client:
-            yield Edge(client, gateway, server, url, woken, sources)
+            edge = Edge(client, gateway, server, url, woken, sources, job)
+            yield edge
     finally:
         server.stop()
         async with asyncio.timeout(20):
-            await job
+            await asyncio.wait([job])
         await kept.close()
+    if not edge.forgive:
+        job.result()
 
 
 class FullStore:

@@ -23,6 +23,7 @@ from gateway.web.app import litestar_app
 from gateway.web.auth import PUBLIC, SCOPES, SIGNED
 from gateway.web.keys import COOL_DOWN_S, Keys
 from tests.integration.edge_rig import ISSUER, KEY, NOW, PRODUCTION, bearer, jwks, serving, token, work_order
+from tests.integration.test_edge_reports import picture
 
 ORDER = "/api/v1/production/order"
 OTHER = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig"})
@@ -180,6 +181,13 @@ async def test_only_our_host_names_are_answered_to(tmp_path: Path) -> None:
         rebound = await edge.client.get("/api/v1/line", headers={"Host": "evil.example"})
         assert (named.status_code, rebound.status_code) == (200, 421)
         assert rebound.headers["content-type"] == "application/problem+json"
+
+
+async def test_on_a_loopback_address_a_rebound_name_is_refused_without_any_setting(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        for host, status in (("127.0.0.1:1", 200), ("localhost", 200), ("[::1]:80", 200), ("evil.example", 421)):
+            assert (await edge.client.get("/api/v1/line", headers={"Host": host})).status_code == status, host
+        assert (await edge.client.get("/health/live", headers={"Host": "probe"})).status_code == 200
 
 
 @asynccontextmanager
@@ -364,5 +372,11 @@ async def test_a_signed_report_is_taken_once(tmp_path: Path, secrets: dict[str, 
         assert [answer.status_code for answer in answers] == [202, 202]
         assert answers[0].content == answers[1].content
         assert old.status_code == 401
-        assert (await edge.written())[0] == 1
-        assert edge.woken == ["words"]
+        pictured = json.dumps({"text": "burr", "photo": {"base64": base64.b64encode(picture()).decode()}}).encode()
+        answer = await edge.client.post(
+            "/api/v1/webhooks/reports", content=pictured, headers=signed(pictured, name="m9")
+        )
+        shown = (await edge.client.get(answer.headers["location"])).json()
+        assert shown["report"]["photo"] is not None and shown["report"]["channel"] == "webhook"
+        assert (await edge.written())[0] == 2
+        assert edge.woken == ["words", "words"]

@@ -229,6 +229,17 @@ async def test_a_taken_port_is_a_misconfiguration(tmp_path: Path) -> None:
             await WebServer(build(other), other).serve()
 
 
+async def test_a_bug_in_a_job_of_the_pages_ends_the_server(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        edge.sources.append("not a tag state")  # type: ignore[arg-type]  # the bug
+        async with asyncio.timeout(10):
+            async for _ in events(edge.client, "/ui/stream"):
+                pass
+        with pytest.raises(RuntimeError, match="bug"):
+            await edge.job
+        edge.forgive = True
+
+
 PAGES = ("/ui/line", "/ui/equipment/M-07", "/ui/orders", "/ui/review", "/q/M-07", "/schema")
 
 

@@ -93,18 +93,24 @@ class Streams:
     @asynccontextmanager
     async def running(self, _app: object = None) -> AsyncIterator[None]:
         """Run the jobs behind the streams while the application lives."""
-        async with asyncio.TaskGroup() as jobs:
-            tasks = [
-                jobs.create_task(self._tell_line(), name="stream-line"),
-                jobs.create_task(self._tell_frames(), name="stream-frames"),
-                jobs.create_task(self._say_goodbye(), name="stream-bye"),
-            ]
-            yield
-            for task in tasks:
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as jobs:
+                tasks = [
+                    jobs.create_task(self._tell_line(), name="stream-line"),
+                    jobs.create_task(self._tell_frames(), name="stream-frames"),
+                    jobs.create_task(self._say_goodbye(), name="stream-bye"),
+                ]
+                yield
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._end()
 
     async def _say_goodbye(self) -> None:
         await self._gateway.stopping.wait()
+        self._end()
+
+    def _end(self) -> None:
         for outlet in self._outlets:
             outlet.put(BYE)
 
