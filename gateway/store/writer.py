@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,9 @@ from gateway.store.engine import clashed
 
 WAITING = 2000
 GROUP = 500
-TRIES = 3
+TRIES = 5
+ASIDE_S = 0.02
+"""Seconds to step aside for the other side of a deadlock, doubled each time."""
 
 X = TypeVar("X")
 
@@ -148,7 +151,7 @@ class Writer(threading.Thread, Generic[X]):
 
     def _alone(self, member: Member[X]) -> Outcome:
         outcome = Outcome()
-        for _ in range(TRIES):
+        for turn in range(TRIES):
             try:
                 with self._engine.begin() as connection:
                     return Outcome(member.step(self._enter(connection)))
@@ -156,6 +159,7 @@ class Writer(threading.Thread, Generic[X]):
                 outcome = Outcome(lost=self._known(lost))
                 if not clashed(lost):
                     break
+                time.sleep(ASIDE_S * 2**turn)
         return outcome
 
     def _make_room(self) -> None:

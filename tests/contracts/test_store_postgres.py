@@ -45,7 +45,7 @@ class TestPostgres(StoreContract):
                     other.execute("update keepsakes set value = '2' where name = 'a'")
 
         await asyncio.gather(store.write(step), asyncio.to_thread(stranger))
-        assert len(turns) == 2
+        assert len(turns) >= 2
         assert await store.read(lambda tx: (tx.get("a"), tx.get("b"))) == (b"1", b"1")
 
     @pytest.mark.parametrize("name", ["nowhere", "nothing"])
