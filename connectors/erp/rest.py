@@ -59,7 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `idempotency` "header" needs an ERP that honours Idempotency-Key for at least `replay_window`;
     "lookup" is right for every other. An order is found by GET on `orders_path` with `lookup_param`; the
     answer is a list, or has one in `list_field`. An empty `mapping` sends `connectors.erp.mapping.DEFAULT`.
-    Plain http is for this machine, unless `insecure`.
+    Plain http is for this machine, unless `insecure`. `cert_file` and `key_file` are the client's own
+    certificate (RFC 8705); proxies of the environment are not used, `proxy` is.
     """
 
     name: Name
@@ -73,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     resource: str = ""
     insecure: bool = False
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    proxy: Url | None = None
     idempotency: Literal["header", "lookup"] = "lookup"
     replay_window: Duration = Duration(12 * 3600)
     settle: Duration = Duration(60)
@@ -110,11 +114,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             audience=self.audience,
             resource=self.resource,
         )
-        verify = _trust(self.ca_file)
+        verify = _trust(self)
         limits = httpx2.Limits(max_connections=self.connections, keepalive_expiry=4.0)
         within = httpx2.Timeout(self.timeout, connect=min(self.connect, self.timeout))
         # Two clients: a queue for connections must never keep a token waiting. No proxy from the environment.
-        asking = httpx2.AsyncClient(timeout=within, verify=verify, trust_env=False)
+        asking = httpx2.AsyncClient(timeout=within, verify=verify, proxy=self.proxy, trust_env=False)
         auth = ClientCredentials(asking, grant)
         client = httpx2.AsyncClient(
             auth=auth,
@@ -123,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             timeout=within,
             verify=verify,
             limits=limits,
+            proxy=self.proxy,
             trust_env=False,
         )
         return Rest(self, ErpClient(client, self.timeout), auth, asking, body)
@@ -259,10 +264,19 @@ def _is_here(url: str) -> bool:
         return host == "localhost"
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    if ca_file is None:
-        return httpx2.create_ssl_context()
+def _trust(settings: Settings) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        trust = (
+            httpx2.create_ssl_context()
+            if settings.ca_file is None
+            else ssl.create_default_context(cafile=settings.ca_file)
+        )
     except OSError as lost:
-        raise Misconfigured(f"ca_file {ca_file} cannot be read: {lost.strerror or 'no certificate in it'}") from lost
+        raise Misconfigured(f"ca_file {settings.ca_file} cannot be read: {lost.strerror or 'no certificate'}") from lost
+    if settings.cert_file is not None:
+        try:
+            trust.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as lost:
+            why = lost.strerror or "not a certificate with its key"
+            raise Misconfigured(f"cert_file {settings.cert_file} cannot be used: {why}") from lost
+    return trust

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from gateway.core.delivery import Delivered, Idempotency, Outcome, Uncertain
-from gateway.core.errors import Unreachable
+from gateway.core.delivery import Delivered, Idempotency, Outcome, Rejected, Uncertain, Unsent
+from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, asks, settled, write
@@ -81,7 +81,7 @@ class Deliverer:
 
     def _claim(self, room: int) -> Callable[[Tx], list[Claimed]]:
         now, promised = self._now(), self._erp.capabilities
-        lease = promised.deadline + self._policy.margin
+        lease = 2 * promised.deadline + self._policy.margin  # a look-up may come first
         if asks(promised):
             # What a crash left behind may be looked up as soon as its lease has ended.
             lease += promised.settle
@@ -111,12 +111,40 @@ class Deliverer:
             self._flying -= len(batch)
             self._wake.set()
 
-    async def _deliver(self, batch: Sequence[Claimed]) -> Sequence[Outcome]:
+    async def _deliver(self, batch: Sequence[Claimed]) -> list[Outcome]:
+        known = {one.order.key: await self._known(one) for one in batch}
+        orders = [one.order for one in batch if known[one.order.key] is None]
+        sent: list[Outcome] = []
+        if orders:
+            try:
+                async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
+                    sent = await self._erp.deliver(orders)
+            except TimeoutError:
+                sent = [Uncertain("no answer before the deadline") for _ in orders]
+        told = dict(zip((order.key for order in orders), sent, strict=True))
+        return [known[one.order.key] or told[one.order.key] for one in batch]
+
+    async def _known(self, claimed: Claimed) -> Outcome | None:
+        """Look an order up that was sent before, where a second request would be a second order; None to send it.
+
+        Doubt ends in reconciliation, but an order that was parked in doubt comes back here.
+        """
+        if claimed.delivery.attempt <= 1 or not self._forgets(claimed):
+            return None
         try:
             async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                return await self._erp.deliver([claimed.order for claimed in batch])
-        except TimeoutError:
-            return [Uncertain("no answer before the deadline") for _ in batch]
+                found = await self._erp.find(claimed.order.key)
+        except (Unreachable, TimeoutError) as lost:
+            return Unsent(f"not sent before a look-up: {lost}")
+        except Refused as no:
+            return Rejected(f"not sent before a look-up: {no}"[:500])
+        return Delivered(found[0], created=False) if found else None
+
+    def _forgets(self, claimed: Claimed) -> bool:
+        promised, since = self._erp.capabilities, claimed.delivery.since
+        if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
+            return self._now() + promised.deadline - since >= promised.replay_window
+        return promised.idempotency is Idempotency.LOOKUP
 
     async def _settle(self, claimed: Claimed, outcome: Outcome) -> None:
         now = self._now()

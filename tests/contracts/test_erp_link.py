@@ -137,9 +137,14 @@ def certificate(home: Path, name: str, *, host: str = "localhost", days: int = 1
 
 
 @asynccontextmanager
-async def guarded(plant: Erp, files: tuple[Path, Path]) -> AsyncIterator[FaultyLink]:
+async def guarded(
+    plant: Erp, files: tuple[Path, Path], client: tuple[Path, Path] | None = None
+) -> AsyncIterator[FaultyLink]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*files)
+    if client is not None:
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_verify_locations(client[0])
     place = urlsplit(plant.url)
     async with FaultyLink(str(place.hostname), int(place.port or 0)).open(tls) as link:
         yield link
@@ -174,6 +179,22 @@ async def test_a_certificate_that_is_not_right_gets_nothing(
         with pytest.raises(Unreachable, match="certificate"):
             await erp.verify()
     assert plant.commits(order.key) == 0
+
+
+async def test_a_client_shows_its_own_certificate_where_that_is_asked_for(plant: Erp, tmp_path: Path) -> None:
+    server, client = certificate(tmp_path, "server"), certificate(tmp_path, "client")
+    order = make_order("client certificate")
+    async with guarded(plant, server, client) as link:
+        url = f"https://localhost:{link.port}"
+        async with adapter(plant, url, ca_file=str(server[0])) as nobody:
+            [outcome] = await nobody.deliver([order])
+            assert isinstance(outcome, Unsent | Uncertain)
+        own = {"cert_file": str(client[0]), "key_file": str(client[1])}
+        async with adapter(plant, url, ca_file=str(server[0]), **own) as known:
+            [outcome] = await known.deliver([order])
+            assert isinstance(outcome, Delivered) and outcome.created
+    with pytest.raises(Misconfigured, match="cert_file"):
+        settings(plant, "https://localhost", cert_file=str(server[1])).open()
 
 
 def test_a_ca_file_that_is_not_there_is_a_fault_at_start(plant: Erp, tmp_path: Path) -> None:

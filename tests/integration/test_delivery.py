@@ -356,6 +356,28 @@ async def test_an_order_that_is_there_twice_is_delivered_as_the_oldest_and_told(
     assert "order.duplicate" in await rig.events(order)
 
 
+@pytest.mark.parametrize("profile", ["lookup", "header"])
+async def test_an_order_parked_in_doubt_and_sent_again_by_a_person_is_still_one(
+    make: Make, lookup: Erp, header: Erp, profile: Literal["header", "lookup"]
+) -> None:
+    plant = {"lookup": lookup, "header": header}[profile]
+    rig, order = make(adapter(plant, profile)), make_order(f"parked in doubt {profile}", asset="R-1")
+    plant.faults({"kind": "lost_reply", "count": 1, **CREATE}, {"kind": "error_before", "method": "GET"})
+    await rig.put(order)
+    await rig.deliverer.step()
+    rig.clock.ahead = timedelta(hours=80)
+    await rig.reconcile(order, "PARKED")
+    plant.habits(retention=0.0)
+    plant.faults()
+    at = rig.clock()
+    await rig.store.write(lambda tx: tx.redeliver(order.key, at))
+    rig.patience = Patience(rig.clock, rig.policy.longest_wait)
+    await rig.deliverer.step()
+    plant.habits(retention=86400.0)
+    assert await rig.state(order) == "DELIVERED"
+    assert plant.commits(order.key) == 1
+
+
 async def test_a_ghost_that_comes_after_the_second_order_is_told(make: Make, lookup: Erp) -> None:
     rig, order = make(adapter(lookup, "lookup", settle=Duration(0.1))), make_order("ghost", asset="G-1")
     lookup.faults({"kind": "ghost", "seconds": 2.0, "count": 1, **CREATE})
