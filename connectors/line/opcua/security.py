@@ -23,6 +23,7 @@ def hush() -> None:
     """Keep the library's log at WARNING: at DEBUG it writes passwords, at INFO every publish."""
     for name in ("asyncua", "asyncuagds"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)  # every fault of a link is raised and named by us
 
 
 async def make_client(settings: Settings) -> Client:
