@@ -1,6 +1,6 @@
 """`andon simulate`: the outside world as processes. The simulators are strangers: started, never imported."""
 
-import subprocess
+import os
 import sys
 
 import rich_click as click
@@ -24,10 +24,8 @@ def cli() -> None:
 
 def _command(name: str, module: str, line: str) -> click.Command:
     def run(arguments: tuple[str, ...]) -> None:
-        try:
-            sys.exit(subprocess.call([sys.executable, "-m", module, *arguments]))  # noqa: S603  (our own module)
-        except KeyboardInterrupt:
-            sys.exit(130)
+        # Become the simulator: its signals, streams and exit code are then its own.
+        os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606  (our own module)
 
     return click.RichCommand(
         name=name,

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from gateway.core.delivery import ProductionOrder, StatusUpdate
+from gateway.core.episode import EpisodeState
 from gateway.core.errors import Conflict, Refused
 from gateway.core.ports import Clock, Store, StoredReport, Tx
 from gateway.core.reading import Moment
@@ -166,6 +167,19 @@ async def take_production_order(store: Store, order: ProductionOrder, actor: str
     return await store.write(step)
 
 
+OVER = frozenset({"closed", "completed", "done", "cancelled", "canceled", "finished", "teco"})
+"""Words by which an ERP says that an order has come to its end (ISA-95: Completed, Closed, Aborted, Cancelled)."""
+
+
+def _close(tx: Tx, update: StatusUpdate, at: datetime) -> None:
+    """End the episode of an order that the ERP has ended: what shows itself after that is a new trouble."""
+    episode = tx.episode(update.key)
+    if update.status.casefold() not in OVER or episode is None or episode.state is EpisodeState.CLOSED:
+        return
+    tx.put_episode(msgspec.structs.replace(episode, state=EpisodeState.CLOSED, closed_at=update.at or at))
+    tx.note("episode.closed", update.key, at, f"by the ERP: {update.closing_code or update.status}")
+
+
 async def take_status(store: Store, update: StatusUpdate, event: str, fingerprint: str, now: Clock) -> bool:
     """Apply what the ERP says about an order, once per event; False when this event was applied before.
 
@@ -184,6 +198,7 @@ async def take_status(store: Store, update: StatusUpdate, event: str, fingerprin
             raise Missing(f"no order {update.key}")
         tx.put_status(update, at)
         tx.note("order.status", update.key, at, update.status)
+        _close(tx, update, at)
         return True
 
     return await store.write(step)

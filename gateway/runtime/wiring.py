@@ -242,7 +242,7 @@ def _delivery(
 ) -> dict[str, Job]:
     """Give the jobs of one ERP: sending, and ending the doubt; both share one circuit breaker."""
     policy = Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
-    patience = Patience(now, policy.longest_wait)
+    patience = Patience(now, policy.longest_wait, erp.name)
 
     def observe(outcome: Outcome) -> None:
         telemetry.attempts.labels(erp.name, type(outcome).__name__).inc()

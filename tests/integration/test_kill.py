@@ -136,7 +136,7 @@ async def test_kill_minus_9_loses_nothing_and_doubles_nothing(tmp_path: Path, id
             gateway = await start()
             if number == 2:
                 await line.tell(inject="bearing_outer_race", asset="M-01", severity=0.9)
-            await asyncio.sleep(chance.uniform(0.2, 6.0))
+            await asyncio.sleep(chance.uniform(0.2, 5.0))
             await gateway.kill()
         gateway = await start()
         await asyncio.sleep(0.5)

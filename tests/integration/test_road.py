@@ -10,13 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.asset import Asset, Plant, Site
-from gateway.core.delivery import DeliveryState
+from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.episode import EpisodeState
 from gateway.core.ports import Store
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import CURSOR, Book, Diagnosing
 from gateway.flow.episode import Rules
+from gateway.flow.receive import take_status
 from gateway.flow.replay import Span, deliver, diagnose
 from gateway.flow.words import Desk, Listening
 from gateway.store.settings import Settings
@@ -232,3 +233,14 @@ async def test_a_replay_of_deliveries_lets_only_the_parked_wait_again(store: Sto
     assert sorted(row.verdict for row in dry) == ["waits in its lane", "would be sent"]
     wet = await deliver(store, span, dry_run=False, now=at(20), wake=lambda: None)
     assert sorted(row.verdict for row in wet) == ["waits again", "waits in its lane"]
+
+
+async def test_an_order_that_the_erp_closed_ends_its_episode_and_the_next_report_is_a_new_trouble(store: Store) -> None:
+    await told(store, "r1", TOLD)
+    [stored] = await store.read(lambda tx: tx.orders())
+    closed = StatusUpdate(key=stored.order.key, number="1", status="Closed", closing_code="NO_FAULT")
+    assert await take_status(store, closed, "e1", "hash", lambda: at(60))
+    assert not await take_status(store, closed, "e1", "hash", lambda: at(61))
+    assert await store.read(lambda tx: tx.episodes(live=True)) == []
+    await told(store, "r2", TOLD, seconds=600)
+    assert len(await store.read(lambda tx: tx.orders())) == 2
