@@ -121,4 +121,5 @@ def distance(normal: Normal | None, vector: Vector, priors: Vector) -> Vector:
     """Give how far each feature lies from the baseline, in spreads (clipped); NaN without a usable baseline."""
     if normal is None or normal.count < ENOUGH:
         return np.full(vector.shape, np.nan)
-    return np.clip((vector - np.asarray(normal.location)) / spread_of(normal, priors), -_CLIP, _CLIP)
+    far = (vector - np.asarray(normal.location)) / spread_of(normal, priors)
+    return np.asarray(np.clip(far, -_CLIP, _CLIP))

@@ -100,13 +100,13 @@ class FusedDiagnoser:
         return vectors, remarks
 
     @staticmethod
-    def _by(modality: Modality, windows: Sequence[Window], assets: Sequence[Asset]) -> list[list[float] | None | str]:
+    def _by(modality: Modality, windows: Sequence[Window], assets: Sequence[Asset]) -> list[list[float] | str | None]:
         try:
             return list(modality.encode(windows, assets))
         except Exception as bad:  # noqa: BLE001  (whatever one window does to a model, the others must go on)
             if len(windows) == 1:
                 return [f"could not be read ({type(bad).__name__})"]
-        alone: list[list[float] | None | str] = []
+        alone: list[list[float] | str | None] = []
         for window, asset in zip(windows, assets, strict=True):
             alone += FusedDiagnoser._by(modality, [window], [asset])
         return alone

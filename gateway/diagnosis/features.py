@@ -11,7 +11,8 @@ class Feature(msgspec.Struct, frozen=True):
 
     `direct`: comparable between machines (gain-invariant), so fusion sees it as it is. `against`: fusion
     also sees how far it lies from the asset's own baseline. `prior` is the spread that healthy windows
-    of one machine usually have, in the feature's unit: it stands in while a baseline is young. What is not `shown` is raw material.
+    of one machine usually have, in the feature's unit: it stands in while a baseline is young.
+    What is not `shown` is raw material.
     """
 
     name: str

@@ -16,7 +16,7 @@ _NAN = float("nan")
 
 
 class Process:
-    """The `temperature` tag of the window. The rise is over the `ambient` tag, else over the thermal frame's background."""
+    """The `temperature` tag. Its rise is over the `ambient` tag, else over the thermal frame's background."""
 
     name = "process"
     features = FEATURES

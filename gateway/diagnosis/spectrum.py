@@ -47,7 +47,8 @@ def above_floor(amplitude: Floats, reach: int) -> Floats:
     np.cumsum(logs, axis=-1, out=sums[..., 1:])
     at = np.arange(size)
     low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, size)
-    return (logs - (sums[..., high] - sums[..., low]) / (high - low)).astype(np.float32)
+    above: Floats = (logs - (sums[..., high] - sums[..., low]) / (high - low)).astype(np.float32)
+    return above
 
 
 @functools.lru_cache(maxsize=16)

@@ -29,7 +29,7 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-class HeatNet(nn.Module):
+class HeatNet(nn.Module):  # type: ignore[misc]  # torch is not typed here (mypy: follow_imports = skip)
     """3x3 convolutions 24-48-64-96, mean and max pooling, 64-d embedding; about 100 k parameters.
 
     Takes (n, 2, HEIGHT, WIDTH) from `prepare`; gives (logits over PATTERNS, embedding).

@@ -110,8 +110,8 @@ def waveform_of(window: Window, asset: Asset) -> tuple[Floats, float, float, Ord
 
 def samples_of(wave: Waveform) -> Floats:
     """Decode the samples, in g."""
-    samples = np.frombuffer(wave.samples, "<f4")
-    return samples / np.float32(9.80665) if wave.unit in {"m/s2", "m/s²", "m/s^2"} else samples
+    samples: Floats = np.frombuffer(wave.samples, "<f4").astype(np.float32, copy=False)
+    return samples * np.float32(1 / 9.80665) if wave.unit in {"m/s2", "m/s²", "m/s^2"} else samples
 
 
 def told_speed(window: Window, asset: Asset) -> float | None:

@@ -47,11 +47,9 @@ def _by_run(chances: Matrix, table: Table, calibration: Calibration) -> dict[str
     """Share of runs in which three windows or more agree on a family, as an episode would need."""
     votes: dict[tuple[str, int], list[str | None]] = defaultdict(list)
     truth: dict[tuple[str, int], tuple[str, float]] = {}
-    seen: dict[str, int] = defaultdict(int)
     for place, name in enumerate(table.runs.tolist()):
         fault, confidence, _ = decide(chances[place], calibration.floor)
-        key = (name, seen[name] // 5)
-        seen[name] += 1
+        key = (name, int(table.turn[place]))
         votes[key].append(FAMILIES[fault] if fault is not None and confidence >= 0.6 else None)  # noqa: PLR2004
         truth[key] = (FAMILIES[FAULTS[table.labels[place]]], float(table.severity[place]))
     alarms, found = [], []

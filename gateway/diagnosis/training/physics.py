@@ -30,8 +30,13 @@ _AGAINST: dict[Fault, tuple[str, ...]] = {
     Fault.BEARING_OUTER: ("vibration.inner_z", "vibration.ball_z"),
     Fault.BEARING_INNER: ("vibration.outer_z", "vibration.ball_z"),
     Fault.BEARING_BALL: ("vibration.outer_z", "vibration.inner_z"),
-    Fault.HEALTHY: tuple(dict.fromkeys(name for names in _FOR.values() for name in names))
-    + ("vibration.kurtosis", "vibration.envelope_kurtosis", "vibration.velocity", "vibration.crest"),
+    Fault.HEALTHY: (
+        *dict.fromkeys(name for names in _FOR.values() for name in names),
+        "vibration.kurtosis",
+        "vibration.envelope_kurtosis",
+        "vibration.velocity",
+        "vibration.crest",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
-"""Encoded windows into fusion's rows, in the situations that a plant brings: with and without a baseline,
-in the middle of a run and at its beginning, with modalities missing.
+"""Encoded windows into fusion's rows, in the situations that a plant brings.
+
+With and without a baseline, in the middle of a run and at its beginning, with modalities missing.
 """
 
 from collections import defaultdict
@@ -22,13 +23,19 @@ _NO_BASELINE = 0.35
 _BORN_SICK = 0.15  # the gateway came when the machine was sick already: it took that for normal
 _SMEARED = 0.45
 _NAMES = names_of(FEATURES)
-_SPIN = {"ball_z", "ball", "ball_side_z"}
+_SPIN = {"ball_z", "ball", "ball_side_z", *(name for name in _NAMES if name.startswith("ball_at_"))}
 _IMPULSES = {"kurtosis", "crest", "envelope_kurtosis", "high_floor"}
+
+
+Row = tuple[Vector, int, float, str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows (n, columns) with labels; `groups` are rigs, `runs` recordings, `scene` 0 none, 1 own, 2 sick baseline."""
+    """Rows (n, columns) with labels; `groups` are rigs, `runs` recordings, `scene` 0 none, 1 own, 2 sick baseline.
+
+    `turn` counts how often the run was used.
+    """
 
     rows: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
@@ -36,11 +43,18 @@ class Table:
     groups: npt.NDArray[np.str_]
     runs: npt.NDArray[np.str_]
     scene: npt.NDArray[np.int8]
+    turn: npt.NDArray[np.int16]
 
     def where(self, keep: npt.NDArray[np.bool_]) -> "Table":
         """Give the rows that are kept."""
         return Table(
-            *(part[keep] for part in (self.rows, self.labels, self.severity, self.groups, self.runs, self.scene))
+            self.rows[keep],
+            self.labels[keep],
+            self.severity[keep],
+            self.groups[keep],
+            self.runs[keep],
+            self.scene[keep],
+            self.turn[keep],
         )
 
 
@@ -54,12 +68,14 @@ def build(
         for one in run:
             if one.baseline:
                 healthy[one.rig].append(one)
-    rows: list[tuple[Vector, int, float, str, str, int]] = []
+    rows: list[Row] = []
+    turns: list[int] = []
     for run in encoded:
         if not run:
             continue
-        for _ in range(repeats):
+        for turn in range(repeats):
             rows += _one_run(run, healthy[run[0].rig], layout, speed_place, random)
+            turns += [turn] * len(run)
     return Table(
         rows=np.array([r[0] for r in rows], np.float32),
         labels=np.array([r[1] for r in rows]),
@@ -67,6 +83,7 @@ def build(
         groups=np.array([r[3] for r in rows]),
         runs=np.array([r[4] for r in rows]),
         scene=np.array([r[5] for r in rows], np.int8),
+        turn=np.array(turns, np.int16),
     )
 
 
@@ -76,7 +93,7 @@ def _one_run(
     layout: Layout,
     speed_place: tuple[int, int],
     random: np.random.Generator,
-) -> list[tuple[Vector, int, float, str, str, int]]:
+) -> list[Row]:
     dropped = _dropped(layout, random)
     draw = random.random()
     scene = 0 if draw < _NO_BASELINE else 2 if draw < _NO_BASELINE + _BORN_SICK else 1
@@ -114,11 +131,7 @@ def _smeared(one: Encoded, healthy: Encoded, random: np.random.Generator) -> Enc
     own, other = one.vectors[0], healthy.vectors[0]
     if own is None or other is None:
         return one
-    lost = (
-        _SPIN
-        | {name for name in _NAMES if name.startswith("ball_at_")}
-        | (_IMPULSES if random.random() < 0.5 else set())
-    )  # noqa: PLR2004
+    lost = _SPIN | (_IMPULSES if random.random() < 0.5 else set())  # noqa: PLR2004
     vector = [theirs if name in lost else mine for name, mine, theirs in zip(_NAMES, own, other, strict=True)]
     return replace(one, vectors=(vector, *one.vectors[1:]))
 
