@@ -9,6 +9,7 @@ from connectors.line.tags import Tag
 from gateway.core.reading import TagState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+WAITING = "waiting for the first value"
 
 
 class Board:
@@ -17,7 +18,7 @@ class Board:
     def __init__(self, source: str, tags: Sequence[Tag]) -> None:
         self._source, self._tags = source, tags
         self._healthy: list[bool | None] = [None] * len(tags)
-        self._detail = ["waiting for the first value"] * len(tags)
+        self._detail = [WAITING] * len(tags)
         self._last: list[datetime | None] = [None] * len(tags)
 
     def fail(self, place: int, why: str) -> None:
@@ -25,6 +26,10 @@ class Board:
         if self._healthy[place] is not False or self._detail[place] != why:
             log.warning("line.tag.failed", source=self._source, tag=self._tags[place].name, why=why)
         self._healthy[place], self._detail[place] = False, why
+
+    def wait(self, place: int) -> None:
+        """The equipment has no first value yet: neither well nor ill."""
+        self._healthy[place], self._detail[place] = None, WAITING
 
     def mend(self, place: int, detail: str = "") -> None:
         """The tag is monitored; its first value may still be to come."""

@@ -116,8 +116,13 @@ def decoder(address: Address) -> Callable[[Sequence[int]], object]:
     if address.kind.startswith("string"):
         length = int(address.kind[6:])
         return lambda registers: _text(bytes_of(registers, address.order)[:length])
+    if address.kind == "uint16" and address.order in {"ABCD", "CDAB"}:
+        return lambda registers: registers[0]
     form = struct.Struct(">" + _NUMBERS[address.kind])
-    return lambda registers: form.unpack(bytes_of(registers, address.order))[0]
+    words = struct.Struct(f"{'<' if address.order in {'BADC', 'DCBA'} else '>'}{address.count}H")
+    if address.order in {"CDAB", "DCBA"}:
+        return lambda registers: form.unpack(words.pack(*registers[::-1]))[0]
+    return lambda registers: form.unpack(words.pack(*registers))[0]
 
 
 def _text(raw: bytes) -> str:

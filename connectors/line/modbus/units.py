@@ -52,6 +52,7 @@ class Group:
         self.unit, self.every = unit, every
         self._settings, self._board = settings, board
         self._gate = Gate()
+        self._banded = {tag.name: tag for _, tag in tags if tag.deadband}
         self._tables: list[Area] = []
         ordered = sorted(((parse(tag.address).table, place, tag) for place, tag in tags), key=lambda item: item[:2])
         for table, items in groupby(ordered, key=lambda item: item[0]):
@@ -69,8 +70,11 @@ class Group:
                 return self._all_bad(f"unit {self.unit.number}: {silence}", now())
         if self.unit.answer():
             log.info("modbus.unit.back", source=self._settings.name, unit=self.unit.number)
-        tags = {tag.name: tag for area in self._tables for _, tag in area.tags}
-        return [reading for reading in readings if self._gate.passes(tags[f"{reading.asset}/{reading.tag}"], reading)]
+        return [reading for reading in readings if self._passes(reading)] if self._banded else readings
+
+    def _passes(self, reading: Reading) -> bool:
+        tag = self._banded.get(f"{reading.asset}/{reading.tag}")
+        return tag is None or self._gate.passes(tag, reading)
 
     def _all_bad(self, why: str, at: datetime) -> list[Reading]:
         readings = []

@@ -17,6 +17,7 @@ from gateway.core.reading import Batch, Quality, Reading, ThermalFrame, Waveform
 _SEVERITY = 30
 _CODE = 0xFFFF0000
 _OVERFLOW = 0x480  # InfoType DataValue with the overflow bit: the server's queue lost values of this item
+_NOT_YET = "BadWaitingForInitialData"
 _GONE = frozenset({"BadNodeIdUnknown", "BadNodeIdInvalid"})
 _QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)
 
@@ -94,7 +95,10 @@ class Converter:
             else:
                 self._board.heard(place, received_at)
                 return atom
-        self._board.heard(place, received_at, why if quality is Quality.BAD else "")
+        if why == _NOT_YET:
+            self._board.wait(place)
+        else:
+            self._board.heard(place, received_at, why if quality is Quality.BAD else "")
         return Reading(
             node.asset,
             node.tag,

@@ -53,6 +53,7 @@ class OpcUa:
         self._monitor = Monitor(settings, nodes, self._board)
         self._converter = Converter(settings.name, nodes, self._monitor.rates, self._board)
         self._inbox: Inbox[Arrival] = Inbox()
+        self._pictures = any(node.kind == "frame" for node in nodes)
         self._owner: asyncio.Task[None] | None = None
         self._closed = False
         self.stage = Stage.NEW
@@ -73,7 +74,7 @@ class OpcUa:
         self._owner = asyncio.create_task(self._own(), name=f"opcua {self.name}")
         try:
             while arrivals := await self._inbox.take():
-                batch = self._converter.batch(arrivals)
+                batch = await self._convert(arrivals)
                 if batch is not None:
                     yield batch
                 self._inbox.committed()
@@ -95,6 +96,12 @@ class OpcUa:
         await asyncio.wait({owner}, timeout=_FAREWELL + 2)
         if owner.done() and not owner.cancelled():
             owner.exception()  # seen: nobody else will ask
+
+    async def _convert(self, arrivals: list[Arrival]) -> Batch | None:
+        """Make the batch; pictures are decoded in a thread, for the loop waits for no processor."""
+        if self._pictures:
+            return await asyncio.to_thread(self._converter.batch, arrivals)
+        return self._converter.batch(arrivals)
 
     async def _raise_why(self, owner: "asyncio.Task[None]") -> None:
         await asyncio.wait({owner}, timeout=_FAREWELL + 2)
