@@ -3,7 +3,7 @@
 import re
 
 _DONE_AFTER = re.compile(r"^(?:完成|完毕|完|好|掉|过)?(?:了(?!吧|吗)|过|完了|完的|好了|好的|的(?!话|时候))|^(?:完成|完毕|完|过)|^(?:后|之后|以后|前(?!来)|时(?!间)|中|记录|人员|员|工(?!作)|师傅|单|工单|报告|结果|周期|次数|费|标准|期|合格|正常)")
-_DONE_BEFORE = re.compile(r"(?:已经?|刚刚?|才|昨天|昨晚|上次|上周|前天|上个?月|之前|没有?|未|不用|不需要?|无需|无须|别|不必|不要|勿|免|暂不|停止|避免|防止|怎么|如何|谁|被|正在|在|等待?|自行|已由\S{1,3}|上班|夜班|上一班|没人|新|多次|反复|曾|是否)(?:就|都|自己|给|有人|去|来|过来|安排|再)?$")
+_DONE_BEFORE = re.compile(r"(?:已经?|刚刚?|才|昨天|昨晚|上次|上周|前天|上个?月|没有?|未|不用|不需要?|无需|无须|别|不必|不要|勿|免|暂不|停止|避免|防止|怎么|如何|谁|被|正在|在|等待?|自行|已由\S{1,3}|上班|夜班|上一班|没人|新|多次|反复|曾|是否)(?:就|都|自己|给|有人|去|来|过来|安排|再)?$")
 _DONE_BEFORE_EN = re.compile(
     r"\b(?:was|were|been|being|is|are|got|already|just|after|after the|after a|before the|the last|last|previous|this|that|your|my|our|no|no need to|need not|don't|do not|didn't|did not|never|without|not|won't|will not|can't|cannot|unable to|refuses to|fails to|failed to|try to|tried to|trying to|how to|hard to|used to|how do i|how do we|how can i|should i|can i|may i|the|a|an|during|during the|since|since the|since last|of|of the|from|from the|for the|of a|in|in the|with|with the|under|has|have|had|who|we|i|they|he|she|maintenance|mechanic|when you|started to|due to|needs no|requires no|no further|to|doesn't|didn't|need to (?:not)|each|every|next|on|at|by|it|which)\s+(?:to )?$"
 )
@@ -43,7 +43,8 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
         return is_order_to_stop_words(word, before, after)
     if _DONE_BEFORE.search(before) and not word.startswith(("别", "不", "禁", "停", "勿", "暂")):
         return False
-    if _DONE_AFTER.match(after) or word.endswith(("了",)):
+    due = re.search(r"(?:该|要|得|需|应)[^,。;!?]{0,5}$", before) is not None
+    if not due and (_DONE_AFTER.match(after) or word.endswith("了")):
         return False
     if word in {"检", "测", "查", "检验", "巡检", "巡查", "复检", "全检", "点检", "检测", "探伤", "验证", "把关", "检查", "复测"} and not re.search(r"(?:请|麻烦|安排|需要?|要|来|去|帮忙?|再|尽快|马上|赶紧|派人|,|。|;|^|停机|先|快|做|前|内|给|一起|建议|联系\S{0,4}|申请|立即|立刻|进行)$", before):
         return False

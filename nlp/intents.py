@@ -125,7 +125,7 @@ def _in_question(norm: str, mark: Mark, cues: tuple[Found, ...]) -> bool:
 
 def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
     real = [mark for mark in claimed if mark.code != "UNK"]
-    if cues.any("feedback.false_alarm") and not real and not _is_wanted_anyway(wants):
+    if cues.any("feedback.false_alarm") and (not real or _is_taken_back(cues)) and not _is_wanted_anyway(wants):
         return Meant("feedback", "false_alarm", 0.9)
     repaired = cues.all("feedback.repaired")
     still = cues.all("feedback.still")
@@ -142,6 +142,15 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
         if repaired or thanks or (not inspected and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after", cues.norm)):
             return Meant("feedback", "repair_confirmed", 0.85)
     return None
+
+
+_TAKEN_BACK = re.compile(r"误报(?!了?[几多]次)|虚惊|搞错|看错|弄错|报错了|取消报修|撤销报修|不用派人|不用来|false alarm|ignore (?:my|that|the|previous|last)|disregard|cancel (?:my|the|that)|my mistake|nothing (?:is )?wrong|never ?mind|no need to (?:send|come)")
+_OFTEN = re.compile(r"老是|频繁|一直|总是?|经常|不停|每天|反复|多次|又误报|keeps|constantly|repeated|every|again and again|all the time|often|continuous|frequent|several|multiple")
+
+
+def _is_taken_back(cues: Cues) -> bool:
+    """Whether the report takes an earlier one back; an instrument that lies again and again is a trouble."""
+    return _TAKEN_BACK.search(cues.norm) is not None and _OFTEN.search(cues.norm) is None
 
 
 def _is_wanted_anyway(wants: list[Mark]) -> bool:

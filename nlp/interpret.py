@@ -26,6 +26,11 @@ from nlp.text import Text, normalise
 _SAFETY_PART = re.compile(r"光幕|光栅|安全|急停|护罩|防护|护栏|联锁|限位|light curtain|guard|interlock|e-?stop|emergency stop|safety")
 
 
+_ADVERB = re.compile(r"(?:又|还在|还是|还|在|一直在?|老是|老|直|总是|总|仍在?|有点|往外|四处|到处|不停地|突然|都|已经|已)(?=[^\s])")
+_WEAK = re.compile(r"派|来人|来个人|someone|somebody|^(?:come|attend|tech needed|stop by|swing by|drop by|pop over|come down|come over|come by)")
+_GENERIC_DEFECT = re.compile(r"不良品?|次品|废品|缺陷|瑕疵|ng品?|not ok|nok|rejects?(?:ed)?|defects?|defective|不合格品?|外观不良|质量问题|bad parts?|out of (?:spec|tolerance|tol)|超差|尺寸不良|ncr")
+
+
 class SpanReader(Protocol):
     """The network's view: spans with logits into the original text, and intent probabilities, one per text."""
 
@@ -118,11 +123,22 @@ class _Report:
             if not status and any(region.start <= mark.start < region.end for region in self.scopes.feared) and mark.code not in {"stop", "hold"}:
                 status = ""
             kept.append(replace(mark, status=status))
-        self.marks = kept
+        wanted = [mark for mark in kept if mark.kind == "action" and not mark.status]
+        firm = [mark for mark in wanted if not _WEAK.search(self.norm[mark.start : mark.end])]
+        kept = [mark for mark in kept if mark not in wanted or mark in (firm or wanted[:1])]
+        self.marks = [self._held(mark) for mark in kept]
+
+    def _held(self, mark: Mark) -> Mark:
+        """To stop an order or a lot is to hold it."""
+        if mark.kind != "action" or mark.code != "stop":
+            return mark
+        numbers = [*self.owned.batches, *self.owned.orders]
+        near = any(0 <= mark.start - one.end <= 6 or 0 <= one.start - mark.end <= 6 for one in numbers)  # noqa: PLR2004 - side by side
+        return replace(mark, code="hold") if near else mark
 
     def _meaning(self) -> Meant:
         resolved = self.owned.resolved
-        machine = any(one.how in {"exact", "class", "fuzzy", "generic", "word"} for one in resolved.mentions)
+        machine = any(one.how in {"exact", "class", "fuzzy", "generic"} for one in resolved.mentions)
         number = bool(self.owned.batches or self.owned.orders)
         return understand(self.cues, self.marks, has_asset=resolved.asset is not None, has_machine=machine, has_number=number)
 
@@ -253,7 +269,14 @@ class _Report:
 
     def _content_slots(self, *, quiet: bool) -> list[tuple[str, int, int]]:
         made: list[tuple[str, int, int]] = []
+        defects = {mark.code for mark in self.marks if mark.kind == "defect" and not mark.status}
         for mark in self.marks:
+            if mark.kind == "defect" and mark.code == "OTHER" and len(defects) > 1:
+                continue
+            if mark.kind == "location":
+                mark = self._numbered(mark)  # noqa: PLW2901 - the same place, with its number
+                if mark.end == mark.start:
+                    continue
             if mark.kind in {"component", "characteristic"}:
                 made.append((mark.kind, mark.start, mark.end))
             elif mark.kind == "value":
@@ -265,15 +288,31 @@ class _Report:
             elif mark.kind in {"product", "location"} and not quiet:
                 made.append((mark.kind, mark.start, mark.end))
             elif mark.kind == "severity" and not quiet and (mark.code != "down" or self._is_down()):
-                made.append(("severity", mark.start, mark.end))
+                made.append(("severity", *self._stripped(mark)))
         return made
+
+    def _numbered(self, mark: Mark) -> Mark:
+        """A place with its number (2号缸壁); "left" and "right" only before a thing."""
+        word = self.norm[mark.start : mark.end]
+        if word in {"left", "right", "top", "bottom", "joint", "joints", "rib", "root", "thread", "threads", "radius", "shoulder"} and not any(0 < one.start - mark.end <= 2 and one.kind in {"product", "component"} for one in self.marks):  # noqa: PLR2004
+            return replace(mark, end=mark.start) if word in {"left", "right"} else mark
+        lead = re.search(r"(?:第?(?:\d+|[一二三四五六七八九十]+)(?:号|#|个|道|腔)?)$", self.norm[max(0, mark.start - 5) : mark.start])
+        if lead and not word[0].isascii():
+            return replace(mark, start=mark.start - len(lead[0]))
+        return mark
 
     def _bare(self, mark: Mark) -> tuple[int, int]:
         """Without the particle at the end: 超了 is 超."""
         end = mark.end
         while end - mark.start > 1 and self.norm[end - 1] in "了的":
             end -= 1
-        return mark.start, end
+        lead = _ADVERB.match(self.norm[mark.start : end])
+        start = mark.start + lead.end() if lead and mark.start + lead.end() < end else mark.start
+        return start, end
+
+    def _stripped(self, mark: Mark) -> tuple[int, int]:
+        lead = re.match(r"(?:and|is|are|was|it|has been|has|been) ", self.norm[mark.start : mark.end])
+        return mark.start + (lead.end() if lead else 0), mark.end
 
     def _apart(self, made: list[tuple[str, int, int]]) -> tuple[Slot, ...]:
         kept: list[tuple[str, int, int]] = []

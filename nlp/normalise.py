@@ -103,7 +103,7 @@ def priority_of(norm: str, meant: Meant, codes: list[str], actions: list[str], c
     high = [mark for mark in marks if mark.kind == "severity" and mark.code == "high"]
     if high or "OHE" in codes or meant.fine in {"fail", "product_internal_defect"} or _over_limit(norm, codes, marks):
         return 2
-    return 4 if low or "SER" in codes else 3
+    return 4 if low or any(mark.code == "SER" and not mark.status for mark in marks) else 3
 
 
 def _over_limit(norm: str, codes: list[str], marks: list[Mark]) -> bool:

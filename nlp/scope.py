@@ -25,7 +25,7 @@ _FEARED = re.compile(
     r"担心|害怕|生怕|就怕|怕(?!是|的)|恐怕会|以免|避免|防止|免得|预防|小心|当心|谨防|否则|不然|要不然|要不(?!要|是)|再这样|迟早|可能会|有可能会|也许会|恐会|容易(?:导致|造成|引起)?(?=[^,。]{0,6}$|.)|快要|将会|早晚|再不\S{1,6}就|为了不|省得|就要"
     r"|\b(?:afraid|fear(?:ing|s)?|worr(?:y|ied|ies)(?: about| that)?|concerned(?: about| that)?|risk(?:s|ing)?(?: of)?|danger of|to (?:avoid|prevent)|avoid(?:s|ing)?|prevent(?:s|ing)?|otherwise|or else|lest|(?:might|may|could|would|will|'ll|going to|gonna)(?! (?:be|have been|also be|need|not)\b)(?! you\b)|might be going|before it|before the|before something|so (?:that )?(?:it|they|we) (?:doesn't|does not|won't|don't|do not|will not)|don't want|do not want|hope (?:it|that)|sooner or later|eventually|about to|potential(?:ly)?|in danger|or it(?:'ll| will)|or we(?:'ll| will)|guard against|soon to)\b"
 )
-_FEARED_AFTER = re.compile(r"^\S{0,2}(?:的?风险|的?可能性?$|的?隐患|的?危险)|^ ?(?:risk|hazard|danger)\b")
+_FEARED_AFTER = re.compile(r"^[^\s,。;!]{0,2}(?:的?风险|的?可能性?$|的?隐患|的?危险)|^ ?(?:risk|hazard|danger)\b")
 _CONDITION = re.compile(
     r"如果(?!可以|方便|有空|可能|有时间|没问题|能|有人|需要)|若(?!干)(?:是|再)?|要是|假如|假设|倘若|万一|一旦|除非|只要|一有"
     r"|\b(?:if|in case(?: of)?|unless|in the event|should (?:it|the \w+|they|this)(?= \w+ (?:again|more|further|worse))|provided|as soon as (?:it|the)|once (?:it|the)|when (?:it|the \w+) (?:happens|occurs|starts again|reaches|exceeds|gets))\b(?! (?:possible|you can|you could|you have|needed|necessary|required|convenient|someone|somebody|time|you get|anyone|available|we can|able|so\b|u can|you guys|you don't mind))"
@@ -44,6 +44,10 @@ _CAUSE_WEAK = re.compile(
 )
 _CAUSE_MID = re.compile(r"导致了?|造成了?|引起了?|致使|使得|引发了?|以致于?|从而|弄得|搞得|害得|所以|因此|→|->|=>|\b(?:causing|leading to|led to|leads to|resulting in|results in|resulted in|which causes|which caused|causes|caused(?! by)|has caused|therefore|hence|thus|consequently|triggering|made the|so (?:the|it|parts?|we)\b)")
 _CAUSE_END = re.compile(r"(?:所)?(?:引起|造成|导致|所致|引发)的?(?=[,。;!?\s]|$)|所致|的(?:原因|缘故|问题)(?=[,。;!?\s]|$)|\bis (?:the|a) (?:likely |probable |root |suspected )?(?:cause|culprit|reason)\b|\bto blame\b|\b(?:suspected|probably|likely)(?=[,.;!?]|$)|(?:引起|造成)(?:的)?吧")
+
+
+_SHORT_QUESTION = 40
+_ASKS = re.compile(r"吗|怎么|如何|什么|哪|谁|多少|多久|\b(?:what|when|where|who|which|how|any|can|do|does|is|are|did|could|have|has)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,9 @@ class Scopes:
             yield Region(hit.end(), stop + (also.end() if also else 0))
 
     def _cause_regions(self) -> Iterator[Region]:
+        for start, end in self.clauses:
+            if self.norm[end - 1] == "?" and end - start <= _SHORT_QUESTION and not _ASKS.search(self.norm[start:end]):
+                yield Region(start, end, strong=False)
         for hit in _CAUSE_END.finditer(self.norm):
             yield Region(self._clause(hit.start())[0], hit.start())
         for pattern, strong in ((_CAUSE_STRONG, True), (_CAUSE_WEAK, False)):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from nlp import actions, scope
+from nlp import actions, numerals, scope
 from nlp.assets import Resolved
 from nlp.due import Due
 from nlp.lexicon import Found
@@ -55,6 +55,11 @@ _RANK = {"trouble": 0, "defect": 1, "component": 2, "either": 3, "product": 4, "
 _SURFACE_WORD = re.compile(r"[a-z]")
 _NEAR = 14
 _SIZE = "size"
+_SEVERE_PART = re.compile(r"(?P<w>(?<=.)(?:严重|厉害|severely|badly|seriously)$|^(?:严重|轻微|剧烈|略微|稍微|severe|badly|severely|seriously|heavily|slight|slightly|minor|serious)(?=.))")
+_MILD = re.compile(r"轻微|略微|稍微|slight|minor|light|small")
+_LIMIT_WORD = re.compile(r"超标|超限|超|超过\S*|(?:over|above|out of|beyond|below|under)(?: the)?(?: alarm| upper| lower)? (?:limit|limits|threshold)|too high|high")
+_GOODS_COUNT = re.compile(rf"(?:\d+|[{numerals.ZH}]+)\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units)(?![a-z])")
+_VALUE_WORD = re.compile(r"(?:振动|震动|噪[音声]|vibrations?|vib|noise)$")
 _FORMING = {"imm", "dcm", "press", "weld", "extruder", "paint", "cnc", "lathe", "mill", "grinder", "laser", "smt", "pack", "roll", "forge", "paper", "textile", "drill", "shear", "brake", "gearcut", "assembly"}
 _GOODS_ONLY = {"BURR", "FLASH", "SHORT_SHOT", "SINK", "POROSITY", "LACK_OF_FUSION", "SPATTER", "UNDERCUT", "OVERSIZE", "UNDERSIZE", "COATING", "DELAMINATION", "COLOR", "WRONG_PART"}
 _ON_MACHINE = {"SCRATCH": "WEAR", "DENT": "STD", "CRACK": "STD", "WARP": "STD", "LOOSE_FIT": "LOOSE", "MISSING_PART": "BRD", "CONTAMINATION": "UNK", "OTHER": "BRD"}
@@ -72,13 +77,13 @@ class Reader:
     def read(self) -> tuple[list[Mark], Scopes]:
         """Marks in order of place, and the scopes of the text's cues."""
         candidates = [mark for mark in self._candidates() if not _hits(mark, self.taken)]
-        chosen = self._chosen(candidates)
-        chosen = list(self._split(chosen))
+        chosen = self._chosen(list(self._whole(candidates)))
+        chosen = [part for mark in chosen for part in self._split(mark)]
         scopes = Scopes(self.norm, [(mark.start, mark.end) for mark in chosen if mark.kind not in {"action"}])
         scopes.content_troubles = [(mark.start, mark.end) for mark in chosen if mark.kind in {"trouble", "defect"}]
         marks = [replace(mark, status=scopes.status(mark.start, mark.end)) if mark.kind in {"trouble", "defect", "deviation"} else mark for mark in chosen]
         marks = self._typed(marks)
-        marks = self._deviations(marks)
+        marks = self._settled(self._deviations(marks))
         return sorted(self._caused(marks, scopes), key=lambda one: one.start), scopes
 
     def _candidates(self) -> Iterable[Mark]:
@@ -106,19 +111,54 @@ class Reader:
                 yield mark
                 return
 
-    def _split(self, marks: list[Mark]) -> Iterable[Mark]:
-        """A deviation that was matched with its characteristic gives both: 孔径 + 偏大."""
-        for mark in marks:
-            splits = (mark.kind == "defect" and mark.code in {"OVERSIZE", "UNDERSIZE", "WARP", "OTHER"}) or (mark.kind == "trouble" and mark.code in {"PDE", "ERO", "AIR"})
-            lead = next((one for one in self.found if one.category == "characteristic" and one.start == mark.start and one.end < mark.end), None) if splits else None
-            if lead is None or self.norm[lead.start : lead.end] in {"hole", "holes"}:
-                yield mark
+    def _whole(self, candidates: list[Mark]) -> Iterable[Mark]:
+        """炉温过高 is 炉温 + 过高 and not 炉 + 温过高; 轴承温度过高 is 轴承 + 温度过高."""
+        hot = [mark for mark in candidates if mark.kind == "trouble" and mark.code in {"OHE", "PDE"}]
+        terms = [mark for mark in candidates if mark.kind == "characteristic"]
+        checks = [(one.start, one.end) for one in self.found if one.category == "inspection"]
+        for mark in candidates:
+            if mark in hot and any(one.code == "temp_process" and one.start < mark.start < one.end < mark.end for one in terms):
                 continue
-            start = lead.end
-            while start < mark.end - 1 and self.norm[start] in " ,":
-                start += 1
-            yield Mark(lead.start, lead.end, "characteristic", lead.code)
-            yield replace(mark, start=start)
+            if mark.kind == "characteristic" and mark.code == "temp_machine" and any(mark.start < one.start < mark.end < one.end for one in hot):
+                continue
+            if mark.kind == "action" and mark.code == "inspect" and any(start <= mark.start and mark.end <= end and end - start > mark.end - mark.start for start, end in checks):
+                continue
+            yield mark
+
+    def _split(self, mark: Mark) -> Iterable[Mark]:
+        """孔径偏大 is a characteristic and a defect; "drive tripped" a component and its state; 磨损严重 a state and its severity."""
+        if mark.kind == "trouble":
+            part = next((one for one in self.found if one.category == "component" and one.start == mark.start and one.end < mark.end), None)
+            if part is not None and mark.code not in {"AIR"}:
+                yield Mark(part.start, part.end, "component")
+                yield from self._split(replace(mark, start=self._after(part.end, mark.end)))
+                return
+            tail = next((one for one in self.found if one.category == "component" and one.end == mark.end and one.start > mark.start), None)
+            if tail is not None and self.norm[tail.start - 1] == " ":
+                yield replace(mark, end=tail.start - 1)
+                yield Mark(tail.start, tail.end, "component")
+                return
+        severe = _SEVERE_PART.search(self.norm[mark.start : mark.end]) if mark.kind in {"trouble", "defect"} else None
+        if severe is not None and severe.end() - severe.start() < mark.end - mark.start:
+            first, last = mark.start + severe.start("w"), mark.start + severe.end("w")
+            yield Mark(first, last, "severity", "low" if _MILD.match(severe["w"]) else "high")
+            rest = replace(mark, start=self._after(last, mark.end)) if first == mark.start else replace(mark, end=first)
+            yield from self._split(rest)
+            return
+        splits = (mark.kind == "defect" and mark.code in {"OVERSIZE", "UNDERSIZE", "WARP", "OTHER"}) or (mark.kind == "trouble" and mark.code in {"PDE", "ERO", "AIR"})
+        lead = next((one for one in self.found if one.category == "characteristic" and one.start == mark.start and one.end < mark.end), None) if splits else None
+        if lead is None or self.norm[lead.start : lead.end] in {"hole", "holes"}:
+            yield mark
+            return
+        yield Mark(lead.start, lead.end, "characteristic", lead.code)
+        rest = replace(mark, start=self._after(lead.end, mark.end))
+        more = re.match(r" (?:down |up |off )?(?:to|at)\b", self.norm[rest.end :]) if re.search(r"(?:drop|fall|fell|dropped|dropping|up|down|rise|rose|falling)s?$", self.norm[rest.start : rest.end]) else None
+        yield replace(rest, end=rest.end + more.end()) if more else rest
+
+    def _after(self, at: int, end: int) -> int:
+        while at < end - 1 and self.norm[at] in " ,的":
+            at += 1
+        return at
 
     def goods(self, marks: list[Mark]) -> bool:
         """Whether the report is about goods rather than a machine."""
@@ -126,7 +166,7 @@ class Reader:
             return True
         if any(one.category == "inspection" for one in self.found) and any(mark.kind == "defect" for mark in marks):
             return True
-        if re.search(r"\d+ ?(?:pcs|pieces|parts|件)|(?:first|last) (?:article|piece|off)", self.norm):
+        if _GOODS_COUNT.search(self.norm) or re.search(r"(?:first|last) (?:article|piece|off)", self.norm):
             return True
         return any(mark.kind == "defect" and mark.code in _GOODS_ONLY and not self._twins(mark, marks) for mark in marks)
 
@@ -146,7 +186,7 @@ class Reader:
                 is_goods = near == "product" or (near in {"", "equipment"} and goods) or (near == "equipment" and mark.kind == "defect" and mark.code in {"CRACK", *_GOODS_ONLY} and self._forming())
                 if other and (mark.kind == "defect") != is_goods:
                     continue
-                if mark.kind == "defect" and not other and near == "component" and not goods and mark.code in _ON_MACHINE:
+                if mark.kind == "defect" and not other and near == "component" and not goods and mark.code in _ON_MACHINE and self.owned.resolved.mentions:
                     mark = replace(mark, kind="trouble", code=_ON_MACHINE[mark.code], slot="failure_mode")  # noqa: PLW2901 - the same words, of a machine
                 kept.append(mark)
             elif mark.kind == "either":
@@ -195,6 +235,8 @@ class Reader:
         used: set[int] = set()
         goods = self.goods(marks)
         for mark in (one for one in marks if one.kind == "deviation"):
+            if any(0 <= mark.start - one.end <= 1 for one in kept if one.kind in {"trouble", "defect"}):
+                continue
             near = self._characteristic_of(mark, characteristics)
             if near is None and not self._stands_by_value(mark):
                 continue
@@ -253,9 +295,25 @@ class Reader:
         code = "PDE"
         if kind in {"noise", "vibration"}:
             code = "NOI" if kind == "noise" else "VIB"
-        elif kind in {"temp_machine", "temp"} and mark.code == "high" and not self._is_process():
+        elif kind in {"temp_machine", "temp"} and mark.code in {"high", "off"} and not self._is_process():
             code = "OHE"
         return replace(mark, kind="trouble", code=code, slot="symptom")
+
+    def _settled(self, marks: list[Mark]) -> list[Mark]:
+        """Readings that need the whole: a vibration with its value, a limit that belongs to another trouble, an oven's heat."""
+        claimed = [mark for mark in marks if mark.kind in {"trouble", "value"} and not mark.status]
+        kept: list[Mark] = []
+        for mark in marks:
+            word = self.norm[mark.start : mark.end]
+            if mark.kind == "trouble" and _VALUE_WORD.fullmatch(word) and self._has_value(mark):
+                mark = replace(mark, kind="value")  # noqa: PLW2901 - the same word, as a characteristic
+            elif mark.kind == "trouble" and mark.code == "PDE" and _LIMIT_WORD.fullmatch(word):
+                other = next((one for one in claimed if one is not mark and one.code in {"VIB", "NOI", "OHE"}), None)
+                mark = replace(mark, code=other.code) if other else mark  # noqa: PLW2901 - whose limit it is
+            elif mark.kind == "trouble" and mark.code == "OHE" and re.search(r"温|temp", word) and not re.search(r"炉温|过热", word) and self._is_process():
+                mark = replace(mark, code="PDE")  # noqa: PLW2901 - the heat of a process
+            kept.append(mark)
+        return kept
 
     def _is_process(self) -> bool:
         """Whether a bare temperature is one of the process (an oven's) and not of a bearing."""
@@ -270,7 +328,9 @@ class Reader:
     def _values_alone(self, characteristics: list[Mark], kept: list[Mark]) -> list[Mark]:
         """A vibration or noise level that is told without a word of judgement still names the trouble."""
         made: list[Mark] = []
-        codes = {mark.code for mark in kept if mark.kind == "trouble"}
+        codes = {mark.code for mark in kept if mark.kind == "trouble" and not mark.status}
+        if not codes and any(one.category == "pass" and one.code == "words" for one in self.found):
+            return made
         for one in characteristics:
             code = {"vibration": "VIB", "noise": "NOI"}.get(one.code)
             if code and code not in codes and self._has_value(one):
