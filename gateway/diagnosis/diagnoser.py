@@ -53,6 +53,11 @@ class FusedDiagnoser:
         """The bundle's hash."""
         return self._model
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of what the judge sees, in order."""
+        return self._layout.columns
+
     def diagnose(self, windows: Sequence[Window]) -> list[Diagnosis]:
         """Diagnose windows in order of time; one that cannot be read says so and the others go on."""
         assets = [self._plant.asset(window.asset) or Asset(id=window.asset) for window in windows]

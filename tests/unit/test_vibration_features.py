@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.asset import Asset
 from gateway.diagnosis.bearing import find_bearing, orders_of
@@ -63,7 +64,7 @@ def test_the_velocity_is_that_of_the_sine() -> None:
 @pytest.mark.parametrize(
     ("spoilt", "measure", "least"),
     [
-        (lambda x: np.zeros_like(x), "flat", 0.99),
+        (np.zeros_like, "flat", 0.99),
         (lambda x: np.clip(x, -0.01, 0.01), "clip", 0.2),
         (lambda x: x + np.where(np.arange(x.size) > x.size // 2, 1.0, 0.0), "jump", 2.0),
         (lambda x: x + np.sin(2 * np.pi * 50 * np.arange(x.size) / RATE), "hum", 0.9),
@@ -127,8 +128,6 @@ def test_the_spectrum_for_people_marks_the_line_that_stands_out() -> None:
 
 
 def test_the_hot_spot_is_where_it_is_hot() -> None:
-    from msgspec.structs import replace
-
     spot = hot_spot(replace(window(None), frame=frame()))
     assert spot is not None
     assert (spot.row, spot.column) == (pytest.approx(24, abs=2), pytest.approx(38, abs=2))
