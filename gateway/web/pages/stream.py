@@ -1,6 +1,7 @@
 """The live stream: each event encoded once, its bytes fanned out to every screen, bounded."""
 
 import asyncio
+import itertools
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,8 @@ from gateway.web.line import line_of
 from gateway.web.pages.frame import frame_of
 from gateway.web.problems import Wrong
 
-TICK_S = 1.0
+TICK_S = 0.5
+STATE_TICKS = 2
 FRAME_S = 0.4
 _BACKLOG = 8
 _QUIET_S = 15.0
@@ -53,7 +55,7 @@ class Outlet:
 
 
 class Streams:
-    """Looks at the gateway once a second for all screens together, and at a watched asset more often."""
+    """Looks at the line twice a second for all screens together, at the orders once, at a watched asset more often."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -111,21 +113,21 @@ class Streams:
         self._end()
 
     def _end(self) -> None:
-        for outlet in self._outlets:
-            outlet.put(BYE)
+        self._put(BYE)
 
     async def _tell_line(self) -> None:
-        while True:
+        for turn in itertools.count():
             await self._somebody()
-            message = event("line", msgspec.json.encode(line_of(self._gateway)))
-            digest = await self._state()
-            changed = event("changed", digest) if digest != self._digest else b""
-            self._digest = digest
-            for outlet in self._outlets:
-                outlet.put(message)
-                if changed:
-                    outlet.put(changed)
+            self._put(event("line", msgspec.json.encode(line_of(self._gateway))))
+            digest = await self._state() if turn % STATE_TICKS == 0 else self._digest
+            if digest != self._digest:
+                self._digest = digest
+                self._put(event("changed", digest))
             await asyncio.sleep(TICK_S)
+
+    def _put(self, message: bytes) -> None:
+        for outlet in self._outlets:
+            outlet.put(message)
 
     async def _tell_frames(self) -> None:
         shown: dict[str, tuple[object, object]] = {}

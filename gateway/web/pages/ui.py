@@ -17,7 +17,7 @@ from litestar.response import Redirect, Stream
 from gateway.core.ports import StoredOrder, StoredReport, Tx
 from gateway.runtime.gateway import Gateway
 from gateway.web.pages.stream import Streams
-from gateway.web.pages.views import equipment, overview, pieces, steps_of
+from gateway.web.pages.views import equipment, overview, pieces, shares_of, steps_of
 from gateway.web.pages.words import Words, catalogue, language_of
 from gateway.web.problems import Wrong
 
@@ -133,6 +133,7 @@ async def order(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
         told=told,
         pieces=pieces(told) if told is not None else [],
         steps=steps_of(held, episode),
+        shares=shares_of(held.order.diagnosis) if held.order.diagnosis is not None else [],
         body=msgspec.json.format(msgspec.json.encode(held.order), indent=2).decode(),
     )
 

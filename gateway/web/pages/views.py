@@ -188,11 +188,12 @@ async def equipment(gateway: Gateway, name: str, seen: Overview) -> Equipment | 
     if diagnosis is None:
         held = await gateway.store.read(lambda tx: tx.diagnoses(name, limit=1))
         diagnosis = held[0] if held else None
-    shares = _shares(diagnosis) if diagnosis is not None else []
+    shares = shares_of(diagnosis) if diagnosis is not None else []
     return Equipment(tile, view, diagnosis, shares, steps_of(tile.order, tile.episode))
 
 
-def _shares(diagnosis: Diagnosis) -> list[tuple[str, float, str]]:
+def shares_of(diagnosis: Diagnosis) -> list[tuple[str, float, str]]:
+    """Give each modality's share of the verdict in per cent, with the feature that spoke most."""
     total = sum(abs(part.weight) for part in diagnosis.contributions) or 1.0
     return [(part.modality, round(100 * abs(part.weight) / total, 0), part.feature) for part in diagnosis.contributions]
 

@@ -6,7 +6,7 @@ const say = page.dataset;
 const asset = say.asset || "";
 const one = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const LATE_MS = 3000;
+const LATE_MS = 2000;
 const OLD_S = 10;
 
 // --- the stream -----------------------------------------------------------------------------------
