@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 
 import structlog
@@ -15,6 +16,10 @@ from gateway.web.server import WebServer
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+SWITCH_S = 0.0002
+"""How long a computing thread may keep the interpreter from the event loop. CPython's 5 ms would be paid on every
+answer of the loop while a report is read or a window diagnosed (`bench/accept.py`)."""
+
 
 async def run(settings: Settings, ready: Callable[[str], None]) -> None:
     """Run until SIGTERM or SIGINT; `ready` gets the URL when requests are taken.
@@ -22,6 +27,7 @@ async def run(settings: Settings, ready: Callable[[str], None]) -> None:
     Raises `Misconfigured` when a part cannot start as it is told to. Any other error of a job is a bug and
     ends the process, so that the supervisor outside starts it afresh.
     """
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -204,10 +204,11 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
 
         jobs: dict[str, Job] = {
             **line.jobs(),
-            "diagnose": diagnose,
             "listen": listen,
             "retain": partial(retain, store, settings.store.journal_budget, now),
         }
+        if settings.line:  # a gateway for words alone needs no models
+            jobs["diagnose"] = diagnose
         if settings.the_erp is not None:
             erp = settings.the_erp.open()
             stack.push_async_callback(erp.close)

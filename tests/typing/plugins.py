@@ -1,0 +1,37 @@
+"""Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
+
+from connectors.erp import rest
+from connectors.line import modbus, opcua, syslog, tail
+from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Modality, Store
+from gateway.diagnosis.diagnoser import FusedDiagnoser
+from gateway.diagnosis.process import Process
+from gateway.diagnosis.vibration import Vibration
+from gateway.runtime.settings import ErpSettings, LineSettings
+from gateway.store.store import SqlStore
+from nlp.interpret import open_interpreter
+
+
+def settings(
+    a: opcua.Settings, b: modbus.Settings, c: syslog.Settings, d: tail.Settings, e: rest.Settings
+) -> tuple[list[LineSettings], list[ErpSettings]]:
+    return [a, b, c, d], [e]
+
+
+def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:
+    return [line.open() for line in lines], [erp.open() for erp in erps]
+
+
+def modalities() -> list[Modality]:
+    return [Vibration(), Process()]
+
+
+def diagnoser(found: FusedDiagnoser) -> Diagnoser:
+    return found
+
+
+def store(found: SqlStore) -> Store:
+    return found
+
+
+def interpreter() -> Interpreter:
+    return open_interpreter("lite")
