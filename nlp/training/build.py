@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nlp.encoder import Encoder, Reader, open_encoder, open_reader
+from nlp.encoder import Encoder, open_encoder, open_reader
 from nlp.pieces import encode, units
 from nlp.training import corpus, joint, mlm, surgery
 from nlp.training.artifacts import put_encoder, put_reader
@@ -37,20 +37,16 @@ def build_encoder(data: Path, bundle: Path, seed: int, say: Say = print) -> dict
     chinese = corpus.generated(2 * _GENERATED, seed + 1)[::2]
     texts = [*english, *chinese, *corpus.generated(_GENERATED, seed + 2)[1::2], *mlm.glossary(_GLOSSARY, seed)]
     loss = mlm.train(model, tokenizer, texts, _EPOCHS, seed, say=say)
-    course = joint.Course(layers=model.config.num_hidden_layers)
-    encoder, reader = joint.merged(joint.train(Encoder(model, tokenizer), data, seed, course, say=say))
+    encoder = Encoder(model, tokenizer)
     metrics = {"mlm_loss": loss, "texts": float(len(texts)), **check(encoder, english[:2000], ours[::2][:2000])}
     put_encoder(bundle, encoder, "nlp.training.build", metrics, seed)
-    return metrics | _keep(bundle, reader, seed)
+    return metrics | build_reader(data, bundle, seed, say)
 
 
 def build_reader(data: Path | None, bundle: Path, seed: int, say: Say = print) -> dict[str, float]:
     """Train a reader anew on the bundle's encoder, which stays as it is; `data` None leaves the public sets out."""
     torch.set_num_threads(1)
-    return _keep(bundle, joint.train(open_encoder(bundle), data, seed, say=say), seed)
-
-
-def _keep(bundle: Path, reader: Reader, seed: int) -> dict[str, float]:
+    reader = joint.train(open_encoder(bundle), data, seed, say=say)
     put_reader(bundle, reader, "nlp.training.build", {}, seed)
     metrics = score_generated(open_reader(bundle), seed + 1_000)
     put_reader(bundle, reader, "nlp.training.build", metrics, seed)

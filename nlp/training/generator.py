@@ -29,11 +29,22 @@ INTENTS: dict[str, tuple[str, ...]] = {
     "out_of_scope": ("out_of_scope",),
 }
 # How often each is said; troubles of equipment and goods are most of a day's reports.
-WEIGHTS = {"equipment_fault": 6.0, "process_deviation": 2.0, "product_surface_defect": 2.5, "fail": 2.0}
+WEIGHTS = {
+    "equipment_fault": 7.0,
+    "process_deviation": 2.5,
+    "product_surface_defect": 2.5,
+    "product_internal_defect": 1.5,
+    "product_dimension_defect": 2.0,
+    "safety_hazard": 1.5,
+    "fail": 2.0,
+}
 _MARK = re.compile(r"\{(~?)(\w+)(?:=(\w+))?\}")
 _FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")  # noqa: RUF001 - the full width is the point
 _KINDS = {"failure_mode": "failure_modes", "symptom": "failure_modes", "cause": "causes", "defect": "defects"}
 
+_WITH_PARTICLES = {"failure_mode", "symptom", "defect", "cause", "action"}
+_TAIL = re.compile(r"[了的]$")
+_ACTION_TAIL = re.compile(r"(?:一下|一个|好|掉|下|完)?[了的]?$")
 _LEAST = 20  # options of a code
 _FEW = 3  # letters inside a piece: fewer are left as they are
 _SPARED = 0.6  # share of pieces that get no typo
@@ -146,9 +157,11 @@ def _without_commas(text: str) -> str:
 
 
 def _trim(piece: Piece) -> Iterator[Piece]:
-    """Move blanks at the edges of a slot out of it."""
+    """Move blanks at the edges of a slot out of it, and particles: of 漏了 and 修一下 the slots are 漏 and 修."""
     text, slot, span = piece
     bare = text.strip() if slot else text
+    if slot in _WITH_PARTICLES and len(bare) > 1:
+        bare = (_ACTION_TAIL if slot == "action" else _TAIL).sub("", bare) or bare
     at = text.find(bare) if bare else len(text)
     for part, kind in ((text[:at], ""), (bare, slot), (text[at + len(bare) :], "")):
         if part:
@@ -170,7 +183,10 @@ def _options(grammar: Rules, language: Language) -> dict[str, list[Option]]:
     """Join a grammar with the words of one language: our own lists and the interpreter's lexicon."""
     side = 0 if language == "zh" else 1
     known = lexicon(language)
-    table: dict[str, list[Option]] = {name: [(text, "") for text in texts] for name, texts in grammar.items()}
+    table: dict[str, list[Option]] = {}
+    for name, texts in grammar.items():
+        halves = [text.partition("@") for text in texts]
+        table[name] = [(text, code) for text, _, code in halves]
     for rule, pairs in (
         ("part", words.COMPONENTS),
         ("machine", words.MACHINES),

@@ -1,8 +1,9 @@
 """Grammar rules as text.
 
-`:name` opens a rule; `|` and line ends part its options; `^` is a blank at the end of an option, an empty option
-says nothing. In an option `{x}` expands the rule x and marks it when x is a slot; `{x=y}` expands y and marks it as
-slot x; `{~x}` expands x and marks nothing, because what is denied, feared or done has no slot and no code.
+`:name` opens a rule, or goes on with it; `|` and line ends part its options. In an option `^` at the end is a blank,
+nothing says nothing, and `@PDE` at the end gives it a code. `{x}` expands the rule x and marks it when x is a slot;
+`{x=y}` expands y and marks it as slot x; `{~x}` expands x and marks nothing, because what is denied, feared or done
+has no slot and no code.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ def rules(language: str) -> Rules:
     for line in Path(__file__).with_name(f"grammar_{language}.txt").read_text("utf-8").splitlines():
         if line.startswith(":"):
             name = line[1:]
-            found[name] = ()
+            found.setdefault(name, ())
         elif not line.startswith("# "):
             found[name] += tuple(option.replace("^", " ") for option in line.split("|"))
     return found

@@ -8,7 +8,20 @@ from typing import Any
 
 from gateway.core.report import Extraction
 
-FIELDS = ("asset", "intent", "fine_intent", "due", "quantity", "batch", "order", "machine_down", "action", "priority", "reporter", "route")
+FIELDS = (
+    "asset",
+    "intent",
+    "fine_intent",
+    "due",
+    "quantity",
+    "batch",
+    "order",
+    "machine_down",
+    "action",
+    "priority",
+    "reporter",
+    "route",
+)
 SETS = ("failure_modes", "defects", "causes", "measurements", "slots")
 
 
