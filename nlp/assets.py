@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from gateway.core.asset import Asset, Plant
@@ -15,14 +15,33 @@ _PIECE = re.compile(rf"(?P<n>\d+)|(?P<w>[a-z]+)|(?P<zn>[{numerals.ZH}]+)|(?P<c>[
 _QUIET_WORDS = {"no", "nr", "num", "number", "the", "of"}
 _QUIET_CHARS = set(" -_#./号台的\t:°")
 _ORDINALS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "两": 2}
-_EN_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12}
+_EN_NUMBERS = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "eleven": 11,
+    "twelve": 12,
+}
 _ROMAN = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8}
-_NOT = re.compile(r"(?:不是|并非|而不是|非|不在|别去|不关|\bnot(?: on| the| at| for)?(?: the)?|\bisn't|\binstead of|\brather than|\bwrong:?|\bno longer|\bnot on)\s*$")
+_NOT = re.compile(
+    r"(?:不是|并非|而不是|非|不在|别去|不关|\bnot(?: on| the| at| for)?(?: the)?|\bisn't|\binstead of|\brather than|\bwrong:?|\bno longer|\bnot on)\s*$"
+)
 _WRONG = re.compile(
     r"^\s*(?:[,;。.!]|-+|\.{2,})?\s*(?:不对|不是|错了|更正|说错|写错|打错|纠正|口误|应该是|应为|哦不|呃不|no wait|no,? |wait|sorry|correction|i mean|i meant|scratch that|rather|oops|actually|make that|typo|my mistake|should be|should read|strike that|er,? no|nope|err?\b)"
 )
-_RIGHT = re.compile(r"(?:更正|应该是|应为|而是|是|改为|不对|correction|i mean|i meant|rather|actually|make that|sorry|should be|should read|but|it's|its|wait|it is|i mean the|no)[\s,:-]*(?:是|it's|its|the|on|for|it is)?\s*$")
-_NEIGHBOUR = re.compile(r"(?:旁边|隔壁|附近|边上|对面|next to|near|beside|behind|opposite|across from|in front of|adjacent to)(?: the)?\s*$")
+_RIGHT = re.compile(
+    r"(?:更正|应该是|应为|而是|是|改为|不对|correction|i mean|i meant|rather|actually|make that|sorry|should be|should read|but|it's|its|wait|it is|i mean the|no)[\s,:-]*(?:是|it's|its|the|on|for|it is)?\s*$"
+)
+_NEIGHBOUR = re.compile(
+    r"(?:旁边|隔壁|附近|边上|对面|next to|near|beside|behind|opposite|across from|in front of|adjacent to)(?: the)?\s*$"
+)
 _NEIGHBOUR_AFTER = re.compile(r"^\s*(?:旁边|隔壁|附近|边上|对面|旁)的?")
 
 
@@ -54,6 +73,7 @@ class Resolved:
     how: str
     mentions: tuple[Mention, ...]
     conflict: bool = False
+    rejected: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -164,14 +184,15 @@ def resolve(norm: str, plant: Plant, hint: str | None, taken: list[tuple[int, in
         near = list(_fuzzy(norm, cut, known))
         mentions = [*near, *(one for one in mentions if not any(one.start < n.end and n.start < one.end for n in near))]
         mentions = [one for one in mentions if not near or one.asset is None or one.how == "fuzzy"]
-    mentions = _corrected(norm, mentions, cut, known)
-    return _choose(norm, mentions, hint, known)
+    kept = _corrected(norm, mentions, cut, known)
+    rejected = tuple((one.start, one.end) for one in mentions if one not in kept)
+    return replace(_choose(norm, kept, hint, known), rejected=rejected)
 
 
 def _specific(mentions: list[Mention]) -> list[Mention]:
     """A generic word beside a name is no second machine."""
     if any(one.how in {"exact", "class"} for one in mentions):
-        return [one for one in mentions if one.how not in {"generic", "word"} or one.asset is None]
+        return [one for one in mentions if one.how not in {"generic", "word"}]
     return mentions
 
 
@@ -184,10 +205,18 @@ def _exact(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
         if options:
             longest = max(options)
             assets = options[longest]
-            start, end = _widened(norm, piece.start, cut[at + longest - 1].end, leading=piece.key.isdigit(), trailing=cut[at + longest - 1].key.isdigit())
+            start, end = _widened(
+                norm,
+                piece.start,
+                cut[at + longest - 1].end,
+                leading=piece.key.isdigit(),
+                trailing=cut[at + longest - 1].key.isdigit(),
+            )
             alone = longest == 1 and piece.key.isdigit()
             if not alone:
-                yield Mention(start, end, next(iter(assets)) if len(assets) == 1 else None, "exact", tuple(sorted(assets)))
+                yield Mention(
+                    start, end, next(iter(assets)) if len(assets) == 1 else None, "exact", tuple(sorted(assets))
+                )
 
 
 def _same(cut: list[Piece], at: int, keys: tuple[str, ...]) -> bool:
@@ -201,7 +230,11 @@ def _widened(norm: str, start: int, end: int, *, leading: bool, trailing: bool) 
         start -= 1
     if trailing and norm[end : end + 1] in {"#", "号"} and norm[end : end + 1]:
         end += 1
-        if norm[end - 1] == "号" and norm[end : end + 1] in {"机", "台", "炉", "泵", "线"} and norm[end + 1 : end + 2] not in {"床", "器"}:
+        if (
+            norm[end - 1] == "号"
+            and norm[end : end + 1] in {"机", "台", "炉", "泵", "线"}
+            and norm[end + 1 : end + 2] not in {"床", "器"}
+        ):
             end += 1
     return start, end
 
@@ -209,12 +242,16 @@ def _widened(norm: str, start: int, end: int, *, leading: bool, trailing: bool) 
 def _by_class(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
     for word in lexicon().find(norm):
         if word.category == "machine" and word.code != "machine":
-            yield from _numbered(norm, cut, word.start, word.end, lambda number, code=word.code: known.by_kind.get((code, number), set()))  # type: ignore[misc]
+            yield from _numbered(
+                norm, cut, word.start, word.end, lambda number, code=word.code: known.by_kind.get((code, number), set())
+            )  # type: ignore[misc]
     for at, piece in enumerate(cut):
         for term, _ in known.terms.get(piece.key, ()):
             if _same(cut, at, term):
                 start, end = piece.start, cut[at + len(term) - 1].end
-                yield from _numbered(norm, cut, start, end, lambda number, term=term: known.by_term.get((term, number), set()))  # type: ignore[misc]
+                yield from _numbered(
+                    norm, cut, start, end, lambda number, term=term: known.by_term.get((term, number), set())
+                )  # type: ignore[misc]
 
 
 def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: "object") -> Iterable[Mention]:
@@ -226,9 +263,21 @@ def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: "object")
         gap = (norm[piece.end : start] if is_before else norm[end : piece.start]).removeprefix("-")
         if not re.fullmatch(r"\s*(?:号|#|线的?|号线的?|台|no\.?|nr\.?|number|_|\s|th|nd|rd|st)*\s*", gap):
             continue
-        if is_before and "线" not in gap and not re.search(r"号|#|-", gap) and norm[piece.start - 1 : piece.start] != "#" and not re.match(r"[一二三四五六七八九十]", norm[piece.start]) and gap.strip() == "" and norm[start].isascii() and piece.end == start:
+        if (
+            is_before
+            and "线" not in gap
+            and not re.search(r"号|#|-", gap)
+            and norm[piece.start - 1 : piece.start] != "#"
+            and not re.match(r"[一二三四五六七八九十]", norm[piece.start])
+            and gap.strip() == ""
+            and norm[start].isascii()
+            and piece.end == start
+        ):
             continue
-        if not is_before and re.match(r"\s*(?:个|件|次|小时|分钟|天|mm|bar|°|%|min|h\b|pcs|rpm|a\b|v\b|点|月|秒|丝|kg|hz|mpa|um|:|\.\d|,\d)", norm[piece.end :]):
+        if not is_before and re.match(
+            r"\s*(?:个|件|次|小时|分钟|天|mm|bar|°|%|min|h\b|pcs|rpm|a\b|v\b|点|月|秒|丝|kg|hz|mpa|um|:|\.\d|,\d)",
+            norm[piece.end :],
+        ):
             continue
         first, last = (piece.start, end) if is_before else (start, piece.end)
         first, last = _widened(norm, first, last, leading=is_before, trailing=not is_before)
@@ -242,17 +291,31 @@ def _generic(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
             continue
         if word.code == "machine":
             if norm[word.start : word.end] != "it":
-                start = word.start + len(re.match(r"(?:the|this|that|our|my) ", norm[word.start : word.end])[0]) if re.match(r"(?:the|this|that|our|my) ", norm[word.start : word.end]) else word.start  # type: ignore[index]
+                start = (
+                    word.start + len(re.match(r"(?:the|this|that|our|my) ", norm[word.start : word.end])[0])
+                    if re.match(r"(?:the|this|that|our|my) ", norm[word.start : word.end])
+                    else word.start
+                )  # type: ignore[index]
                 yield Mention(start, word.end, None, "word")
             continue
         if word.end - word.start == 1 and norm[word.start] not in "炉泵":
             continue
         assets = known.by_kind.get((word.code, None), set())
-        yield Mention(word.start, word.end, next(iter(assets)) if len(assets) == 1 else None, "generic", tuple(sorted(assets)))
+        if not assets and word.code in {"motor", "gearbox"}:
+            continue
+        yield Mention(
+            word.start, word.end, next(iter(assets)) if len(assets) == 1 else None, "generic", tuple(sorted(assets))
+        )
     for at, piece in enumerate(cut):
         for term, assets in known.terms.get(piece.key, ()):
             if _same(cut, at, term) and (len(term) > 1 or len(term[0]) > 2):  # noqa: PLR2004
-                yield Mention(piece.start, cut[at + len(term) - 1].end, next(iter(assets)) if len(assets) == 1 else None, "generic", tuple(sorted(assets)))
+                yield Mention(
+                    piece.start,
+                    cut[at + len(term) - 1].end,
+                    next(iter(assets)) if len(assets) == 1 else None,
+                    "generic",
+                    tuple(sorted(assets)),
+                )
 
 
 def _outermost(mentions: list[Mention]) -> list[Mention]:
@@ -273,8 +336,19 @@ def _fuzzy(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
                 continue
             for at in range(len(cut) - len(keys) + 1):
                 off = [i for i, key in enumerate(keys) if cut[at + i].key != key]
-                if len(off) == 1 and not keys[off[0]].isdigit() and not cut[at + off[0]].key.isdigit() and len(keys[off[0]]) == 1:
-                    start, end = _widened(norm, cut[at].start, cut[at + len(keys) - 1].end, leading=keys[0].isdigit(), trailing=keys[-1].isdigit())
+                if (
+                    len(off) == 1
+                    and not keys[off[0]].isdigit()
+                    and not cut[at + off[0]].key.isdigit()
+                    and len(keys[off[0]]) == 1
+                ):
+                    start, end = _widened(
+                        norm,
+                        cut[at].start,
+                        cut[at + len(keys) - 1].end,
+                        leading=keys[0].isdigit(),
+                        trailing=keys[-1].isdigit(),
+                    )
                     best.append((len(keys), Mention(start, end, asset, "fuzzy", (asset,))))
     if best:
         longest = max(size for size, _ in best)
@@ -290,10 +364,15 @@ def _corrected(norm: str, mentions: list[Mention], cut: list[Piece], known: Regi
     for at, one in enumerate(mentions):
         following = mentions[at + 1] if at + 1 < len(mentions) else None
         between = norm[one.end : following.start] if following else norm[one.end : one.end + 24]
-        taken_back = _NOT.search(norm[max(0, one.start - 14) : one.start]) is not None or (_WRONG.match(between) is not None and (following is not None or _bare_number(norm, one.end, cut) is not None))
+        taken_back = _NOT.search(norm[max(0, one.start - 14) : one.start]) is not None or (
+            _WRONG.match(between) is not None
+            and (following is not None or _bare_number(norm, one.end, cut) is not None)
+        )
         if taken_back:
             wrong = one
-        elif _NEIGHBOUR.search(norm[max(0, one.start - 16) : one.start]) or _NEIGHBOUR_AFTER.match(norm[one.end : one.end + 6]):
+        elif _NEIGHBOUR.search(norm[max(0, one.start - 16) : one.start]) or _NEIGHBOUR_AFTER.match(
+            norm[one.end : one.end + 6]
+        ):
             continue
         else:
             kept.append(one)
@@ -315,7 +394,11 @@ def _inherited(norm: str, wrong: Mention, cut: list[Piece], known: Registry) -> 
     number = _bare_number(norm, wrong.end, cut)
     if number is None:
         return None
-    pools = [assets for (kind, n), assets in known.by_kind.items() if n is None and wrong.asset in assets] if wrong.asset else []
+    pools = (
+        [assets for (kind, n), assets in known.by_kind.items() if n is None and wrong.asset in assets]
+        if wrong.asset
+        else []
+    )
     if not pools:
         words = [one.code for one in lexicon().find(norm[wrong.start : wrong.end]) if one.category == "machine"]
         pools = [known.by_kind.get((code, None), set()) for code in words]

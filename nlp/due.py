@@ -590,14 +590,11 @@ def _en_points(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
             or (g["day"] or "").startswith("yesterday")
         ):
             past = True
-        start = (
-            found.start()
-            if pre in _STRONG_EN or pre in {"on", "at", "for"}
-            else found.start("pre")
-            if False
-            else _start_without(found, pre)
-        )
-        yield Hit(start, found.end(), at, "point", strong=strong, past=past)
+        start = found.start() if pre in _STRONG_EN or pre in {"on", "at", "for"} else _start_without(found, pre)
+        while norm[start] == " ":
+            start += 1
+        dotted = norm[found.end() - 1] == "." and re.search(r"[ap]\.m\.$", norm[: found.end()]) is None
+        yield Hit(start, found.end() - dotted, at, "point", strong=strong, past=past)
 
 
 def _start_without(found: re.Match[str], pre: str) -> int:
@@ -715,7 +712,7 @@ _TOLD_BEFORE = re.compile(
     r"|\b(?:since|at around|started|began|noticed|found|happened|stopped|tripped|failed|reported|until|from|repaired|replaced|changed|fixed|done|serviced|last|was|every|each|shipped|made|produced|dated|were|calibrated|broke|alarm|alarmed|again|down|leaking|inspected|checked|came in|went out)(?: (?:down|out|off|it|again|up|dead))?(?: (?:at|on|around|about))?\s*$"
 )
 _FUTURE_TALK = re.compile(
-    r"^[\s,]*(?:的?(?:订单|生产|交货|客户|发货|审核|计划|会议|出货|就要|要开|要生产|有批|的货|班|排产)|'?s? (?:shipment|order|delivery|production|run|audit|shift|batch|meeting|customer|truck))"
+    r"^[\s,]*(?:的?(?:要用|有客户|要交|要赶|要出|要发|就要|客户|急用|订单|生产|交货|客户|发货|审核|计划|会议|出货|就要|要开|要生产|有批|的货|班|排产)|'?s? (?:shipment|order|delivery|production|run|audit|shift|batch|meeting|customer|truck))"
 )
 
 

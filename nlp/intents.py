@@ -9,13 +9,25 @@ from nlp.slots import Mark
 
 SURFACE = {"SCRATCH", "DENT", "BURR", "COLOR", "CONTAMINATION", "COATING", "SPATTER", "UNDERCUT", "SINK", "OTHER"}
 INTERNAL = {"POROSITY", "LACK_OF_FUSION", "DELAMINATION", "CRACK"}
-_WORK = {"replace": "tool_change", "repair": "repair", "lubricate": "lubrication", "calibrate": "calibration", "service": "service"}
+_WORK = {
+    "replace": "tool_change",
+    "repair": "repair",
+    "lubricate": "lubrication",
+    "calibrate": "calibration",
+    "service": "service",
+}
 _TOOL = re.compile(
     r"刀|钻头|丝锥|砂轮|铣|锯片|锯条|冲头|模具|换模|模(?!块)|电极|导电嘴|焊嘴|铰|tool|insert|drill|tap\b|taps\b|end ?mill|cutter|wheel|reamer|saw blade|blade|punch|\bdie\b|mold|mould|electrode|contact tip|tip\b|tips\b|knife|knives|grinding|dresser|bit\b|bits\b"
 )
-_DUE_WORK = re.compile(r"该.{0,6}(?:了|换|加|做|保养|校准|润滑)|到期|到时间|周期到|需要|要(?!求)|申请|安排|请|麻烦|\b(?:due|overdue|needs?|need|please|pls|schedule|request|time for|book|arrange|plan)\b")
-_REPORTING = re.compile(r"(?:报告|结果|报表)|(?:首|末|巡|抽|终|点|全|复)检|walk|article|first[- ](?:off|piece)|inspect(?:ion|ed)|fai|audit|patrol|round")
-_ORDER_TALK = re.compile(r"\b(?:wo|po|order|repair|job|ticket|batch|lot|delivery|shipment|finished|done|ready|update|status)\b|工单|订单|进度|修|货|单")
+_DUE_WORK = re.compile(
+    r"该.{0,6}(?:了|换|加|做|保养|校准|润滑)|到期|到时间|周期到|需要|要(?!求)|申请|安排|请|麻烦|\b(?:due|overdue|needs?|need|please|pls|schedule|request|time for|book|arrange|plan)\b"
+)
+_REPORTING = re.compile(
+    r"(?:报告|结果|报表)|(?:首|末|巡|抽|终|点|全|复)检|walk|article|first[- ](?:off|piece)|inspect(?:ion|ed)|fai|audit|patrol|round"
+)
+_ORDER_TALK = re.compile(
+    r"\b(?:wo|po|order|repair|job|ticket|batch|lot|delivery|shipment|finished|done|ready|update|status)\b|工单|订单|进度|修|货|单"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,9 @@ class Cues:
 def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: bool, has_number: bool) -> Meant:
     """Choose the intent by the contract's readings."""
     norm = cues.norm
-    claimed = [mark for mark in marks if mark.kind in {"trouble", "defect", "value"} and not mark.status and not mark.cause]
+    claimed = [
+        mark for mark in marks if mark.kind in {"trouble", "defect", "value"} and not mark.status and not mark.cause
+    ]
     wants = [mark for mark in marks if mark.kind == "action" and not mark.status]
     if cues.any("outside.words") and not has_asset and not has_machine and not has_number:
         return Meant(None, None, 0.9, ("out_of_scope",))
@@ -84,7 +98,10 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
 def _is_denied_safety(cues: Cues, marks: list[Mark]) -> bool:
     for one in cues.all("safety.words"):
         before = cues.norm[max(0, one.start - 14) : one.start]
-        if not re.search(r"(?:没有|无|不存在|未发现|没|不)$|\b(?:no|not a|without|not|isn't a|any)\s*$|\b(?:false|test(?:ed)?|check(?:ed)?|the)\s+$", before):
+        if not re.search(
+            r"(?:没有|无|不存在|未发现|没|不)$|\b(?:no|not a|without|not|isn't a|any)\s*$|\b(?:false|test(?:ed)?|check(?:ed)?|the)\s+$",
+            before,
+        ):
             overlapping = [mark for mark in marks if mark.start < one.end and one.start < mark.end and mark.status]
             if not overlapping:
                 return False
@@ -93,7 +110,12 @@ def _is_denied_safety(cues: Cues, marks: list[Mark]) -> bool:
 
 def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: bool) -> Meant | None:
     norm = cues.norm
-    asks = bool(re.search(r"[?]|吗|呢|么(?![样办])|几时|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b", norm))
+    asks = bool(
+        re.search(
+            r"[?]|吗|呢|么(?![样办])|几时|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b",
+            norm,
+        )
+    )
     if not asks:
         return None
     how, spare, order = cues.all("inquiry.how_to"), cues.all("inquiry.spare_part"), cues.all("inquiry.order_status")
@@ -104,9 +126,23 @@ def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: 
     strong_question = bool(re.search(r"[?吗呢]", norm))
     if told and not (how and strong_question and first < min(mark.start for mark in told)):
         return None
-    if wants and not strong_question and not how and not has_number and not re.search(r"什么时候|进度|status|when|eta|库存|in stock|spare", norm):
+    if (
+        wants
+        and not strong_question
+        and not how
+        and not has_number
+        and not re.search(r"什么时候|进度|status|when|eta|库存|in stock|spare", norm)
+    ):
         return None
-    if spare and (not how or spare[0].start <= how[0].start or re.search(r"库存|备件|仓库|in stock|spare|part number|stores?", norm)) and not (order and re.search(r"进度|什么时候|when will|status|修好|完成了", norm)):
+    if (
+        spare
+        and (
+            not how
+            or spare[0].start <= how[0].start
+            or re.search(r"库存|备件|仓库|in stock|spare|part number|stores?", norm)
+        )
+        and not (order and re.search(r"进度|什么时候|when will|status|修好|完成了", norm))
+    ):
         return Meant("inquiry", "spare_part", 0.9)
     if how and not (order and order[0].start < how[0].start and _ORDER_TALK.search(norm)):
         return Meant("inquiry", "how_to", 0.9)
@@ -130,22 +166,43 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
     repaired = cues.all("feedback.repaired")
     still = cues.all("feedback.still")
     if claimed and repaired and still:
-        if any(repair.start < mark.end for repair in repaired for mark in claimed) or any(repair.start < one.start for repair in repaired for one in still):
+        if any(repair.start < mark.end for repair in repaired for mark in claimed) or any(
+            repair.start < one.start for repair in repaired for one in still
+        ):
             return Meant("feedback", "repair_failed", 0.85)
     if claimed and repaired and not wants and re.search(r"还是|仍|又|依然|照样|again|still", cues.norm):
         return Meant("feedback", "repair_failed", 0.7)
-    if not claimed and repaired and still and re.search(r"没(?:有)?(?:修好|好|解决|用|效果)|not (?:fixed|solved|better)|didn't|did not|no (?:better|improvement)|白修|老毛病|问题依旧|same (?:problem|issue|fault)|came back|is back", cues.norm):
+    if (
+        not claimed
+        and repaired
+        and still
+        and re.search(
+            r"没(?:有)?(?:修好|好|解决|用|效果)|not (?:fixed|solved|better)|didn't|did not|no (?:better|improvement)|白修|老毛病|问题依旧|same (?:problem|issue|fault)|came back|is back",
+            cues.norm,
+        )
+    ):
         return Meant("feedback", "repair_failed", 0.8)
     if not real and cues.any("feedback.confirmed") and not wants:
         thanks = bool(re.search(r"谢|辛苦|thank|thx|cheers|great job|good job|well done|nice work", cues.norm))
         inspected = any(cues.any(name) for name in ("inspection.words",))
-        if repaired or thanks or (not inspected and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after", cues.norm)):
+        if (
+            repaired
+            or thanks
+            or (
+                not inspected
+                and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after", cues.norm)
+            )
+        ):
             return Meant("feedback", "repair_confirmed", 0.85)
     return None
 
 
-_TAKEN_BACK = re.compile(r"误报(?!了?[几多]次)|虚惊|搞错|看错|弄错|报错了|取消报修|撤销报修|不用派人|不用来|false alarm|ignore (?:my|that|the|previous|last)|disregard|cancel (?:my|the|that)|my mistake|nothing (?:is )?wrong|never ?mind|no need to (?:send|come)")
-_OFTEN = re.compile(r"老是|频繁|一直|总是?|经常|不停|每天|反复|多次|又误报|keeps|constantly|repeated|every|again and again|all the time|often|continuous|frequent|several|multiple")
+_TAKEN_BACK = re.compile(
+    r"误报(?!了?[几多]次)|虚惊|搞错|看错|弄错|报错了|取消报修|撤销报修|不用派人|不用来|false alarm|ignore (?:my|that|the|previous|last)|disregard|cancel (?:my|the|that)|my mistake|nothing (?:is )?wrong|never ?mind|no need to (?:send|come)"
+)
+_OFTEN = re.compile(
+    r"老是|频繁|一直|总是?|经常|不停|每天|反复|多次|又误报|keeps|constantly|repeated|every|again and again|all the time|often|continuous|frequent|several|multiple"
+)
 
 
 def _is_taken_back(cues: Cues) -> bool:
@@ -159,20 +216,69 @@ def _is_wanted_anyway(wants: list[Mark]) -> bool:
 
 def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
     norm = cues.norm
-    event = [one for one in cues.all("inspection.words") if not any(mark.start < one.end and one.start < mark.end for mark in wants)]
+    event = [
+        one
+        for one in cues.all("inspection.words")
+        if not any(mark.start < one.end and one.start < mark.end for mark in wants)
+    ]
     passed, failed = cues.all("pass.words"), _real_fails(cues)
     if event and not claimed and not failed and passed and not wants:
         return Meant("inspection_result", "pass", 0.92)
     if event and (claimed or failed):
         first = event[0]
         lead = first.start <= 12 or _REPORTING.search(norm[first.start : first.end]) is not None
-        explicit = bool(failed) or norm[first.start : first.end].startswith(("首", "末", "first", "fai", "last", "抽", "终", "final", "巡", "点", "全", "patrol", "walk", "incoming", "来料", "出货", "iqc", "oqc", "ipqc", "audit", "receiving", "复", "qc", "检验", "inspection", "spot", "daily", "routine", "round"))
+        explicit = bool(failed) or norm[first.start : first.end].startswith(
+            (
+                "首",
+                "末",
+                "first",
+                "fai",
+                "last",
+                "抽",
+                "终",
+                "final",
+                "巡",
+                "点",
+                "全",
+                "patrol",
+                "walk",
+                "incoming",
+                "来料",
+                "出货",
+                "iqc",
+                "oqc",
+                "ipqc",
+                "audit",
+                "receiving",
+                "复",
+                "qc",
+                "检验",
+                "inspection",
+                "spot",
+                "daily",
+                "routine",
+                "round",
+            )
+        )
         if lead and explicit and not _is_work_first(wants, claimed):
             return Meant("inspection_result", "fail", 0.88)
-    if failed and any(mark.kind == "defect" for mark in claimed) and re.search(r"不合格|ng\b|not ok|nok|fail|reject(?:ed)?\b|检验|测试|check|test|inspect", norm) and not wants_repair(wants):
+    if (
+        failed
+        and any(mark.kind == "defect" for mark in claimed)
+        and re.search(r"不合格|ng\b|not ok|nok|fail|reject(?:ed)?\b|检验|测试|check|test|inspect", norm)
+        and not wants_repair(wants)
+    ):
         if re.search(r"(?:检|测|test|check|inspect|gauge|gage|cmm|三坐标|判)", norm):
             return Meant("inspection_result", "fail", 0.75)
-    if passed and not claimed and not failed and not wants and re.search(r"检|测|查|巡|check|inspect|test|walk|round|all ok|一切正常|all good|normal|正常|合格|passed|within", norm):
+    if (
+        passed
+        and not claimed
+        and not failed
+        and not wants
+        and re.search(
+            r"检|测|查|巡|check|inspect|test|walk|round|all ok|一切正常|all good|normal|正常|合格|passed|within", norm
+        )
+    ):
         return Meant("inspection_result", "pass", 0.8)
     if event and failed and not claimed:
         return Meant("inspection_result", "fail", 0.8)
@@ -185,11 +291,21 @@ def wants_repair(wants: list[Mark]) -> bool:
 
 
 def _is_work_first(wants: list[Mark], claimed: list[Mark]) -> bool:
-    return bool(wants and claimed) and min(one.start for one in wants) < min(one.start for one in claimed) and wants_repair(wants)
+    return (
+        bool(wants and claimed)
+        and min(one.start for one in wants) < min(one.start for one in claimed)
+        and wants_repair(wants)
+    )
 
 
 def _real_fails(cues: Cues) -> list[Found]:
-    return [one for one in cues.all("pass.fail") if not re.search(r"(?:没有|无|未见|未发现|没发现)[^,。;]{0,6}$|\bno\s*$", cues.norm[max(0, one.start - 10) : one.start])]
+    return [
+        one
+        for one in cues.all("pass.fail")
+        if not re.search(
+            r"(?:没有|无|未见|未发现|没发现)[^,。;]{0,6}$|\bno\s*$", cues.norm[max(0, one.start - 10) : one.start]
+        )
+    ]
 
 
 def _work(norm: str, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
@@ -212,7 +328,11 @@ def _work(norm: str, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
             return Meant("maintenance_request", fine, 0.75)
         if fine == "repair" and same_breath and norm[first.start].isascii() and len(gap) < 40:  # noqa: PLR2004 - the trouble describes what is to be mended
             return Meant("maintenance_request", "repair", 0.7)
-    elif fine in {"lubrication", "calibration", "tool_change"} and trouble.code in {"UNK", "SER"} and _DUE_WORK.search(norm):
+    elif (
+        fine in {"lubrication", "calibration", "tool_change"}
+        and trouble.code in {"UNK", "SER"}
+        and _DUE_WORK.search(norm)
+    ):
         return Meant("maintenance_request", fine, 0.65)
     return None
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,18 +18,27 @@ from nlp.intents import Cues, Meant, understand
 from nlp.lexicon import Found, lexicon, mend
 from nlp.lots import find_batch, find_order, find_quantity
 from nlp.mask import find_names, masked
+from nlp import merge
 from nlp.measure import find_measures
 from nlp.normalise import causes_of, is_quiet, priority_of, route_of
 from nlp.slots import Mark, Owned, Reader
 from nlp.spans import Read
 from nlp.text import Text, normalise
 
-_SAFETY_PART = re.compile(r"光幕|光栅|安全|急停|护罩|防护|护栏|联锁|限位|light curtain|guard|interlock|e-?stop|emergency stop|safety")
+_SAFETY_PART = re.compile(
+    r"光幕|光栅|安全|急停|护罩|防护|护栏|联锁|限位|light curtain|guard|interlock|e-?stop|emergency stop|safety"
+)
 
 
-_ADVERB = re.compile(r"(?:又|还在|还是|还|在|一直在?|老是|老|直|总是|总|仍在?|有点|往外|四处|到处|不停地|突然|都|已经|已)(?=[^\s])")
-_WEAK = re.compile(r"派|来人|来个人|someone|somebody|^(?:come|attend|tech needed|stop by|swing by|drop by|pop over|come down|come over|come by)")
-_GENERIC_DEFECT = re.compile(r"不良品?|次品|废品|缺陷|瑕疵|ng品?|not ok|nok|rejects?(?:ed)?|defects?|defective|不合格品?|外观不良|质量问题|bad parts?|out of (?:spec|tolerance|tol)|超差|尺寸不良|ncr")
+_ADVERB = re.compile(
+    r"(?:又|还在|还是|还|在|一直在?|老是|老(?=[响漏抖卡跳振震])|直(?=[响漏抖])|总是|总|仍在?|有点|往外|四处|到处|不停地|突然|都|已经|已)(?=[^\s])"
+)
+_WEAK = re.compile(
+    r"派|来人|来个人|someone|somebody|^(?:come|attend|tech needed|stop by|swing by|drop by|pop over|come down|come over|come by)"
+)
+_GENERIC_DEFECT = re.compile(
+    r"不良品?|次品|废品|缺陷|瑕疵|ng品?|not ok|nok|rejects?(?:ed)?|defects?|defective|不合格品?|外观不良|质量问题|bad parts?|out of (?:spec|tolerance|tol)|超差|尺寸不良|ncr"
+)
 
 
 class SpanReader(Protocol):
@@ -40,14 +50,16 @@ class SpanReader(Protocol):
 
 
 def open_interpreter(engine: Literal["lite", "encoder"] = "lite", bundle: Path | None = None) -> Interpreter:
-    """Make an interpreter. "lite" is grammar and lexicon; "encoder" adds the network of `bundle`."""
+    """Make an interpreter. "lite" is grammar and lexicon; "encoder" adds the network of `bundle`.
+
+    Without a bundle the one that ships with the package is taken. Raises `Misconfigured` for a bad bundle.
+    """
+    lexicon()
     if engine == "lite":
-        lexicon()
         return Reading("lite", None)
     from nlp.encoder import open_reader  # noqa: PLC0415 - torch takes seconds, and lite must not need it
-    from nlp.merge import bundled  # noqa: PLC0415 - as above
 
-    return Reading("encoder", open_reader(bundle or bundled()))
+    return Reading("encoder", open_reader(bundle or Path(str(files("gateway") / "bundle"))))
 
 
 class Reading:
@@ -83,16 +95,23 @@ class _Report:
         self.marks, self.scopes = Reader(self.text, free, self.owned).read()
         self.cues = Cues(self.norm, free)
         self._wanted()
-        self.meant = self._meaning()
+        meant = self._meaning()
+        self.meant = meant if read is None else merge.intent_of(read, meant)
 
     def _inside_name(self, one: Found) -> bool:
-        owned = [(name.start, name.end) for name in self.owned.resolved.mentions if name.how != "word"] + self.owned.names
+        owned = [
+            (name.start, name.end) for name in self.owned.resolved.mentions if name.how != "word"
+        ] + self.owned.names
         owned += [(number.start, number.end) for number in (*self.owned.batches, *self.owned.orders)]
         return any(start <= one.start and one.end <= end for start, end in owned) and one.category not in {"machine"}
 
     def _grammar(self) -> Owned:
         batches = find_batch(self.norm)
-        orders = [one for one in find_order(self.norm) if not any(one.start < other.end and other.start < one.end for other in batches)]
+        orders = [
+            one
+            for one in find_order(self.norm)
+            if not any(one.start < other.end and other.start < one.end for other in batches)
+        ]
         ids = [(one.start, one.end) for one in (*batches, *orders)]
         resolved = resolve(self.norm, self.plant, self.report.asset_hint, ids)
         machines = [(one.start, one.end) for one in resolved.mentions if one.how != "word"]
@@ -119,8 +138,16 @@ class _Report:
             if mark.kind != "action":
                 kept.append(mark)
                 continue
-            status = "conditional" if any(region.start <= mark.start < region.end for region in self.scopes.conditional) else ""
-            if not status and any(region.start <= mark.start < region.end for region in self.scopes.feared) and mark.code not in {"stop", "hold"}:
+            status = (
+                "conditional"
+                if any(region.start <= mark.start < region.end for region in self.scopes.conditional)
+                else ""
+            )
+            if (
+                not status
+                and any(region.start <= mark.start < region.end for region in self.scopes.feared)
+                and mark.code not in {"stop", "hold"}
+            ):
                 status = ""
             kept.append(replace(mark, status=status))
         wanted = [mark for mark in kept if mark.kind == "action" and not mark.status]
@@ -140,13 +167,19 @@ class _Report:
         resolved = self.owned.resolved
         machine = any(one.how in {"exact", "class", "fuzzy", "generic"} for one in resolved.mentions)
         number = bool(self.owned.batches or self.owned.orders)
-        return understand(self.cues, self.marks, has_asset=resolved.asset is not None, has_machine=machine, has_number=number)
+        return understand(
+            self.cues, self.marks, has_asset=resolved.asset is not None, has_machine=machine, has_number=number
+        )
 
     def extraction(self) -> Extraction:
         """Put everything together."""
         meant = self.meant
         quiet = is_quiet(meant)
-        claimed = [mark for mark in self.marks if mark.kind in {"trouble", "defect", "value"} and not mark.status and not mark.cause]
+        claimed = [
+            mark
+            for mark in self.marks
+            if mark.kind in {"trouble", "defect", "value"} and not mark.status and not mark.cause
+        ]
         codes = [] if quiet else list(dict.fromkeys(mark.code for mark in claimed if mark.kind in {"trouble", "value"}))
         defects = [] if quiet else list(dict.fromkeys(mark.code for mark in claimed if mark.kind == "defect"))
         codes, defects = self._tidy(codes, defects)
@@ -158,11 +191,31 @@ class _Report:
         down = not quiet and self._is_down()
         resolved = self.owned.resolved
         asset = resolved.asset if meant.coarse is not None else None
-        counts = find_quantity(self.norm, [*self.owned.spans()], [(mark.start, mark.end) for mark in claimed if mark.kind == "defect"])
-        count = counts[0] if counts and (defects or meant.fine in {"fail"} or self.owned.batches or any(mark.kind == "product" for mark in self.marks)) and not quiet else None
+        counts = find_quantity(
+            self.norm, [*self.owned.spans()], [(mark.start, mark.end) for mark in claimed if mark.kind == "defect"]
+        )
+        count = (
+            counts[0]
+            if counts
+            and (
+                defects
+                or meant.fine in {"fail"}
+                or self.owned.batches
+                or any(mark.kind == "product" for mark in self.marks)
+            )
+            and not quiet
+            else None
+        )
         sure = self._confidence(codes, defects, asset)
         route, why = route_of(
-            meant, asset, asked, codes, defects, lot=bool(self.owned.batches or self.owned.orders), conflict=resolved.conflict, sure=sure >= ENOUGH
+            meant,
+            asset,
+            asked,
+            codes,
+            defects,
+            lot=bool(self.owned.batches or self.owned.orders),
+            conflict=resolved.conflict,
+            sure=sure >= ENOUGH,
         )
         slots = self._slots(wants, causes, count, quiet=quiet)
         return Extraction(
@@ -180,7 +233,16 @@ class _Report:
             order=self._id(self.owned.orders),
             due=due.at if due else None,
             machine_down=down,
-            priority=priority_of(self.norm, meant, codes, asked, self.cues, self.marks, down=down, now=due is not None and due.rule == "now"),
+            priority=priority_of(
+                self.norm,
+                meant,
+                codes,
+                asked,
+                self.cues,
+                self.marks,
+                down=down,
+                now=due is not None and due.rule == "now",
+            ),
             action=action,
             reporter=bool(self.owned.names),
             slots=slots,
@@ -220,11 +282,19 @@ class _Report:
             if mark.kind != "severity" or mark.code != "down":
                 continue
             before, after = self.norm[max(0, mark.start - 16) : mark.start], self.norm[mark.end : mark.end + 10]
-            if re.search(r"(?:没有?|未|不用|不需要?|无需|不|别|避免|以免|防止|会|将|不必|否则|免得|暂不)$|\b(?:not|no|without|avoid|prevent|n't|before it|or it|might go|will be|will go|could go|may go|if it|could be|slow(?:ed|s|ing)?|shut(?:s|ting)?|calm|slows|settled?|goes|wind(?:s|ing)?|step(?:s|ped)?|hold(?:s|ing)?|press(?:ed)?|break(?:s|ing)?|broke|turn(?:ed)?|going)\s*$", before) and not re.search(r"(?:was|has|been|is|it) (?:shut|broken?|went)\s*$|\bbroke\s*$", before):
+            if re.search(
+                r"(?:没有?|未|不用|不需要?|无需|不|别|避免|以免|防止|会|将|不必|否则|免得|暂不)$|\b(?:not|no|without|avoid|prevent|n't|before it|or it|might go|will be|will go|could go|may go|if it|could be|get|gets|getting|got|come|comes|coming|came|move[sd]?|moving|pull(?:s|ed)?|push(?:es|ed)?|lower(?:s|ed)?|ramp(?:s|ed)?|drop(?:s|ped)?|runs?|ran|running|cool(?:s|ed|ing)?|wash(?:ed)?|wipe|trickle|sits?|lies?|lay|let|bolt(?:ed)?|tied?|cut|close[sd]?|drip(?:s|ping)?|tear|flow(?:s|ing)?|drift(?:s|ing)?|fall(?:s|ing)?|fell|side|upside|up and|worn|wear(?:s|ing)?|slow(?:ed|s|ing)?|shut(?:s|ting)?|calm|slows|settled?|goes|wind(?:s|ing)?|step(?:s|ped)?|hold(?:s|ing)?|press(?:ed)?|break(?:s|ing)?|broke|turn(?:ed)?|going)\s*$",
+                before,
+            ) and not re.search(r"(?:was|has|been|is|it) (?:shut|broken?|went)\s*$|\bbroke\s*$", before):
                 continue
-            if any(region.start <= mark.start < region.end for region in (*self.scopes.conditional, *self.scopes.feared)):
+            if any(
+                region.start <= mark.start < region.end for region in (*self.scopes.conditional, *self.scopes.feared)
+            ):
                 continue
-            if re.match(r"(?:前|风险|按钮|时间|后|时(?!间)|检修|保养|位|计划|线|开关|原因|信号)| ?(?:button|time|valve|switch|to \d|by|payment|stream|side|hold|the )", after) and not re.match(r"时间|后", after):
+            if re.match(
+                r"(?:前|风险|按钮|时间|后|时(?!间)|检修|保养|位|计划|线|开关|原因|信号)| ?(?:button|time|valve|switch|to \d|by|payment|stream|side|hold|the )",
+                after,
+            ) and not re.match(r"时间|后", after):
                 continue
             return True
         return False
@@ -232,7 +302,9 @@ class _Report:
     def _confidence(self, codes: list[str], defects: list[str], asset: str | None) -> float:
         how = self.owned.resolved.how
         content = len(re.findall(r"[a-z]{3,}|[\u3400-\u9fff]", self.norm)) or 1
-        covered = sum(mark.end - mark.start for mark in self.marks) + sum(end - start for start, end in self.owned.spans())
+        covered = sum(mark.end - mark.start for mark in self.marks) + sum(
+            end - start for start, end in self.owned.spans()
+        )
         share = max(0.0, 1 - covered / max(len(self.norm), 1))
         signs = Signs(
             intent=self.meant.sure,
@@ -243,7 +315,7 @@ class _Report:
             due_vague=float(self.owned.due is not None and self.owned.due.vague),
             unknown_share=share,
             long=min(content / 60, 2.0),
-            agreement=0.0,
+            agreement=0.5 if self.network is None else merge.agreement(self.network, self.meant),
             no_code=float(not codes and not defects and self.meant.coarse == "defect_report"),
         )
         return confidence(signs)
@@ -255,7 +327,9 @@ class _Report:
         made += [("equipment", one.start, one.end) for one in self.owned.resolved.mentions if one.how != "word"]
         if not made:
             made += [("equipment", one.start, one.end) for one in self.owned.resolved.mentions][:1]
-        made += [("batch", one.start, one.end) for one in self.owned.batches] + [("order", one.start, one.end) for one in self.owned.orders]
+        made += [("batch", one.start, one.end) for one in self.owned.batches] + [
+            ("order", one.start, one.end) for one in self.owned.orders
+        ]
         made += [("reporter", start, end) for start, end in self.owned.names]
         if self.owned.due and not quiet:
             made.append(("due", self.owned.due.start, self.owned.due.end))
@@ -265,7 +339,17 @@ class _Report:
         made += [("cause", start, end) for _, start, end in causes]
         made += [("action", *work.core(self.norm, mark.start, mark.end)) for mark in wants]
         made += self._content_slots(quiet=quiet)
-        return self._apart(made)
+        return self._filled(self._apart(made), quiet=quiet)
+
+    def _filled(self, slots: tuple[Slot, ...], *, quiet: bool) -> tuple[Slot, ...]:
+        """Add what the network saw and the lexicon does not know."""
+        if self.network is None or quiet:
+            return slots
+        denied = [self.text.span(mark.start, mark.end) for mark in self.marks if mark.status]
+        denied += [self.text.span(start, end) for start, end in self.owned.spans()]
+        more = merge.gaps(self.network, [*denied, *((slot.start, slot.end) for slot in slots)])
+        added = [Slot(_slot_name(name), start, end, self.report.text[start:end]) for name, start, end in more]
+        return tuple(sorted((*slots, *added), key=lambda slot: slot.start))
 
     def _content_slots(self, *, quiet: bool) -> list[tuple[str, int, int]]:
         made: list[tuple[str, int, int]] = []
@@ -294,9 +378,24 @@ class _Report:
     def _numbered(self, mark: Mark) -> Mark:
         """A place with its number (2号缸壁); "left" and "right" only before a thing."""
         word = self.norm[mark.start : mark.end]
-        if word in {"left", "right", "top", "bottom", "joint", "joints", "rib", "root", "thread", "threads", "radius", "shoulder"} and not any(0 < one.start - mark.end <= 2 and one.kind in {"product", "component"} for one in self.marks):  # noqa: PLR2004
+        if word in {
+            "left",
+            "right",
+            "top",
+            "bottom",
+            "joint",
+            "joints",
+            "rib",
+            "root",
+            "thread",
+            "threads",
+            "radius",
+            "shoulder",
+        } and not any(0 < one.start - mark.end <= 2 and one.kind in {"product", "component"} for one in self.marks):  # noqa: PLR2004
             return replace(mark, end=mark.start) if word in {"left", "right"} else mark
-        lead = re.search(r"(?:第?(?:\d+|[一二三四五六七八九十]+)(?:号|#|个|道|腔)?)$", self.norm[max(0, mark.start - 5) : mark.start])
+        lead = re.search(
+            r"(?:第?(?:\d+|[一二三四五六七八九十]+)(?:号|#|个|道|腔)?)$", self.norm[max(0, mark.start - 5) : mark.start]
+        )
         if lead and not word[0].isascii():
             return replace(mark, start=mark.start - len(lead[0]))
         return mark
@@ -304,7 +403,12 @@ class _Report:
     def _bare(self, mark: Mark) -> tuple[int, int]:
         """Without the particle at the end: 超了 is 超."""
         end = mark.end
-        while end - mark.start > 1 and self.norm[end - 1] in "了的":
+        while (
+            end - mark.start > 1
+            and self.norm[end - 1] in "了的"
+            and self.norm[end - 2 : end - 1] != "不"
+            and not re.search(r"不\S了$", self.norm[mark.start : end])
+        ):
             end -= 1
         lead = _ADVERB.match(self.norm[mark.start : end])
         start = mark.start + lead.end() if lead and mark.start + lead.end() < end else mark.start

@@ -14,7 +14,7 @@ from rapidfuzz.distance import OSA
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 _ROOM_TO_MISSPELL = 5
-_LONG = 8
+_LONG = 9
 _MANY = 400
 _HERE = ""
 _LATIN = re.compile(r"[a-z]{3,}")
@@ -82,7 +82,7 @@ class Lexicon:
                 best[start, entry.category] = Found(start, end, *entry)
         for pattern, entry in self._many:
             for hit in pattern.finditer(norm):
-                start, end = hit.span()
+                start, end = hit.start(), hit.start() + len(hit[0].rstrip())
                 other = best.get((start, entry.category))
                 if (
                     end > start
@@ -195,7 +195,13 @@ def _by_first(letter: str) -> tuple[str, ...]:
 @cache
 def _mended(word: str) -> str | None:
     known = lexicon().vocabulary
-    if len(word) < _ROOM_TO_MISSPELL or word in known or word in common() or "'" in word:
+    if (
+        len(word) < _ROOM_TO_MISSPELL
+        or word in known
+        or word in common()
+        or "'" in word
+        or word in names("first_names")
+    ):
         return None
     if word.endswith("s") and word[:-1] in known:
         return None

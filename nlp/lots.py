@@ -26,16 +26,30 @@ _EN_NOUN = r"pcs\.?|pc|pieces?|ea|each|parts?|units?|items?|samples?|castings?|f
 _QUANTITY_EN = re.compile(
     rf"(?<![a-z\d.#/-])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d+|{numerals.ENGLISH})(?:\s+|-)?(?:(?:bad|defective|rejected|scrapped|affected|faulty|more|cracked|scratched|finished|nok|ng|of the|of these|aluminum|aluminium|steel|plastic|cast|molded|painted|front|rear|left|right|door|side|gear|pump|motor|bearing|battery|body|inner|outer|brake|wheel|control|valve|glass|hub|cylinder|lamp|rejected|suspect|welded|machined|bent|dented|warped|porous|short|wrong|mislabeled|leaking|oversized?|undersized?)\s+){{0,3}}(?P<c>{_EN_NOUN})(?![a-z])"
 )
-_OUT_OF = re.compile(r"(?<![a-z\d.#/-])(?P<n>\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\s*(?:out of|/|of)\s*(?:the |every |these )?(?P<all>\d+)(?![\d:/-])(?:\s*(?P<c>" + _EN_NOUN + r"|件|个|只|片))?")
+_OUT_OF = re.compile(
+    r"(?<![a-z\d.#/-])(?P<n>\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\s*(?:out of|/|of)\s*(?:the |every |these )?(?P<all>\d+)(?![\d:/-])(?:\s*(?P<c>"
+    + _EN_NOUN
+    + r"|件|个|只|片))?"
+)
 _QUANTITY_BARE = re.compile(
     rf"(?:(?:about|approx\.?|approximately|around|roughly|at least|some|total(?: of)?|qty\.?:?|quantity:?|count:?|数量[:为是]?|共|共计|合计|大约|约|大概)\s*)(?P<n>\d+|{numerals.ENGLISH}|[{numerals.ZH}]{{2,}})(?=\s*(?:[,.;!。)]|$|left|so far|already bad))"
     r"|(?:(?<=^)|(?<=[,;:.] )|(?<=of which )|(?<=and ))(?P<n2>\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve) (?:have|has|had|were|was|are|is|with|showed?|show|failed|fail|bad|rejected|nok|ng|defective|cracked|scratched|porous)\b"
 )
-_SAMPLE_BEFORE = re.compile(r"(?:抽检|抽查|抽测|抽样|抽|检查|检验|共检|检|测|全检|送检|投入|生产|总数|共生产|做了|加工了?|每|一共|总共检|首|第|of|out of|from|inspected|checked|sampled|tested|produced|made|ran|every|each|first|in|sample of|lot of|batch of|lot size|from a lot of|last|next|per|after|ordered|order of|need|with)\s*(?:了|the |a |about |约|共|the last |the first )?$")
-_SAMPLE_AFTER = re.compile(r"^\s*(?:产品|零件|样品|样件)?(?:中|里|里面|当中|的批|抽检|样本|in the sample|in a row|sample|sampled|checked|inspected|were checked|tested|measured|gauged|sampled|run\b|produced|合格|ok\b|good\b|are ok|is ok|passed|备|一箱|an hour|per hour|每)")
-_DONE_BEFORE = re.compile(r"(?:scrapped|reworked|shipped|sorted out|already scrapped|replaced|已报废|已返工|报废了|返工了|已挑出|已隔离|换了|更换了?|装|用了)\s*(?:了|already )?$")
-_DONE_AFTER = re.compile(r"^\s*(?:already|(?:were |have been |are )?(?:already )?(?:scrapped|reworked|shipped)|已报废|已返工|已经报废|已经返工)")
-_BAD_NEAR = re.compile(r"不良|不合格|次品|废品|报废|返工|ng|有|缺陷|受影响|隔离|问题|共|都|全|约|发现|bad|reject|defect|scrap|rework|affected|quarantine|nok|suspect|total|fail|found|all")
+_SAMPLE_BEFORE = re.compile(
+    r"(?:抽检|抽查|抽测|抽样|抽|检查|检验|共检|检|测|全检|送检|投入|生产|总数|共生产|做了|加工了?|每|一共|总共检|首|第|of|out of|from|inspected|checked|sampled|tested|produced|made|ran|every|each|first|in|sample of|lot of|batch of|lot size|from a lot of|last|next|per|after|ordered|order of|need|with)\s*(?:了|the |a |about |约|共|the last |the first )?$"
+)
+_SAMPLE_AFTER = re.compile(
+    r"^\s*(?:产品|零件|样品|样件)?(?:中|里|里面|当中|的批|抽检|样本|in the sample|in a row|sample|sampled|checked|inspected|were checked|tested|measured|gauged|sampled|run\b|produced|合格|ok\b|good\b|are ok|is ok|passed|备|一箱|an hour|per hour|每)"
+)
+_DONE_BEFORE = re.compile(
+    r"(?:scrapped|reworked|shipped|sorted out|already scrapped|replaced|已报废|已返工|报废了|返工了|已挑出|已隔离|换了|更换了?|装|用了)\s*(?:了|already )?$"
+)
+_DONE_AFTER = re.compile(
+    r"^\s*(?:already|(?:were |have been |are )?(?:already )?(?:scrapped|reworked|shipped)|已报废|已返工|已经报废|已经返工)"
+)
+_BAD_NEAR = re.compile(
+    r"不良|不合格|次品|废品|报废|返工|ng|有|缺陷|受影响|隔离|问题|共|都|全|约|发现|bad|reject|defect|scrap|rework|affected|quarantine|nok|suspect|total|fail|found|all"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +79,13 @@ def _ids(pattern: re.Pattern[str], norm: str) -> list[Number]:
         end = hit.start(name) + len(text.rstrip("-_/."))
         text = norm[hit.start(name) : end]
         labelled = name in {"zh", "en", "before", "after"}
-        if sum(char.isdigit() for char in text) < (1 if labelled and name != "before" else _LEAST) or len(text) < (2 if labelled else _LEAST + 1):
+        if sum(char.isdigit() for char in text) < (1 if labelled and name != "before" else _LEAST) or len(text) < (
+            2 if labelled else _LEAST + 1
+        ):
             continue
-        if re.fullmatch(r"\d{1,2}(?:st|nd|rd|th|pcs?|mm|h|am|pm|%)?", text) and not (labelled and norm[hit.start(name) - 1 : hit.start(name)] == "#"):
+        if re.fullmatch(r"\d{1,2}(?:st|nd|rd|th|pcs?|mm|h|am|pm|%)?", text) and not (
+            labelled and norm[hit.start(name) - 1 : hit.start(name)] == "#"
+        ):
             continue
         if labelled and re.match(r"\s*(?:件|个|只|片|pcs|pieces|parts|units|hours?|days?|%)", norm[end:]):
             continue

@@ -41,13 +41,23 @@ def masked(text: Text, spans: list[tuple[int, int]]) -> str:
 
 _SURNAME = "|".join(sorted(names("surnames"), key=len, reverse=True))
 _COMMON_SURNAME = "张王李赵刘陈杨黄周吴徐孙马朱胡林郭何高罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦傅方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔汤常温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包尚舒阮柯纪梅童凌毕单季裴霍涂成苗谷盛曲翁冉骆蓝路游辛靳管柴蒙鲍华喻祁"
-_AFTER_ROLE = re.compile(rf"(?:{_ROLE_ZH})(?:人|是|为|名)?\s*[::,]?\s*(?P<name>(?:{_SURNAME})[\u4e00-\u9fff]{{1,2}}|[老小大阿](?:[{_COMMON_SURNAME}]))(?=[,。;!?\s)、\d]|$|报|说|反馈|电话|工号|于|在|发现|上报|\()")
+_AFTER_ROLE = re.compile(
+    rf"(?:{_ROLE_ZH})(?:人|是|为|名)?\s*[::,]?\s*(?P<name>(?:{_SURNAME})[\u4e00-\u9fff]{{1,2}}|[老小大阿](?:[{_COMMON_SURNAME}]))(?=[,。;!?\s)、\d]|$|报|说|反馈|电话|工号|于|在|发现|上报|\()"
+)
 _TITLED = re.compile(rf"(?P<name>(?:[{_COMMON_SURNAME}])(?:[\u4e00-\u9fff]{{1,2}})?)(?P<title>{_TITLE_ZH})")
-_NICK = re.compile(rf"(?<![\u4e00-\u9fff])(?P<name>[老小阿大](?:[{_COMMON_SURNAME}]))(?=[,。;!?\s)、:]|$|说|报|反映|发现|看|来|修|换|在|去|你|帮|师傅|他|反馈|,|负责|昨|今|上次|已)|(?<=[,。;!?\s、:由请叫让问找给])(?P<name2>[老小阿大](?:[{_COMMON_SURNAME}]))|(?:请|叫|让|找|问|谢谢|感谢|多谢|由|是|联系|通知|跟)(?P<name3>[老小阿](?:[{_COMMON_SURNAME}]))")
-_SIGNED_ZH = re.compile(rf"(?:^|[,。;!?\s(\-:—])(?P<name>(?:[{_COMMON_SURNAME}]|欧阳|上官|司马|诸葛)[\u4e00-\u9fff]{{1,2}})\s*[)。.!]?\s*$")
-_THANKED = re.compile(rf"(?:谢谢|感谢|多谢|请|让|叫|找|由|问|通知|联系|,|。|^)(?P<name>(?:[{_COMMON_SURNAME}])[\u4e00-\u9fff]{{1,2}})(?=报告|上报|反馈|反映|发现|报修|说|报的|汇报|来修|提报|巡检|检验|点检|[,。!]?$|$)")
+_NICK = re.compile(
+    rf"(?<![\u4e00-\u9fff])(?P<name>[老小阿大](?:[{_COMMON_SURNAME}]))(?=[,。;!?\s)、:]|$|说|报|反映|发现|看|来|修|换|在|去|你|帮|师傅|他|反馈|,|负责|昨|今|上次|已)|(?<=[,。;!?\s、:由请叫让问找给])(?P<name2>[老小阿大](?:[{_COMMON_SURNAME}]))|(?:请|叫|让|找|问|谢谢|感谢|多谢|由|是|联系|通知|跟)(?P<name3>[老小阿](?:[{_COMMON_SURNAME}]))"
+)
+_SIGNED_ZH = re.compile(
+    rf"(?:^|[,。;!?\s(\-:—])(?P<name>(?:[{_COMMON_SURNAME}]|欧阳|上官|司马|诸葛)[\u4e00-\u9fff]{{1,2}})\s*[)。.!]?\s*$"
+)
+_THANKED = re.compile(
+    rf"(?:谢谢|感谢|多谢|请|让|叫|找|由|问|通知|联系|,|。|^)(?P<name>(?:[{_COMMON_SURNAME}])[\u4e00-\u9fff]{{1,2}})(?=报告|上报|反馈|反映|发现|报修|说|报的|汇报|来修|提报|巡检|检验|点检|[,。!]?$|$)"
+)
 _LEADING = re.compile(rf"^(?P<name>(?:[{_COMMON_SURNAME}])[\u4e00-\u9fff]{{1,2}})\s*[::]")
-_WORDS_LIKE_NAMES = re.compile(r"高温|高压|马上|马达|方向|白点|金属|石墨|毛刺|毛边|毛坯|温度|单向|安全|成品|成型|万向|华为|管道|管路|包装|黄油|黄色|蓝色|白色|石头|江|常温|康|周期|周五|周一|周二|周三|周四|周六|周日|周内|周末|周围|周边|高速|高频|齿|左右|左侧|左边|关机|关闭|关掉|关不|路|毕竟|单位|单边|单件|曲轴|谷|章|严重|任何|任务|余|于是|易|温升|温控|文件|水|凌晨|成|常|安排|安装|钟|卡|梅|陆续|施工|武|章|涂|盛|童|包|焦|焦味|龙门|雷|毛|石|孔|孔径|江|金|方|何时|何|余量|程序|范围|贺|管|柴油|蒙皮|游隙|游|牛油|段|段差|夏天|夏|兰|尚|万|安|冷|麻烦|车|门|平|项|都|时|和|来|位|向|由|元|信|智|印|修|但|况|是|全|支|应|应该|权|强|解决|解|满|危|危险|丁|申请|申|史|庄|白班|早班|晚班|明天|今天|计|计划|相|相关|初|容易|苗|苗头|冉|古|沙|阴|阳|同|鲜|干|干净|热|银|玉|母|牙|皮|皮带|楼|盘|漆|豆|盖|练|边|巩|席|查|查看|查一|宁|舒|童|莫名|单|成批|成堆|温|谢谢|谢了|郑重|常见|常常|经常|高了|高度|高低|向上|关于|方便|左上|左下|黄|白|金相")
+_WORDS_LIKE_NAMES = re.compile(
+    r"高温|高压|马上|马达|方向|白点|金属|石墨|毛刺|毛边|毛坯|温度|单向|安全|成品|成型|万向|华为|管道|管路|包装|黄油|黄色|蓝色|白色|石头|江|常温|康|周期|周五|周一|周二|周三|周四|周六|周日|周内|周末|周围|周边|高速|高频|齿|左右|左侧|左边|关机|关闭|关掉|关不|路|毕竟|单位|单边|单件|曲轴|谷|章|严重|任何|任务|余|于是|易|温升|温控|文件|水|凌晨|成|常|安排|安装|钟|卡|梅|陆续|施工|武|章|涂|盛|童|包|焦|焦味|龙门|雷|毛|石|孔|孔径|江|金|方|何时|何|余量|程序|范围|贺|管|柴油|蒙皮|游隙|游|牛油|段|段差|夏天|夏|兰|尚|万|安|冷|麻烦|车|门|平|项|都|时|和|来|位|向|由|元|信|智|印|修|但|况|是|全|支|应|应该|权|强|解决|解|满|危|危险|丁|申请|申|史|庄|白班|早班|晚班|明天|今天|计|计划|相|相关|初|容易|苗|苗头|冉|古|沙|阴|阳|同|鲜|干|干净|热|银|玉|母|牙|皮|皮带|楼|盘|漆|豆|盖|练|边|巩|席|查|查看|查一|宁|舒|童|莫名|单|成批|成堆|温|谢谢|谢了|郑重|常见|常常|经常|高了|高度|高低|向上|关于|方便|左上|左下|黄|白|金相"
+)
 
 
 def _chinese(norm: str) -> list[tuple[int, int]]:
@@ -71,13 +81,23 @@ def _chinese(norm: str) -> list[tuple[int, int]]:
 
 def _is_word(name: str) -> bool:
     """Whether the lexicon reads these characters as shop words."""
-    return any(one.end - one.start > 1 for one in lexicon().find(name)) or name[1:] in {"了", "的", "吗", "啊"} or name[-1] in "了的吗吧呢啊机泵炉线号件个"
+    return (
+        any(one.end - one.start > 1 for one in lexicon().find(name))
+        or name[1:] in {"了", "的", "吗", "啊"}
+        or name[-1] in "了的吗吧呢啊机泵炉线号件个"
+    )
 
 
-_AFTER_LEAD = re.compile(rf"(?<![a-z]){_LEAD_EN}[\s,:]*(?P<name>(?:(?:mr|mrs|ms|dr)\.? )?(?:[a-z]\.? ?)?{_NAME_EN}(?: [a-z]\.)?(?: {_NAME_EN})?)")
-_SIGNED_EN = re.compile(rf"(?:[.!?\-–,;/(\n]|-{{1,2}}|—)\s*(?P<name>(?:[a-z]\.\s?){{0,2}}{_NAME_EN}(?: (?:[a-z]\.? ?)?{_NAME_EN})?(?: [a-z]\.?)?)\s*[.)]?\s*$")
+_AFTER_LEAD = re.compile(
+    rf"(?<![a-z]){_LEAD_EN}[\s,:]*(?P<name>(?:(?:mr|mrs|ms|dr)\.? )?(?:[a-z]\.? ?)?{_NAME_EN}(?: [a-z]\.)?(?: {_NAME_EN})?)"
+)
+_SIGNED_EN = re.compile(
+    rf"(?:[.!?\-–,;/(\n]|-{{1,2}}|—)\s*(?P<name>(?:[a-z]\.\s?){{0,2}}{_NAME_EN}(?: (?:[a-z]\.? ?)?{_NAME_EN})?(?: [a-z]\.?)?)\s*[.)]?\s*$"
+)
 _HONORIFIC = re.compile(rf"(?<![a-z])(?:mr|mrs|ms|dr)\.? (?P<name>{_NAME_EN}(?: {_NAME_EN})?)")
-_TELLS = re.compile(rf"(?<![a-z])(?P<name>{_NAME_EN}(?: [a-z]\.?| {_NAME_EN})?)(?: from (?:maintenance|production|quality|qc|the \w+|shift \w+|line \w+|\w+ shift))?(?:'s)? (?:says|said|reports|reported|noticed|saw|heard|found|told|thinks|here|speaking|called|fixed|repaired|replaced|asks|asked|wants|did|mentioned|confirmed|checked|smelled|felt|claims|swears|reckons|changed|is reporting|observed)\b")
+_TELLS = re.compile(
+    rf"(?<![a-z])(?P<name>{_NAME_EN}(?: [a-z]\.?| {_NAME_EN})?)(?: from (?:maintenance|production|quality|qc|the \w+|shift \w+|line \w+|\w+ shift))?(?:'s)? (?:says|said|reports|reported|noticed|saw|heard|found|told|thinks|here|speaking|called|fixed|repaired|replaced|asks|asked|wants|did|mentioned|confirmed|checked|smelled|felt|claims|swears|reckons|changed|is reporting|observed)\b"
+)
 _INITIAL = re.compile(rf"(?<![a-z.])(?P<name>[a-z]\. ?{_NAME_EN})(?![a-z])")
 
 
@@ -88,7 +108,12 @@ def _english(text: Text) -> list[tuple[int, int]]:
         for hit in pattern.finditer(norm):
             spans.extend(_trimmed(text, *hit.span("name"), sure=pattern is _HONORIFIC))
     for hit in re.finditer(r"(?<![a-z'-])[a-z]{3,}(?![a-z'-])", norm):
-        if hit[0] in names("first_names") and hit[0] not in _ALSO_WORDS and text.is_upper(hit.start()) and not _shouted(text):
+        if (
+            hit[0] in names("first_names")
+            and hit[0] not in _ALSO_WORDS
+            and text.is_upper(hit.start())
+            and not _shouted(text)
+        ):
             spans.append(hit.span())
     return spans
 
@@ -114,7 +139,12 @@ def _trimmed(text: Text, start: int, end: int, *, sure: bool) -> list[tuple[int,
         if plain in {"mr", "mrs", "ms", "dr"}:
             kept_end = start + word.end()
             continue
-        good = known or sure or (capital and (not wordy or plain in names("first_names"))) or (capital and seen and plain not in _STOP and not wordy)
+        good = (
+            known
+            or sure
+            or (capital and (not wordy or plain in names("first_names")))
+            or (capital and seen and plain not in _STOP and not wordy)
+        )
         if not good:
             break
         seen = True

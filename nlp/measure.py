@@ -13,11 +13,19 @@ _UNITS: tuple[tuple[str, str, float], ...] = (
     ("mm", r"mm(?![/²2³3]| ?hg)|毫米|millimet(?:er|re)s?|mils?(?=\b)(?!l)", 1),
     ("mm", r"丝(?!杆|杠|锥|印|网|线|攻|口|扣|堵|断|头|轮|机|材|径|筒|材|绳|套|盘)|(?<!\d)(?!)", 0.01),
     ("mm", r"道(?=[,;。!?)\s]|$|左右|以上|的误差|误差|偏差)", 0.01),
-    ("degC", r"°c|摄氏度|℃|deg\.? ?c(?:elsius)?|degrees? ?c(?:elsius)?|celsius|centigrade|度c|c(?![a-z0-9/²-])(?! ?(?:class|grade|side|zone|shift|line))|度(?!数|角|以内的角)|deg(?:rees?)?(?! ?(?:f\b|fahrenheit|angle|off|rotation|out))|°(?! ?f)", 1),
+    (
+        "degC",
+        r"°c|摄氏度|℃|deg\.? ?c(?:elsius)?|degrees? ?c(?:elsius)?|celsius|centigrade|度c|c(?![a-z0-9/²-])(?! ?(?:class|grade|side|zone|shift|line))|度(?!数|角|以内的角)|deg(?:rees?)?(?! ?(?:f\b|fahrenheit|angle|off|rotation|out))|°(?! ?f)",
+        1,
+    ),
     ("MPa", r"mpa|兆帕", 1),
     ("kPa", r"kpa|千帕", 1),
     ("bar", r"bars?(?![a-z])|barg|巴(?![掌])", 1),
-    ("rpm", r"rpm|r/min|转/分钟?|转每分钟?|rev(?:olution)?s?/min|转(?!不|动|速|子|向|轴|轮|盘|了|起|得|换|台|个|序|移|弯|角|接|矩|印)", 1),
+    (
+        "rpm",
+        r"rpm|r/min|转/分钟?|转每分钟?|rev(?:olution)?s?/min|转(?!不|动|速|子|向|轴|轮|盘|了|起|得|换|台|个|序|移|弯|角|接|矩|印)",
+        1,
+    ),
     ("Hz", r"hz|赫兹|赫", 1),
     ("dB", r"db\(?a?\)?|分贝|decibels?", 1),
     ("%", r"%|percent|pct|个百分点|个点", 1),
@@ -34,10 +42,14 @@ _ASCII_ONLY = {"A", "V", "s", "g", "rpm", "h", "L"}
 _UNIT = "|".join(f"(?P<u{at}>{pattern})" for at, (_, pattern, _) in enumerate(_UNITS))
 _JOIN = r"\s*(?:-|~|~|到|至|to|and|or|–|x|降到|掉到|升到|跌到|涨到|变成|降至|升至)\s*"
 _SIGN = r"(?P<sign>[+\-±]|正负|负|正|零下|minus |plus |\+/- ?)?\s*"
-_MEASURE = re.compile(rf"(?<![a-z0-9.#/-])(?:(?P<low>{_NUMBER})(?P<join>{_JOIN}))?{_SIGN}(?P<n>{_NUMBER}|{_EN_WORD})(?:[ \-]*(?P<ge>个)?)\s*(?:{_UNIT})")
+_MEASURE = re.compile(
+    rf"(?<![a-z0-9.#/-])(?:(?P<low>{_NUMBER})(?P<join>{_JOIN}))?{_SIGN}(?P<n>{_NUMBER}|{_EN_WORD})(?:[ \-]*(?P<ge>个)?)\s*(?:{_UNIT})"
+)
 _PERCENT_ZH = re.compile(rf"百分之(?P<n>{_NUMBER})")
 _TENTHS = re.compile(r"(?P<n>[一二三四五六七八九两])成(?![型品功形都本份分立为])")
-_ANGLE = re.compile(r"(?:角度?|倾斜|旋转|转了?|偏转|摆|angle|tilt|rotat\w*|phase|taper|bend|弯|锥)\s*(?:偏|差|了|by|of|off|is|about|约)*\s*$")
+_ANGLE = re.compile(
+    r"(?:角度?|倾斜|旋转|转了?|偏转|摆|angle|tilt|rotat\w*|phase|taper|bend|弯|锥)\s*(?:偏|差|了|by|of|off|is|about|约)*\s*$"
+)
 _SIGNED = {"degC", "dB"}
 _HALF = re.compile(r"个?半小时|个?半钟头")
 
@@ -79,7 +91,11 @@ def _read(norm: str, hit: re.Match[str]) -> Measure | None:
         return None
     if number[0].isalpha() and number[0].isascii() and len(written) == 1:
         return None
-    if unit == "degC" and written in {"度", "deg", "degree", "degrees", "°"} and _ANGLE.search(norm[max(0, hit.start() - 10) : hit.start("n")]):
+    if (
+        unit == "degC"
+        and written in {"度", "deg", "degree", "degrees", "°"}
+        and _ANGLE.search(norm[max(0, hit.start() - 10) : hit.start("n")])
+    ):
         return None
     if written == "c" and norm[hit.end("n") : hit.start(f"u{at}")].strip():
         return None
@@ -94,7 +110,9 @@ def _read(norm: str, hit: re.Match[str]) -> Measure | None:
     if hit["low"]:
         low = numerals.value_of(hit["low"])
         if low is not None and hit["join"].strip() != "x":
-            if "," in hit["low"] or (hit["join"].strip() in {"and", "or"} and "between" not in norm[max(0, hit.start() - 10) : hit.start()]):
+            if "," in hit["low"] or (
+                hit["join"].strip() in {"and", "or"} and "between" not in norm[max(0, hit.start() - 10) : hit.start()]
+            ):
                 return Measure(start, end, tuple(values))
             values.insert(0, (_round(low * factor), unit))
             start = hit.start("low")

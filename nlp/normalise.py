@@ -14,12 +14,16 @@ _CAUSE_OF = {
     "LOOSE_FIT": "looseness", "CONTAMINATION": "contamination", "CRACK": "breakage",
 }  # fmt: skip
 _SEAL = re.compile(r"密封|油封|机封|o型圈|o形圈|垫片|盘根|垫圈|轴封|seal|gasket|o-?ring|packing|gland")
-_ELECTRIC_PART = re.compile(r"传感器|编码器|开关|继电器|接触器|变频器|驱动器|plc|电磁阀|热电偶|线路|电缆|端子|sensor|switch|relay|contactor|vfd|inverter|encoder|wiring|cable|solenoid|fuse|thermocouple")
+_ELECTRIC_PART = re.compile(
+    r"传感器|编码器|开关|继电器|接触器|变频器|驱动器|plc|电磁阀|热电偶|线路|电缆|端子|sensor|switch|relay|contactor|vfd|inverter|encoder|wiring|cable|solenoid|fuse|thermocouple"
+)
 _NOTHING = {("inspection_result", "pass"), ("feedback", "repair_confirmed"), ("feedback", "false_alarm")}
 _LIMIT = re.compile(r"超|过高|太高|偏高|超标|超限|报警值|上限|high|over|above|exceed|limit|excessive|too|alarm|trip")
 
 
-def causes_of(norm: str, found: list[Found], marks: list[Mark], regions: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
+def causes_of(
+    norm: str, found: list[Found], marks: list[Mark], regions: list[tuple[int, int]]
+) -> list[tuple[str, int, int]]:
     """Cause codes with the spans of their words, component part left out: (code, start, end)."""
     troubles = [mark for mark in marks if mark.kind in {"trouble", "defect", "value"} and not mark.status]
     made: list[tuple[str, int, int]] = []
@@ -31,7 +35,11 @@ def causes_of(norm: str, found: list[Found], marks: list[Mark], regions: list[tu
             made.append(_without_part(norm, one, found))
         covered = [(one.start, one.end) for one in words]
         for mark in marks:
-            if mark.kind not in {"trouble", "defect"} or not start <= mark.start < end or any(mark.start < last and first < mark.end for first, last in covered):
+            if (
+                mark.kind not in {"trouble", "defect"}
+                or not start <= mark.start < end
+                or any(mark.start < last and first < mark.end for first, last in covered)
+            ):
                 continue
             code = _CAUSE_OF.get(mark.code)
             if mark.code == "LEAK" and _SEAL.search(norm[start:end]):
@@ -57,7 +65,14 @@ def _longest(words: list[Found]) -> list[Found]:
 
 def _without_part(norm: str, one: Found, found: list[Found]) -> tuple[str, int, int]:
     """Cut the component off a cause such as 密封圈老化 or "bad sensor"."""
-    parts = [other for other in found if other.category == "component" and one.start <= other.start and other.end <= one.end and (other.start, other.end) != (one.start, one.end)]
+    parts = [
+        other
+        for other in found
+        if other.category == "component"
+        and one.start <= other.start
+        and other.end <= one.end
+        and (other.start, other.end) != (one.start, one.end)
+    ]
     if not parts:
         return (one.code, one.start, one.end)
     part = max(parts, key=lambda other: other.end - other.start)
@@ -78,8 +93,14 @@ def _sealed(norm: str, made: list[tuple[str, int, int]], marks: list[Mark]) -> l
     """Wear or breakage of a seal is the cause "seal"."""
     result: list[tuple[str, int, int]] = []
     for code, start, end in made:
-        near = [mark for mark in marks if mark.kind == "component" and (0 <= start - mark.end <= 3 or 0 <= mark.start - end <= 1)]
-        if code in {"wear", "breakage", "contamination"} and any(_SEAL.search(norm[mark.start : mark.end]) for mark in near):
+        near = [
+            mark
+            for mark in marks
+            if mark.kind == "component" and (0 <= start - mark.end <= 3 or 0 <= mark.start - end <= 1)
+        ]
+        if code in {"wear", "breakage", "contamination"} and any(
+            _SEAL.search(norm[mark.start : mark.end]) for mark in near
+        ):
             code = "seal"  # noqa: PLW2901 - the same words, of a seal
         elif code == "breakage" and any(_ELECTRIC_PART.search(norm[mark.start : mark.end]) for mark in near):
             code = "electrical"  # noqa: PLW2901 - the same words, of an electrical part
@@ -92,11 +113,24 @@ def is_quiet(meant: Meant) -> bool:
     return meant.coarse is None or meant.coarse == "inquiry" or (meant.coarse, meant.fine) in _NOTHING
 
 
-def priority_of(norm: str, meant: Meant, codes: list[str], actions: list[str], cues: Cues, marks: list[Mark], *, down: bool, now: bool) -> Priority | None:
+def priority_of(
+    norm: str,
+    meant: Meant,
+    codes: list[str],
+    actions: list[str],
+    cues: Cues,
+    marks: list[Mark],
+    *,
+    down: bool,
+    now: bool,
+) -> Priority | None:
     """The contract's first match."""
     if is_quiet(meant):
         return None
-    urgent = any(not re.search(r"不|not|no|非|没", norm[max(0, one.start - 4) : one.start]) for one in cues.all("severity.urgent"))
+    urgent = any(
+        not re.search(r"不|not|no|非|没", norm[max(0, one.start - 4) : one.start])
+        for one in cues.all("severity.urgent")
+    )
     if down or now or meant.fine == "safety_hazard" or {"stop", "hold"} & set(actions) or urgent:
         return 1
     low = [mark for mark in marks if mark.kind == "severity" and mark.code == "low"]
@@ -108,12 +142,34 @@ def priority_of(norm: str, meant: Meant, codes: list[str], actions: list[str], c
 
 def _over_limit(norm: str, codes: list[str], marks: list[Mark]) -> bool:
     hot = any(mark.kind == "characteristic" and mark.code.startswith("temp") for mark in marks)
-    if "PDE" in codes and re.search(r"温|temp|°c|℃|\d ?c\b", norm) and (hot or re.search(r"°c|度|\d ?c\b|deg", norm)) and re.search(r"超|过高|太高|偏高|高于|over|above|exceed|high|hot|overshoot", norm):
+    if (
+        "PDE" in codes
+        and re.search(r"温|temp|°c|℃|\d ?c\b", norm)
+        and (hot or re.search(r"°c|度|\d ?c\b|deg", norm))
+        and re.search(r"超|过高|太高|偏高|高于|over|above|exceed|high|hot|overshoot", norm)
+    ):
         return True
-    return "VIB" in codes and any(_LIMIT.search(norm[max(0, mark.start - 16) : mark.end + 24]) and re.search(r"超标|超限|超过|上限|限值|报警值|over|above|exceed|limit", norm[max(0, mark.start - 16) : mark.end + 30]) for mark in marks if mark.code in {"VIB", "vibration"})
+    return "VIB" in codes and any(
+        _LIMIT.search(norm[max(0, mark.start - 16) : mark.end + 24])
+        and re.search(
+            r"超标|超限|超过|上限|限值|报警值|over|above|exceed|limit", norm[max(0, mark.start - 16) : mark.end + 30]
+        )
+        for mark in marks
+        if mark.code in {"VIB", "vibration"}
+    )
 
 
-def route_of(meant: Meant, asset: str | None, actions: list[str], codes: list[str], defects: list[str], *, lot: bool, conflict: bool, sure: bool) -> tuple[Route, tuple[str, ...]]:
+def route_of(
+    meant: Meant,
+    asset: str | None,
+    actions: list[str],
+    codes: list[str],
+    defects: list[str],
+    *,
+    lot: bool,
+    conflict: bool,
+    sure: bool,
+) -> tuple[Route, tuple[str, ...]]:
     """Where the report goes, and the reasons when a person must look first."""
     if meant.coarse is None:
         return "review", meant.why or ("out_of_scope",)

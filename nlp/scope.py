@@ -8,9 +8,15 @@ from nlp.text import clauses, sentences
 
 DENIED, RESOLVED, FEARED, CONDITIONAL, ASKED = "denied", "resolved", "feared", "conditional", "asked"
 
-_TURN = re.compile(r"但是|但|不过|只是|然而|可是|却|反而|而是|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\byet\b(?! to)|\bexcept\b|\band the\b|\bstill\b|而")
-_NO_LONG = re.compile(r"没有?再?(?:发现|看到|见到|听到|出现|发生|感觉到?)(?:任何|什么|明显)?|没有(?:再|任何|什么|明显)?|没再|没见|没听到|未再|未见|未发现|未出现|未发生|并无|无任何|无明显|不存在|排除了?|没啥|不见|不再有?|也无|均无|都无|无(?!法|故|人|缘|论|尘|心|级|线|力|需|须|效|用)|没什么")
-_NO_NEAR = re.compile(r"不是因为|不是|并非|并没|没(?!法|人|办法|多久|想到|过|到|关|电|气|油|力|劲|反应|动静)|不会|不怎么|不(?!停|断|知|光|仅|但|只|得不|行|是|会|良|足|够|稳|准|正常|对|到|均|同)|未(?!熔|焊|拧|紧)")
+_TURN = re.compile(
+    r"但是|但|不过|只是|然而|可是|却|反而|而是|\bbut\b|\bhowever\b|\balthough\b|\bthough\b|\byet\b(?! to)|\bexcept\b|\band the\b|\bstill\b|而"
+)
+_NO_LONG = re.compile(
+    r"没有?再?(?:发现|看到|见到|听到|出现|发生|感觉到?)(?:任何|什么|明显)?|没有(?:再|任何|什么|明显)?|没再|没见|没听到|未再|未见|未发现|未出现|未发生|并无|无任何|无明显|不存在|排除了?|没啥|不见|不再有?|也无|均无|都无|无(?!法|故|人|缘|论|尘|心|级|线|力|需|须|效|用)|没什么"
+)
+_NO_NEAR = re.compile(
+    r"不是因为|不是|并非|并没|没(?!法|人|办法|多久|想到|过|到|关|电|气|油|力|劲|反应|动静)|不会|不怎么|不(?!停|断|知|光|仅|但|只|得不|行|是|会|良|足|够|稳|准|正常|对|到|均|同)|未(?!熔|焊|拧|紧)"
+)
 _NO_EN = re.compile(
     r"\b(?:no (?:sign|signs|evidence|trace|traces|indication|indications) of|no more|no longer(?: any)?|no further|no(?! (?:idea|doubt|one|wonder|\d|later|longer than|need|rush|hurry|go\b|matter))|not(?! (?:only|sure|just|ok|okay|good|urgent|until|yet sure|too long|long|enough|to mention|critical))|without|never|zero|free (?:of|from)|none|neither|nor|did(?:n't| not) (?:find|see|notice|hear)|didn't|doesn't|isn't|wasn't|aren't|weren't|hasn't|haven't|ruled out|absence of|stopped(?= \w+ing)|rather than|instead of)\b"
 )
@@ -20,7 +26,9 @@ _RESOLVED_ZH = re.compile(
 _RESOLVED_EN = re.compile(
     r"\b(?:(?:is|was|were|are|been|got|has been|have been|had been|now|already|all|since|then|is now|we|i|they|maintenance|and|which was|it was)\s+)?(?:fixed|repaired|solved|resolved|cleared|gone|sorted(?: out)?|cured|eliminated|remedied|rectified|corrected|retightened|tightened|replaced|disappeared|went away|back to normal|cleaned up|taken care of|dealt with|topped up)\b(?! (?:by (?:tomorrow|monday|tuesday|wednesday|thursday|friday|saturday|sunday|end|the end|noon|\d|eod|eob|cob)|asap|before|within|please|today|urgently|immediately))"
 )
-_NOT_RESOLVED = re.compile(r"(?:\bbe|\bto be|\bget|\bgetting|\bneeds?|\bmust|\bshould|\bwant|\bnot|n't|\bnever|\byet|\bplease|\bpls|\bit|\bthis|\bthat|\bunless|\bif|\bwhen|\bnever been|没|没有|未|需要?|请|要|能|怎么|不|得|尽快|马上|赶紧|能不能|帮忙|什么时候|再|等|先|安排|把|必须|务必|应)\s*(?:been |it |be |are |is |was )?$")
+_NOT_RESOLVED = re.compile(
+    r"(?:\bbe|\bto be|\bget|\bgetting|\bneeds?|\bmust|\bshould|\bwant|\bnot|n't|\bnever|\byet|\bplease|\bpls|\bit|\bthis|\bthat|\bunless|\bif|\bwhen|\bnever been|没|没有|未|需要?|请|要|能|怎么|不|得|尽快|马上|赶紧|能不能|帮忙|什么时候|再|等|先|安排|把|必须|务必|应)\s*(?:been |it |be |are |is |was )?$"
+)
 _FEARED = re.compile(
     r"担心|害怕|生怕|就怕|怕(?!是|的)|恐怕会|以免|避免|防止|免得|预防|小心|当心|谨防|否则|不然|要不然|要不(?!要|是)|再这样|迟早|可能会|有可能会|也许会|恐会|容易(?:导致|造成|引起)?(?=[^,。]{0,6}$|.)|快要|将会|早晚|再不\S{1,6}就|为了不|省得|就要"
     r"|\b(?:afraid|fear(?:ing|s)?|worr(?:y|ied|ies)(?: about| that)?|concerned(?: about| that)?|risk(?:s|ing)?(?: of)?|danger of|to (?:avoid|prevent)|avoid(?:s|ing)?|prevent(?:s|ing)?|otherwise|or else|lest|(?:might|may|could|would|will|'ll|going to|gonna)(?! (?:be|have been|also be|need|not)\b)(?! you\b)|might be going|before it|before the|before something|so (?:that )?(?:it|they|we) (?:doesn't|does not|won't|don't|do not|will not)|don't want|do not want|hope (?:it|that)|sooner or later|eventually|about to|potential(?:ly)?|in danger|or it(?:'ll| will)|or we(?:'ll| will)|guard against|soon to)\b"
@@ -42,12 +50,18 @@ _CAUSE_WEAK = re.compile(
     r"怀疑是?|疑似是?|疑是|估计是?|可能(?!会|性)(?:是)?|应该是|应是|大概是?|八成是?|多半是?|感觉是|感觉像是?|像是|好像是?|似乎是?|看着像是?|看样子是?|看来是?|怕是|恐怕是?|或许是?|也许是?|初步判断为?是?|判断是|判断为|初判为?是?|分析是|分析为|是不是|会不会是?|难道是|推测是?|猜测是?|猜是?|查明是|发现是|确认是|确认为|原来是|八九不离十是|有可能是|疑(?=[^问])|觉得是?|感觉(?!到)"
     r"|\b(?:suspect(?:ed|ing|s)?(?: it'?s| it is| that| a| the)?|probably|prob\.?|most likely|likely|possibly|possible|maybe|perhaps|(?:might|may|could|must|should) (?:be|have)|looks? like|seems? (?:like|to be)|appears? to be|(?:i |we )?(?:think|believe|reckon|guess|assume|bet|figure)(?: it'?s| it is| that|s)?|my guess(?: is)?|presumably|found to be|turned out to be|turns out to be|from(?= (?:a |the |an |some )?\w+)|suspicion(?: is)?:?|with suspected)\b"
 )
-_CAUSE_MID = re.compile(r"导致了?|造成了?|引起了?|致使|使得|引发了?|以致于?|从而|弄得|搞得|害得|所以|因此|→|->|=>|\b(?:causing|leading to|led to|leads to|resulting in|results in|resulted in|which causes|which caused|causes|caused(?! by)|has caused|therefore|hence|thus|consequently|triggering|made the|so (?:the|it|parts?|we)\b)")
-_CAUSE_END = re.compile(r"(?:所)?(?:引起|造成|导致|所致|引发)的?(?=[,。;!?\s]|$)|所致|的(?:原因|缘故|问题)(?=[,。;!?\s]|$)|\bis (?:the|a) (?:likely |probable |root |suspected )?(?:cause|culprit|reason)\b|\bto blame\b|\b(?:suspected|probably|likely)(?=[,.;!?]|$)|(?:引起|造成)(?:的)?吧")
+_CAUSE_MID = re.compile(
+    r"导致了?|造成了?|引起了?|致使|使得|引发了?|以致于?|从而|弄得|搞得|害得|所以|因此|→|->|=>|\b(?:causing|leading to|led to|leads to|resulting in|results in|resulted in|which causes|which caused|causes|caused(?! by)|has caused|therefore|hence|thus|consequently|triggering|made the|so (?:the|it|parts?|we)\b)"
+)
+_CAUSE_END = re.compile(
+    r"(?:所)?(?:引起|造成|导致|所致|引发)的?(?=[,。;!?\s]|$)|所致|的(?:原因|缘故|问题)(?=[,。;!?\s]|$)|\bis (?:the|a) (?:likely |probable |root |suspected )?(?:cause|culprit|reason)\b|\bto blame\b|\b(?:suspected|probably|likely)(?=[,.;!?]|$)|(?:引起|造成)(?:的)?吧"
+)
 
 
 _SHORT_QUESTION = 40
-_ASKS = re.compile(r"吗|怎么|如何|什么|哪|谁|多少|多久|\b(?:what|when|where|who|which|how|any|can|do|does|is|are|did|could|have|has)\b")
+_ASKS = re.compile(
+    r"吗|怎么|如何|什么|哪|谁|多少|多久|\b(?:what|when|where|who|which|how|any|can|do|does|is|are|did|could|have|has)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +81,16 @@ class Scopes:
         self.content = content
         self.clauses = list(_cut(norm))
         self.sentences = sentences(norm)
-        self.conditional = [Region(hit.start(), self._sentence(hit.start())[1]) for hit in self._cues(_CONDITION) if not self._is_asking(hit.start())]
-        self.conditional += [Region(self._clause(hit.start())[0], self._sentence(hit.start())[1]) for hit in re.finditer("的话", norm) if not re.search(r"(?:可以|方便|有空|可能|有时间|行)$", norm[: hit.start()])]
+        self.conditional = [
+            Region(hit.start(), self._sentence(hit.start())[1])
+            for hit in self._cues(_CONDITION)
+            if not self._is_asking(hit.start())
+        ]
+        self.conditional += [
+            Region(self._clause(hit.start())[0], self._sentence(hit.start())[1])
+            for hit in re.finditer("的话", norm)
+            if not re.search(r"(?:可以|方便|有空|可能|有时间|行)$", norm[: hit.start()])
+        ]
         self.asked = [Region(hit.end(), self._clause(hit.end() - 1)[1]) for hit in self._cues(_ASKING)]
         self.feared = [Region(hit.end(), self._clause(hit.end() - 1)[1]) for hit in self._cues(_FEARED)]
         self.denied = list(self._denials())
@@ -76,7 +98,10 @@ class Scopes:
 
     def _cues(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         for hit in pattern.finditer(self.norm):
-            if hit.end() > hit.start() and not any(start <= hit.start() and hit.end() <= end and end - start > hit.end() - hit.start() for start, end in self.content):
+            if hit.end() > hit.start() and not any(
+                start <= hit.start() and hit.end() <= end and end - start > hit.end() - hit.start()
+                for start, end in self.content
+            ):
                 yield hit
 
     def _clause(self, at: int) -> tuple[int, int]:
@@ -84,7 +109,9 @@ class Scopes:
 
     def clause_number(self, at: int) -> int:
         """Index of the clause that holds the character."""
-        return next((number for number, (start, end) in enumerate(self.clauses) if start <= at < end), len(self.clauses) - 1)
+        return next(
+            (number for number, (start, end) in enumerate(self.clauses) if start <= at < end), len(self.clauses) - 1
+        )
 
     def _sentence(self, at: int) -> tuple[int, int]:
         return next(((start, end) for start, end in self.sentences if start <= at < end), (at, len(self.norm)))
@@ -99,7 +126,12 @@ class Scopes:
             yield Region(hit.end(), min(hit.end() + 4, self._clause(hit.start())[1]))
         for hit in self._cues(_NO_EN):
             end = self._clause(hit.start())[1]
-            words = 3 if hit[0] in {"not", "didn't", "doesn't", "isn't", "wasn't", "aren't", "weren't", "hasn't", "haven't", "never"} else 7
+            words = (
+                3
+                if hit[0]
+                in {"not", "didn't", "doesn't", "isn't", "wasn't", "aren't", "weren't", "hasn't", "haven't", "never"}
+                else 7
+            )
             reach = re.compile(rf"(?:\s*[^\s]+){{0,{words}}}").match(self.norm, hit.end(), end)
             stop = reach.end() if reach else end
             also = re.match(r"(?:[^.;!?]*?, ?(?:or|nor|and no) \w+)|(?:, ?\w+)*,? or \w+", self.norm[stop:end])
@@ -131,7 +163,9 @@ class Scopes:
             return ASKED
         if any(region.start <= start < region.end for region in self.denied):
             return DENIED
-        if any(region.start <= start < region.end for region in self.feared) or _FEARED_AFTER.match(self.norm[end : end + 10]):
+        if any(region.start <= start < region.end for region in self.feared) or _FEARED_AFTER.match(
+            self.norm[end : end + 10]
+        ):
             return FEARED
         if self._resolved(start, end):
             return RESOLVED
@@ -143,7 +177,11 @@ class Scopes:
         if self._cleared(end, clause[1]):
             return True
         following = self.clauses[number + 1] if number + 1 < len(self.clauses) else None
-        if following is None or _TURN.match(self.norm[following[0] : following[1]].strip()) or self.norm[clause[1] - 1] in "?":
+        if (
+            following is None
+            or _TURN.match(self.norm[following[0] : following[1]].strip())
+            or self.norm[clause[1] - 1] in "?"
+        ):
             return False
         if any(following[0] <= one < following[1] for one, _ in self.content_troubles):
             return False

@@ -47,22 +47,98 @@ class Owned:
 
     def spans(self) -> Spans:
         """All owned spans."""
-        found = [(one.start, one.end) for one in (*self.resolved.mentions, *self.batches, *self.orders, *self.measures) if getattr(one, "how", "") != "word"]
-        return [*found, *self.names, *([(self.due.start, self.due.end)] if self.due else []), *self.times]
+        found = [
+            (one.start, one.end)
+            for one in (*self.resolved.mentions, *self.batches, *self.orders, *self.measures)
+            if getattr(one, "how", "") != "word"
+        ]
+        return [
+            *found,
+            *self.resolved.rejected,
+            *self.names,
+            *([(self.due.start, self.due.end)] if self.due else []),
+            *self.times,
+        ]
 
 
-_RANK = {"trouble": 0, "defect": 1, "component": 2, "either": 3, "product": 4, "characteristic": 5, "action": 6, "location": 7, "severity": 8, "deviation": 9}
+_RANK = {
+    "trouble": 0,
+    "defect": 1,
+    "component": 2,
+    "either": 3,
+    "product": 4,
+    "characteristic": 5,
+    "action": 6,
+    "location": 7,
+    "severity": 8,
+    "deviation": 9,
+}
 _SURFACE_WORD = re.compile(r"[a-z]")
 _NEAR = 14
 _SIZE = "size"
-_SEVERE_PART = re.compile(r"(?P<w>(?<=.)(?:严重|厉害|severely|badly|seriously)$|^(?:严重|轻微|剧烈|略微|稍微|severe|badly|severely|seriously|heavily|slight|slightly|minor|serious)(?=.))")
+_GUARD = re.compile(r"防护|护罩|护栏|安全门|guard|handrail|railing|interlock|safety cover")
+_FLUID = re.compile(r"油|水|液|气|脂|oil|water|coolant|lube|air|gas|fluid")
+_SEVERE_PART = re.compile(
+    r"(?P<w>(?<=.)(?:严重|厉害|severely|badly|seriously)$|^(?:严重|轻微|剧烈|略微|稍微|severe|badly|severely|seriously|heavily|slight|slightly|minor|serious)(?=.))"
+)
 _MILD = re.compile(r"轻微|略微|稍微|slight|minor|light|small")
-_LIMIT_WORD = re.compile(r"超标|超限|超|超过\S*|(?:over|above|out of|beyond|below|under)(?: the)?(?: alarm| upper| lower)? (?:limit|limits|threshold)|too high|high")
-_GOODS_COUNT = re.compile(rf"(?:\d+|[{numerals.ZH}]+)\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units)(?![a-z])")
+_LIMIT_WORD = re.compile(
+    r"超标|超限|超|超过\S*|(?:over|above|out of|beyond|below|under)(?: the)?(?: alarm| upper| lower)? (?:limit|limits|threshold)|too high|high"
+)
+_GOODS_COUNT = re.compile(
+    rf"(?:\d+|[{numerals.ZH}]+)\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units)(?![a-z])"
+)
 _VALUE_WORD = re.compile(r"(?:振动|震动|噪[音声]|vibrations?|vib|noise)$")
-_FORMING = {"imm", "dcm", "press", "weld", "extruder", "paint", "cnc", "lathe", "mill", "grinder", "laser", "smt", "pack", "roll", "forge", "paper", "textile", "drill", "shear", "brake", "gearcut", "assembly"}
-_GOODS_ONLY = {"BURR", "FLASH", "SHORT_SHOT", "SINK", "POROSITY", "LACK_OF_FUSION", "SPATTER", "UNDERCUT", "OVERSIZE", "UNDERSIZE", "COATING", "DELAMINATION", "COLOR", "WRONG_PART"}
-_ON_MACHINE = {"SCRATCH": "WEAR", "DENT": "STD", "CRACK": "STD", "WARP": "STD", "LOOSE_FIT": "LOOSE", "MISSING_PART": "BRD", "CONTAMINATION": "UNK", "OTHER": "BRD"}
+_FORMING = {
+    "imm",
+    "dcm",
+    "press",
+    "weld",
+    "extruder",
+    "paint",
+    "cnc",
+    "lathe",
+    "mill",
+    "grinder",
+    "laser",
+    "smt",
+    "pack",
+    "roll",
+    "forge",
+    "paper",
+    "textile",
+    "drill",
+    "shear",
+    "brake",
+    "gearcut",
+    "assembly",
+}
+_GOODS_ONLY = {
+    "BURR",
+    "FLASH",
+    "SHORT_SHOT",
+    "SINK",
+    "POROSITY",
+    "LACK_OF_FUSION",
+    "SPATTER",
+    "UNDERCUT",
+    "OVERSIZE",
+    "UNDERSIZE",
+    "COATING",
+    "DELAMINATION",
+    "COLOR",
+    "WRONG_PART",
+}
+_ON_MACHINE = {
+    "SCRATCH": "WEAR",
+    "DENT": "STD",
+    "CRACK": "STD",
+    "WARP": "STD",
+    "LOOSE_FIT": "LOOSE",
+    "MISSING_PART": "BRD",
+    "CONTAMINATION": "UNK",
+    "OTHER": "UNK",
+}
 
 
 class Reader:
@@ -81,7 +157,12 @@ class Reader:
         chosen = [part for mark in chosen for part in self._split(mark)]
         scopes = Scopes(self.norm, [(mark.start, mark.end) for mark in chosen if mark.kind not in {"action"}])
         scopes.content_troubles = [(mark.start, mark.end) for mark in chosen if mark.kind in {"trouble", "defect"}]
-        marks = [replace(mark, status=scopes.status(mark.start, mark.end)) if mark.kind in {"trouble", "defect", "deviation"} else mark for mark in chosen]
+        marks = [
+            replace(mark, status=scopes.status(mark.start, mark.end))
+            if mark.kind in {"trouble", "defect", "deviation"}
+            else mark
+            for mark in chosen
+        ]
         marks = self._typed(marks)
         marks = self._settled(self._deviations(marks))
         return sorted(self._caused(marks, scopes), key=lambda one: one.start), scopes
@@ -96,7 +177,11 @@ class Reader:
         for mark in sorted(candidates, key=lambda one: (one.start - one.end, _RANK[one.kind], one.start)):
             if mark.kind == "action" and not actions.is_wanted(self.norm, mark.start, mark.end, mark.code):
                 continue
-            if mark.kind == "severity" and mark.code == "down" and actions.is_order_to_stop(self.norm, mark.start, mark.end):
+            if (
+                mark.kind == "severity"
+                and mark.code == "down"
+                and actions.is_order_to_stop(self.norm, mark.start, mark.end)
+            ):
                 mark = replace(mark, kind="action", code="stop")  # noqa: PLW2901 - the same words, read as an order
             if not _hits(mark, [(one.start, one.end) for one in kept]):
                 kept.append(mark)
@@ -117,23 +202,50 @@ class Reader:
         terms = [mark for mark in candidates if mark.kind == "characteristic"]
         checks = [(one.start, one.end) for one in self.found if one.category == "inspection"]
         for mark in candidates:
-            if mark in hot and any(one.code == "temp_process" and one.start < mark.start < one.end < mark.end for one in terms):
+            if mark in hot and any(
+                one.code == "temp_process" and one.start < mark.start < one.end < mark.end for one in terms
+            ):
                 continue
-            if mark.kind == "characteristic" and mark.code == "temp_machine" and any(mark.start < one.start < mark.end < one.end for one in hot):
+            if (
+                mark.kind == "characteristic"
+                and mark.code == "temp_machine"
+                and any(mark.start < one.start < mark.end < one.end for one in hot)
+            ):
                 continue
-            if mark.kind == "action" and mark.code == "inspect" and any(start <= mark.start and mark.end <= end and end - start > mark.end - mark.start for start, end in checks):
+            if (
+                mark.kind == "action"
+                and mark.code == "inspect"
+                and any(
+                    start <= mark.start and mark.end <= end and end - start > mark.end - mark.start
+                    for start, end in checks
+                )
+            ):
                 continue
             yield mark
 
     def _split(self, mark: Mark) -> Iterable[Mark]:
         """孔径偏大 is a characteristic and a defect; "drive tripped" a component and its state; 磨损严重 a state and its severity."""
         if mark.kind == "trouble":
-            part = next((one for one in self.found if one.category == "component" and one.start == mark.start and one.end < mark.end), None)
+            part = next(
+                (
+                    one
+                    for one in self.found
+                    if one.category == "component" and one.start == mark.start and one.end < mark.end
+                ),
+                None,
+            )
             if part is not None and mark.code not in {"AIR"}:
                 yield Mark(part.start, part.end, "component")
                 yield from self._split(replace(mark, start=self._after(part.end, mark.end)))
                 return
-            tail = next((one for one in self.found if one.category == "component" and one.end == mark.end and one.start > mark.start), None)
+            tail = next(
+                (
+                    one
+                    for one in self.found
+                    if one.category == "component" and one.end == mark.end and one.start > mark.start
+                ),
+                None,
+            )
             if tail is not None and self.norm[tail.start - 1] == " ":
                 yield replace(mark, end=tail.start - 1)
                 yield Mark(tail.start, tail.end, "component")
@@ -145,14 +257,33 @@ class Reader:
             rest = replace(mark, start=self._after(last, mark.end)) if first == mark.start else replace(mark, end=first)
             yield from self._split(rest)
             return
-        splits = (mark.kind == "defect" and mark.code in {"OVERSIZE", "UNDERSIZE", "WARP", "OTHER"}) or (mark.kind == "trouble" and mark.code in {"PDE", "ERO", "AIR"})
-        lead = next((one for one in self.found if one.category == "characteristic" and one.start == mark.start and one.end < mark.end), None) if splits else None
+        splits = (mark.kind == "defect" and mark.code in {"OVERSIZE", "UNDERSIZE", "WARP", "OTHER"}) or (
+            mark.kind == "trouble" and mark.code in {"PDE", "ERO", "AIR"}
+        )
+        lead = (
+            next(
+                (
+                    one
+                    for one in self.found
+                    if one.category == "characteristic" and one.start == mark.start and one.end < mark.end
+                ),
+                None,
+            )
+            if splits
+            else None
+        )
         if lead is None or self.norm[lead.start : lead.end] in {"hole", "holes"}:
             yield mark
             return
         yield Mark(lead.start, lead.end, "characteristic", lead.code)
         rest = replace(mark, start=self._after(lead.end, mark.end))
-        more = re.match(r" (?:down |up |off )?(?:to|at)\b", self.norm[rest.end :]) if re.search(r"(?:drop|fall|fell|dropped|dropping|up|down|rise|rose|falling)s?$", self.norm[rest.start : rest.end]) else None
+        more = (
+            re.match(r" (?:down |up |off )?(?:to|at)\b", self.norm[rest.end :])
+            if re.search(
+                r"(?:drop|fall|fell|dropped|dropping|up|down|rise|rose|falling)s?$", self.norm[rest.start : rest.end]
+            )
+            else None
+        )
         yield replace(rest, end=rest.end + more.end()) if more else rest
 
     def _after(self, at: int, end: int) -> int:
@@ -168,7 +299,9 @@ class Reader:
             return True
         if _GOODS_COUNT.search(self.norm) or re.search(r"(?:first|last) (?:article|piece|off)", self.norm):
             return True
-        return any(mark.kind == "defect" and mark.code in _GOODS_ONLY and not self._twins(mark, marks) for mark in marks)
+        return any(
+            mark.kind == "defect" and mark.code in _GOODS_ONLY and not self._twins(mark, marks) for mark in marks
+        )
 
     def _twins(self, mark: Mark, marks: list[Mark]) -> list[Mark]:
         return [one for one in marks if one is not mark and (one.start, one.end) == (mark.start, mark.end)]
@@ -183,10 +316,26 @@ class Reader:
             if mark.kind in {"trouble", "defect"}:
                 near = self._noun_near(mark, nouns)
                 other = any(one.kind in {"trouble", "defect"} for one in twins)
-                is_goods = near == "product" or (near in {"", "equipment"} and goods) or (near == "equipment" and mark.kind == "defect" and mark.code in {"CRACK", *_GOODS_ONLY} and self._forming())
+                is_goods = (
+                    near == "product"
+                    or (near in {"", "equipment"} and goods)
+                    or (
+                        near == "equipment"
+                        and mark.kind == "defect"
+                        and mark.code in {"CRACK", *_GOODS_ONLY}
+                        and self._forming()
+                    )
+                )
                 if other and (mark.kind == "defect") != is_goods:
                     continue
-                if mark.kind == "defect" and not other and near == "component" and not goods and mark.code in _ON_MACHINE and self.owned.resolved.mentions:
+                if mark.kind == "defect" and mark.code == "MISSING_PART" and self._guards(mark):
+                    mark = replace(mark, kind="trouble", code="BRD", slot="failure_mode")  # noqa: PLW2901 - a guard that is missing
+                elif (
+                    mark.kind == "defect"
+                    and not other
+                    and self._on_machine(near, goods=goods)
+                    and mark.code in _ON_MACHINE
+                ):
                     mark = replace(mark, kind="trouble", code=_ON_MACHINE[mark.code], slot="failure_mode")  # noqa: PLW2901 - the same words, of a machine
                 kept.append(mark)
             elif mark.kind == "either":
@@ -202,6 +351,15 @@ class Reader:
                 kept.append(mark)
         return kept
 
+    def _guards(self, mark: Mark) -> bool:
+        return _GUARD.search(self.norm[max(0, mark.start - 16) : mark.end]) is not None
+
+    def _on_machine(self, near: str, *, goods: bool) -> bool:
+        """Whether a defect stands on a part of the machine itself."""
+        if goods or not self.owned.resolved.mentions:
+            return False
+        return near == "component" or (near == "equipment" and not self._forming())
+
     def _forming(self) -> bool:
         return any(one.category == "machine" and one.code in _FORMING for one in self.found)
 
@@ -209,7 +367,9 @@ class Reader:
         nouns = [(one.start, one.end, "equipment") for one in self.owned.resolved.mentions]
         for mark in marks:
             if mark.kind in {"component", "product", "either"}:
-                both = mark.kind == "either" or any(one.kind in {"component", "product", "either"} for one in self._twins(mark, marks))
+                both = mark.kind == "either" or any(
+                    one.kind in {"component", "product", "either"} for one in self._twins(mark, marks)
+                )
                 nouns.append((mark.start, mark.end, ("product" if goods else "component") if both else mark.kind))
         return sorted(set(nouns))
 
@@ -219,7 +379,18 @@ class Reader:
         before = [noun for noun in nouns if start <= noun[0] and noun[1] <= mark.start]
         after = [noun for noun in nouns if mark.end <= noun[0] < end]
         latin = _SURFACE_WORD.match(self.norm[mark.start])
-        if latin and after and after[0][0] - mark.end <= _NEAR and (not before or re.fullmatch(r"\s*(?:(?:on|in|of|at|found in|inside)\s+)?(?:the |a |all |some |several |\d+ )*(?:[a-z]+ )?", self.norm[mark.end : after[0][0]])):
+        if (
+            latin
+            and after
+            and after[0][0] - mark.end <= _NEAR
+            and (
+                not before
+                or re.fullmatch(
+                    r"\s*(?:(?:on|in|of|at|found in|inside)\s+)?(?:the |a |all |some |several |\d+ )*(?:[a-z]+ )?",
+                    self.norm[mark.end : after[0][0]],
+                )
+            )
+        ):
             return after[0][2]
         if before:
             return before[-1][2]
@@ -248,14 +419,42 @@ class Reader:
         for one in characteristics:
             if one.start in used or self._has_value(one) or self._deviates(one, kept):
                 kept.append(one)
-        return [*kept, *self._values_alone(characteristics, kept)]
+        alone = self._values_alone(characteristics, kept)
+        told = [part for one in kept for part in (self._apart(one) if one.kind == "characteristic" else [one])]
+        return [*told, *alone]
+
+    def _apart(self, one: Mark) -> list[Mark]:
+        """轴承温度 is 轴承 + 温度; a fluid stays with its reading (油温)."""
+        part = max(
+            (
+                other
+                for other in self.found
+                if other.category == "component" and other.start == one.start and other.end < one.end
+            ),
+            key=lambda other: other.end,
+            default=None,
+        )
+        if (
+            part is None
+            or _FLUID.search(self.norm[part.start : part.end])
+            or one.end - part.end < 2
+            or not one.code.startswith(("temp_machine", "vibration", "noise", "speed", "electric"))
+        ):  # noqa: PLR2004 - 轴温 stays whole
+            return [one]
+        return [Mark(part.start, part.end, "component"), replace(one, start=self._after(part.end, one.end))]
 
     def _characteristic_of(self, mark: Mark, characteristics: list[Mark]) -> Mark | None:
         latin = _SURFACE_WORD.match(self.norm[mark.start]) is not None
         reach = 26 if latin else 9
         if mark.end - mark.start == 1 and not latin:
             reach = 5
-        before = [one for one in characteristics if one.end <= mark.start and mark.start - one.end <= reach and not re.search(r"[,;。!?]|\. ", self._bare(one.end, mark.start))]
+        before = [
+            one
+            for one in characteristics
+            if one.end <= mark.start
+            and mark.start - one.end <= reach
+            and not re.search(r"[,;。!?]|\. ", self._bare(one.end, mark.start))
+        ]
         if before:
             return before[-1]
         after = [one for one in characteristics if latin and 0 <= one.start - mark.end <= 2]
@@ -282,7 +481,26 @@ class Reader:
         return ""
 
     def _deviation(self, mark: Mark, near: Mark | None, *, goods: bool) -> Mark | None:
-        kind = near.code if near else {"degC": "temp", "mm": _SIZE, "um": _SIZE, "bar": "pressure", "MPa": "pressure", "kPa": "pressure", "rpm": "speed", "A": "electric", "V": "electric", "dB": "noise", "mm/s": "vibration", "g": "vibration", "%": "flow", "Hz": "electric"}.get(self._unit_near(mark), "")
+        kind = (
+            near.code
+            if near
+            else {
+                "degC": "temp",
+                "mm": _SIZE,
+                "um": _SIZE,
+                "bar": "pressure",
+                "MPa": "pressure",
+                "kPa": "pressure",
+                "rpm": "speed",
+                "A": "electric",
+                "V": "electric",
+                "dB": "noise",
+                "mm/s": "vibration",
+                "g": "vibration",
+                "%": "flow",
+                "Hz": "electric",
+            }.get(self._unit_near(mark), "")
+        )
         if kind in {"", "rate"}:
             return None
         if kind == _SIZE:
@@ -310,20 +528,45 @@ class Reader:
             elif mark.kind == "trouble" and mark.code == "PDE" and _LIMIT_WORD.fullmatch(word):
                 other = next((one for one in claimed if one is not mark and one.code in {"VIB", "NOI", "OHE"}), None)
                 mark = replace(mark, code=other.code) if other else mark  # noqa: PLW2901 - whose limit it is
-            elif mark.kind == "trouble" and mark.code == "OHE" and re.search(r"温|temp", word) and not re.search(r"炉温|过热", word) and self._is_process():
+            elif (
+                mark.kind == "trouble"
+                and mark.code == "OHE"
+                and re.search(r"温|temp", word)
+                and not re.search(r"炉温|过热", word)
+                and self._is_process()
+            ):
                 mark = replace(mark, code="PDE")  # noqa: PLW2901 - the heat of a process
             kept.append(mark)
+        if any(one.category == "pass" and one.code == "words" for one in self.found) and not any(
+            mark.kind in {"trouble", "defect"} and not mark.status for mark in kept
+        ):
+            return [replace(mark, kind="characteristic") if mark.kind == "value" else mark for mark in kept]
         return kept
 
     def _is_process(self) -> bool:
         """Whether a bare temperature is one of the process (an oven's) and not of a bearing."""
-        return any(one.category == "machine" and one.code in {"furnace", "dryer", "boiler", "chiller"} for one in self.found) and not any(one.category == "component" and re.search(r"轴|电机|bearing|motor|fan|pump|gear", self.norm[one.start : one.end]) for one in self.found)
+        return any(
+            one.category == "machine" and one.code in {"furnace", "dryer", "boiler", "chiller"} for one in self.found
+        ) and not any(
+            one.category == "component"
+            and re.search(r"轴|电机|bearing|motor|fan|pump|gear", self.norm[one.start : one.end])
+            for one in self.found
+        )
 
     def _has_value(self, one: Mark) -> bool:
-        return any(0 <= measure.start - one.end <= 14 and not re.search(r"[,;。!?]|\. ", self._bare(one.end, measure.start)) for measure in self.owned.measures)
+        return any(
+            0 <= measure.start - one.end <= 14 and not re.search(r"[,;。!?]|\. ", self._bare(one.end, measure.start))
+            for measure in self.owned.measures
+        )
 
     def _deviates(self, one: Mark, kept: list[Mark]) -> bool:
-        return any(mark.kind in {"trouble", "defect"} and not mark.status and mark.code in {"PDE", "ERO", "AIR", "OVERSIZE", "UNDERSIZE", "OTHER", "WARP"} and 0 <= mark.start - one.end <= 4 for mark in kept)
+        return any(
+            mark.kind in {"trouble", "defect"}
+            and not mark.status
+            and mark.code in {"PDE", "ERO", "AIR", "OVERSIZE", "UNDERSIZE", "OTHER", "WARP"}
+            and 0 <= mark.start - one.end <= 4
+            for mark in kept
+        )
 
     def _values_alone(self, characteristics: list[Mark], kept: list[Mark]) -> list[Mark]:
         """A vibration or noise level that is told without a word of judgement still names the trouble."""
@@ -340,7 +583,12 @@ class Reader:
     def _caused(self, marks: list[Mark], scopes: Scopes) -> list[Mark]:
         """Mark causes: a region of cause holds them, and another trouble stands outside it."""
         troubles = [mark for mark in marks if mark.kind in {"trouble", "defect", "value"} and not mark.status]
-        return [replace(mark, cause=True) if mark.kind in {"trouble", "defect"} and not mark.status and self._is_cause(mark, troubles, scopes) else mark for mark in marks]
+        return [
+            replace(mark, cause=True)
+            if mark.kind in {"trouble", "defect"} and not mark.status and self._is_cause(mark, troubles, scopes)
+            else mark
+            for mark in marks
+        ]
 
     def _is_cause(self, mark: Mark, troubles: list[Mark], scopes: Scopes) -> bool:
         region = scopes.cause_region(mark.start)

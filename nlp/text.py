@@ -83,6 +83,8 @@ def _mended(text: Text, mend: Callable[[str], str | None]) -> Text:
     ends: list[int] = []
     done = 0
     for word in _WORD.finditer(text.norm):
+        if _is_name(text, word.start(), word.end()):
+            continue
         better = mend(word[0])
         if better is None or better == word[0]:
             continue
@@ -100,6 +102,15 @@ def _mended(text: Text, mend: Callable[[str], str | None]) -> Text:
     starts += text.starts[done:]
     ends += text.ends[done:]
     return Text(text.raw, "".join(parts), starts, ends)
+
+
+def _is_name(text: Text, start: int, end: int) -> bool:
+    """Whether the word has one capital, inside a sentence: then it may be a name and is left as it is."""
+    raw = text.written(start, end)
+    if not (raw[:1].isupper() and raw[1:].islower()):
+        return False
+    before = text.norm[:start].rstrip()
+    return bool(before) and before[-1] not in ".!?:;\n。"
 
 
 def clauses(norm: str, split: str = ",;。!?\n") -> list[tuple[int, int]]:

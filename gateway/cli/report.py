@@ -28,9 +28,26 @@ cli.add_command(submit)
 
 
 @cli.command()
-@click.option("--site", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The plant: TOML with [site] and [[asset]].")
-@click.option("--engine", type=click.Choice(["lite", "encoder"]), default="lite", show_default=True, help="Grammar and lexicon alone, or with the network.")
-@click.option("-o", "--output", type=click.Choice(["table", "jsonl"]), default=None, help="Default: a table on a terminal, JSON lines when piped.")
+@click.option(
+    "--site",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The plant: TOML with [site] and [[asset]].",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["lite", "encoder"]),
+    default="lite",
+    show_default=True,
+    help="Grammar and lexicon alone, or with the network.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "jsonl"]),
+    default=None,
+    help="Default: a table on a terminal, JSON lines when piped.",
+)
 @click.argument("file", type=click.File("rb"), default="-")
 def parse(site: Path, engine: str, output: str | None, file: BinaryIO) -> None:
     """Read reports (JSON lines from FILE or standard input) and print what was understood. Stores nothing.
@@ -51,7 +68,23 @@ def parse(site: Path, engine: str, output: str | None, file: BinaryIO) -> None:
     else:
         from gateway.cli.common import table
 
-        table(list(rows), {name: _shown(name) for name in ("id", "intent", "fine_intent", "asset", "failure_modes", "defects", "due", "action", "route")})
+        table(
+            list(rows),
+            {
+                name: _shown(name)
+                for name in (
+                    "id",
+                    "intent",
+                    "fine_intent",
+                    "asset",
+                    "failure_modes",
+                    "defects",
+                    "due",
+                    "action",
+                    "route",
+                )
+            },
+        )
     if seen.failed:
         sys.stdout.flush()
         click.echo(f"{seen.failed} of {seen.lines} lines could not be read", err=True)
@@ -119,15 +152,24 @@ def load_site(path: Path) -> "Plant":
     else:
         found.append(Fault("asset", "Expected [[asset]] tables"))
     if not found:
-        plant = Plant(msgspec.convert(site, Site, dec_hook=decode), tuple(msgspec.convert(row, Asset, dec_hook=decode) for row in assets))
+        plant = Plant(
+            msgspec.convert(site, Site, dec_hook=decode),
+            tuple(msgspec.convert(row, Asset, dec_hook=decode) for row in assets),
+        )
         try:
             _ = plant.site.zone
         except (ValueError, OSError, LookupError):
-            found.append(Fault("site.timezone", f"{plant.site.timezone!r} is no time zone", 'an IANA name such as "Asia/Shanghai"'))
+            found.append(
+                Fault(
+                    "site.timezone", f"{plant.site.timezone!r} is no time zone", 'an IANA name such as "Asia/Shanghai"'
+                )
+            )
         else:
             return plant
     known = places(text)
-    raise Misconfigured(f"{path}: {len(found)} fault{'s' if len(found) > 1 else ''}", tuple(one.said(known, str(path)) for one in found))
+    raise Misconfigured(
+        f"{path}: {len(found)} fault{'s' if len(found) > 1 else ''}", tuple(one.said(known, str(path)) for one in found)
+    )
 
 
 def _twice(assets: list[Any]) -> "Iterator[Any]":
