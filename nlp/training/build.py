@@ -43,12 +43,23 @@ def build_encoder(data: Path, bundle: Path, seed: int, say: Say = print) -> dict
     return metrics | build_reader(data, bundle, seed, say)
 
 
-def build_reader(data: Path | None, bundle: Path, seed: int, say: Say = print) -> dict[str, float]:
-    """Train a reader anew on the bundle's encoder, which stays as it is; `data` None leaves the public sets out."""
+def build_reader(
+    data: Path | None,
+    bundle: Path,
+    seed: int,
+    say: Say = print,
+    *,
+    course: joint.Course | None = None,
+    judged: int = 600,
+) -> dict[str, float]:
+    """Train a reader anew on the bundle's encoder, which stays as it is.
+
+    `data` None leaves the public sets out; `judged` generated reports give the figures that enter the manifest.
+    """
     torch.set_num_threads(1)
-    reader = joint.train(open_encoder(bundle), data, seed, say=say)
+    reader = joint.train(open_encoder(bundle), data, seed, course, say=say)
     put_reader(bundle, reader, "nlp.training.build", {}, seed)
-    metrics = score_generated(open_reader(bundle), seed + 1_000)
+    metrics = score_generated(open_reader(bundle), seed + 1_000, judged)
     put_reader(bundle, reader, "nlp.training.build", metrics, seed)
     return metrics
 
