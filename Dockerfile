@@ -4,9 +4,10 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE} AS build
 COPY wheels /wheels
+# Compiled here: with a read-only root every start would compile torch again.
 RUN python3 -m venv /opt/venv \
- && /opt/venv/bin/pip install --no-cache-dir --no-compile --no-index --find-links=/wheels 'andon-gateway[postgres]' \
- && /opt/venv/bin/pip uninstall --yes --quiet pip setuptools
+ && /opt/venv/bin/pip install --no-cache-dir --no-index --find-links=/wheels 'andon-gateway[postgres]' \
+ && /opt/venv/bin/pip uninstall --yes --quiet pip
 
 FROM ${BASE_IMAGE}
 RUN useradd --system --uid 10001 --shell /usr/sbin/nologin andon && install -d -o 10001 -g 10001 /data /etc/andon

@@ -1,5 +1,8 @@
 """`andon up`: run the gateway."""
 
+import os
+import sys
+
 import rich_click as click
 
 from gateway.cli.common import config_option
@@ -26,3 +29,8 @@ def cli(config: str | None, log_level: str, log_format: str | None) -> None:
 
     configure(log_level, json=None if log_format is None else log_format == "json")
     asyncio.run(run(settings, lambda url: click.echo(f"UP {url}")))
+    # All that must survive is committed and closed. A model that is still being loaded in its thread would
+    # hold the exit back for as long as the import takes.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
