@@ -74,6 +74,11 @@ def is_wanted(norm: str, start: int, end: int, code: str) -> bool:
             r"\s+(?:valve|button|fault|light|is |was |failed|did|didn't|again$|held|ok\b|valves|point|time|came|successful)",
             after,
         )
+    if re.search(r"\b(?:a|an|the|this|that|last|our|your|my|[a-z]+ness) [a-z]+ $", before) or (
+        word in {"check", "test", "change", "repair", "service", "measure"}
+        and re.match(r"\s+(?:failed|fails|result|ok\b|not\b|show|report|was|takes?\b|done|passed|is\b|nok|ng\b)", after)
+    ):
+        return False
     return _DONE_BEFORE_EN.search(before) is None and not re.match(r"(?:e?d|ing)\b", after)
 
 
@@ -82,7 +87,7 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
         return is_order_to_stop_words(word, before, after)
     if _DONE_BEFORE.search(before) and not word.startswith(("别", "不", "禁", "停", "勿", "暂")):
         return False
-    due = re.search(r"(?:该|要|得|需|应)[^,。;!?]{0,5}$", before) is not None
+    due = re.search(r"(?:该|要|得|需|应|到)[^,。;!?]{0,5}$", before) is not None
     if not due and (_DONE_AFTER.match(after) or word.endswith("了")):
         return False
     if word in {
@@ -109,6 +114,10 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
     if word in {"检", "测", "查", "检验", "巡检", "检测", "点检", "检查", "复检", "全检", "探伤"} and re.match(
         r"^(?:到|出|发现|时|中|结果|ok|合格|不合格|正常|员|\d|没|了|异常|:|后|报告|,?一切|了|显示|,?均|\S{0,12}(?:正常|合格|ok|不合格|发现))",
         after,
+    ):
+        return False
+    if word in {"设定", "拧紧", "调", "紧固", "锁紧", "调节"} and re.match(
+        r"^(?:\d|值|为|是|温|压|转|速|范围|枪|轴|机|力|阀|器|扭|螺栓松|一二三)", after
     ):
         return False
     if word in {"换", "修", "调", "扣", "紧", "急修"} and re.match(

@@ -301,6 +301,8 @@ def _generic(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
         if word.end - word.start == 1 and norm[word.start] not in "炉泵":
             continue
         assets = known.by_kind.get((word.code, None), set())
+        if norm[word.end : word.end + 1] in {"号", "次"} and word.end - word.start == 1:
+            continue
         if not assets and word.code in {"motor", "gearbox"}:
             continue
         yield Mention(

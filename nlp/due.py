@@ -230,8 +230,8 @@ _SHIFT_END = re.compile(
     r"|\b(?:by |before |until |within |during |at |prior to )?(?:the )?(?:end of (?:the |this |my |our |current )?shift|eos|shift end|shift change|shift changeover|shift handover|handover|end of the current shift|this shift)\b"
 )
 _SHIFT_NAMED = re.compile(
-    r"(?P<name>夜班|晚班|白班|早班|中班|日班)(?P<what>接班前|开始前|上班前|来之前|之前|前|结束前|下班前|结束之前|内)"
-    r"|\b(?:by|before) (?:the )?(?:(?P<when>start|end|beginning) of )?(?:the )?(?P<en>night|day|morning|early|late|evening|afternoon|swing|first|second|third|1st|2nd|3rd|next)[ -]shift(?P<tail> starts| begins| ends| takes over| comes in| arrives| is over| start| end)?\b"
+    r"(?P<name>夜班|晚班|白班|早班|中班|日班|[甲乙丙丁a-d]班)(?P<what>接班前|开始前|上班前|来之前|之前|前|结束前|下班前|结束之前|内)"
+    r"|\b(?:by|before) (?:the )?(?:(?P<when>start|end|beginning) of )?(?:the )?(?P<en>night|day|morning|early|late|evening|afternoon|swing|first|second|third|1st|2nd|3rd|next|[a-e])[ -]shift(?P<tail> starts| begins| ends| takes over| comes in| arrives| is over| start| end)?\b"
 )
 _SHIFT_NAMES = {
     "夜班": ("night", "夜", "晚", "c", "3", "late"), "晚班": ("night", "evening", "late", "夜", "晚", "中"), "白班": ("day", "白", "日", "早", "a", "early", "morning"),
@@ -262,7 +262,7 @@ def _shifts(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
 
 
 def _shift_called(site: Site, name: str) -> Shift | None:
-    for wanted in _SHIFT_NAMES.get(name, ()):
+    for wanted in _SHIFT_NAMES.get(name, (name.removesuffix("班"), name)):
         for shift in site.shifts:
             called = shift.name.lower()
             if (
@@ -726,6 +726,20 @@ def _close(norm: str, hit: Hit, want: tuple[int, int]) -> bool:
     return len(between) <= 25 and not _BREAK.search(between)  # noqa: PLR2004 - a short clause
 
 
+def _asked_with(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:
+    """Whether a time without a limit word goes with asked-for work: in its clause, or the clause is the time alone."""
+    if not wants:
+        return False
+    start, end = hit.start, hit.end
+    while start > 0 and not _BREAK.match(norm, start - 1):
+        start -= 1
+    while end < len(norm) and not _BREAK.match(norm, end):
+        end += 1
+    if any(start <= first < end for first, _ in wants):
+        return True
+    return len((norm[start : hit.start] + norm[hit.end : end]).strip()) <= 8  # noqa: PLR2004 - nothing else is said
+
+
 def _told(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:
     """Whether the time is part of what happened, not of what is wanted."""
     if hit.rule == "now":
@@ -739,6 +753,6 @@ def _told(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:
         return True
     if not hit.strong and _FUTURE_TALK.search(after):
         return True
-    if hit.rule == "relative" and not hit.strong:
-        return not wants
-    return False
+    if hit.strong or hit.rule not in {"point", "relative"}:
+        return False
+    return not _asked_with(norm, hit, wants)

@@ -83,8 +83,8 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
         return work
     if claimed:
         first = min(claimed, key=lambda one: one.start)
-        return Meant("defect_report", _fine_of(first, claimed, cues), 0.95 if first.code != "UNK" else 0.7)
-    if any(mark.kind == "severity" and mark.code == "down" for mark in marks):
+        return Meant("defect_report", _fine_of(first, marks, cues), 0.95 if first.code != "UNK" else 0.7)
+    if any(mark.kind == "severity" and mark.code == "down" and not mark.status for mark in marks):
         return Meant("defect_report", "equipment_fault", 0.8)
     if wants:
         return Meant("maintenance_request", "unspecified", 0.9 if has_asset else 0.75)
@@ -164,7 +164,11 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
     if cues.any("feedback.false_alarm") and (not real or _is_taken_back(cues)) and not _is_wanted_anyway(wants):
         return Meant("feedback", "false_alarm", 0.9)
     repaired = cues.all("feedback.repaired")
-    still = cues.all("feedback.still")
+    still = [
+        one
+        for one in cues.all("feedback.still")
+        if not re.search(r"(?:没|不|未)$|\b(?:not|n't|never)\s*$", cues.norm[max(0, one.start - 5) : one.start])
+    ]
     if claimed and repaired and still:
         if any(repair.start < mark.end for repair in repaired for mark in claimed) or any(
             repair.start < one.start for repair in repaired for one in still
@@ -276,7 +280,8 @@ def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | N
         and not failed
         and not wants
         and re.search(
-            r"检|测|查|巡|check|inspect|test|walk|round|all ok|一切正常|all good|normal|正常|合格|passed|within", norm
+            r"检|测|查|巡|check|inspect|test|walk|round|all ok|running|runs\b|运行|一切正常|all good|normal|正常|合格|passed|within",
+            norm,
         )
     ):
         return Meant("inspection_result", "pass", 0.8)
@@ -352,10 +357,15 @@ def _fine_work(norm: str, wants: list[Mark]) -> str | None:
     return None
 
 
-def _fine_of(first: Mark, claimed: list[Mark], cues: Cues) -> str:
+def _of_reading(mark: Mark, marks: list[Mark]) -> bool:
+    """Whether a reading wanders (a pressure), not a machine that stops and starts."""
+    return any(one.kind == "characteristic" and 0 <= mark.start - one.end <= 12 for one in marks)  # noqa: PLR2004
+
+
+def _fine_of(first: Mark, marks: list[Mark], cues: Cues) -> str:
     if first.kind == "defect":
         return product_class(first.code, cues)
-    if first.code in {"PDE", "ERO"} and first.kind == "trouble":
+    if first.kind == "trouble" and (first.code == "PDE" or (first.code == "ERO" and _of_reading(first, marks))):
         return "process_deviation"
     return "equipment_fault"
 

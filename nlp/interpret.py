@@ -192,7 +192,10 @@ class _Report:
         resolved = self.owned.resolved
         asset = resolved.asset if meant.coarse is not None else None
         counts = find_quantity(
-            self.norm, [*self.owned.spans()], [(mark.start, mark.end) for mark in claimed if mark.kind == "defect"]
+            self.norm,
+            self.owned.spans(),
+            [(mark.start, mark.end) for mark in claimed if mark.kind == "defect"],
+            [(mark.start, mark.end) for mark in self.marks if mark.kind == "trouble"],
         )
         count = (
             counts[0]

@@ -20,7 +20,7 @@ _ORDER = re.compile(
     r"|(?P<after>(?<![a-z\d-])(?:po|wo|mo|so)?-?\d{4,}(?:-\d+)*)(?:号)?(?:工单|订单|单子)"
 )
 _LEAST = 3
-_COUNTER = r"件|个(?!月|小时|钟|半|百分|点|人|班|工位|多|位|螺|孔|轴|阀|泵|开关|传感|电机|电磁|滤|接头|月|星期|礼拜|师傅|模|按钮|加热|灯)|只|片(?!区)|支|根|套|台(?=产品|成品|不良|次品|件|电机壳|车身)|块|条(?!线|皮带)|张|箱|盒|袋|包|瓶|处|卷|粒|枚|颗(?!螺)|pcs|pc|pieces?|ea|parts?|units?|件产品|副|把(?!手)|板|盘|桶|罐|对|双|批件|件货|模(?=产品|次品|不良)"
+_COUNTER = r"件|个(?!月|小时|钟|半|百分|点|人|班|工位|多|位|螺|孔|轴|阀|泵|开关|传感|电机|电磁|滤|接头|月|星期|礼拜|师傅|模|按钮|加热|灯)|只|片(?!区)|支|根|套|台(?=产品|成品|不良|次品|件|电机壳|车身)|块|条(?!线|皮带)|张|箱|盒|袋|包|瓶|处|卷|粒|枚|颗|pcs|pc|pieces?|ea|parts?|units?|件产品|副|把(?!手)|板|盘|桶|罐|对|双|批件|件货|模(?=产品|次品|不良)"
 _QUANTITY_ZH = re.compile(rf"(?<![a-z\d.#/-])(?P<n>\d+|[{numerals.ZH}]+)\s*(?:多|余|来)?\s*(?P<c>{_COUNTER})(?![a-z])")
 _EN_NOUN = r"pcs\.?|pc|pieces?|ea|each|parts?|units?|items?|samples?|castings?|forgings?|moldings?|mouldings?|blanks?|panels?|housings?|brackets?|flanges?|covers?|shafts?|gears?|rings?|bushings?|boards?|pcbs?|pcbas?|bottles?|caps?|lids?|cans?|cartons?|boxes|bags?|pouches|sheets?|coils?|tubes?|pipes?|bars?|rods?|welds?|spots?|joints?|rolls?|doors?|hoods?|fenders?|bumpers?|wheels?|rims?|hubs?|rotors?|discs?|disks?|blades?|lenses|lamps?|cells?|packs?|modules?|connectors?|harnesses|assemblies|subassemblies|frames?|knuckles?|arms?|blocks?|heads?|plates?|profiles?|extrusions?|fittings?|valves?|bodies|impellers?|trays?|tiles?|pallets?|workpieces?|products?|rejects?|defects?|defectives?|bad ones?|bad|scrap parts?|springs?|screws?|bolts?|nuts?|pins?|clips?|inserts?|handles?|cabinets?|enclosures?|shells?|cases?|drums?|tanks?|vials?|syringes?|jars?|cups?|billets?|bezels?|trims?|gaskets?|hoses?|axles?|spindles?|crankshafts?|camshafts?|pistons?|liners?|manifolds?|seats?|seals?|of them|off|more|places|locations|defective|ng|nok|labels?|sleeves?|elbows?|couplings?|radiators?|mirrors?|stators?|cores?|hinges?|test pieces?|coupons?|beams?|struts?"
 _QUANTITY_EN = re.compile(
@@ -36,7 +36,7 @@ _QUANTITY_BARE = re.compile(
     r"|(?:(?<=^)|(?<=[,;:.] )|(?<=of which )|(?<=and ))(?P<n2>\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve) (?:have|has|had|were|was|are|is|with|showed?|show|failed|fail|bad|rejected|nok|ng|defective|cracked|scratched|porous)\b"
 )
 _SAMPLE_BEFORE = re.compile(
-    r"(?:抽检|抽查|抽测|抽样|抽|检查|检验|共检|检|测|全检|送检|投入|生产|总数|共生产|做了|加工了?|每|一共|总共检|首|第|of|out of|from|inspected|checked|sampled|tested|produced|made|ran|every|each|first|in|sample of|lot of|batch of|lot size|from a lot of|last|next|per|after|ordered|order of|need|with)\s*(?:了|the |a |about |约|共|the last |the first )?$"
+    r"(?:抽检|抽查|抽测|抽样|抽|检查|检验|共检|检|测|全检|送检|投入|生产|总数|共生产|做了|加工了?|每|总共检|首|第|of|out of|from|inspected|checked|sampled|tested|produced|made|ran|every|each|first|sample of|lot of|batch of|lot size|from a lot of|last|next|per|after|ordered|order of|need|with)\s*(?:了|the |a |about |约|共|the last |the first )?$"
 )
 _SAMPLE_AFTER = re.compile(
     r"^\s*(?:产品|零件|样品|样件)?(?:中|里|里面|当中|的批|抽检|样本|in the sample|in a row|sample|sampled|checked|inspected|were checked|tested|measured|gauged|sampled|run\b|produced|合格|ok\b|good\b|are ok|is ok|passed|备|一箱|an hour|per hour|每)"
@@ -93,8 +93,13 @@ def _ids(pattern: re.Pattern[str], norm: str) -> list[Number]:
     return found
 
 
-def find_quantity(norm: str, taken: list[tuple[int, int]], bad_words: list[tuple[int, int]]) -> list[Number]:
-    """Counts of parts, best first: bad ones before totals; sample sizes and finished work are left out."""
+def find_quantity(
+    norm: str, taken: list[tuple[int, int]], bad_words: list[tuple[int, int]], broken: list[tuple[int, int]]
+) -> list[Number]:
+    """Counts of parts, best first: bad ones before totals; sample sizes and finished work are left out.
+
+    `broken` are the spans of troubles: what follows one counts parts of the machine.
+    """
     found: list[Number] = []
     for pattern in (_OUT_OF, _QUANTITY_ZH, _QUANTITY_EN, _QUANTITY_BARE):
         for hit in pattern.finditer(norm):
@@ -109,6 +114,8 @@ def find_quantity(norm: str, taken: list[tuple[int, int]], bad_words: list[tuple
             end = hit.end(written) if pattern in {_OUT_OF, _QUANTITY_BARE} else hit.end()
             before, after = norm[max(0, hit.start() - 18) : hit.start()], norm[hit.end() : hit.end() + 24]
             if pattern is not _OUT_OF and (_SAMPLE_BEFORE.search(before) or _SAMPLE_AFTER.match(after)):
+                continue
+            if pattern is _QUANTITY_ZH and any(0 <= hit.start() - last <= 1 for _, last in broken):
                 continue
             if _DONE_BEFORE.search(before) or _DONE_AFTER.match(after):
                 continue

@@ -46,7 +46,7 @@ _AFTER_ROLE = re.compile(
 )
 _TITLED = re.compile(rf"(?P<name>(?:[{_COMMON_SURNAME}])(?:[\u4e00-\u9fff]{{1,2}})?)(?P<title>{_TITLE_ZH})")
 _NICK = re.compile(
-    rf"(?<![\u4e00-\u9fff])(?P<name>[老小阿大](?:[{_COMMON_SURNAME}]))(?=[,。;!?\s)、:]|$|说|报|反映|发现|看|来|修|换|在|去|你|帮|师傅|他|反馈|,|负责|昨|今|上次|已)|(?<=[,。;!?\s、:由请叫让问找给])(?P<name2>[老小阿大](?:[{_COMMON_SURNAME}]))|(?:请|叫|让|找|问|谢谢|感谢|多谢|由|是|联系|通知|跟)(?P<name3>[老小阿](?:[{_COMMON_SURNAME}]))"
+    rf"(?<![\u4e00-\u9fff])(?P<name>[老小阿大](?:[{_COMMON_SURNAME}]))(?=[,。;!?\s)、:]|$|说|报|反映|发现|看|来|修|换|在|去|你|帮|师傅|他|反馈|,|负责|昨|今|上次|已|过来|给|和|跟|那边|带|安排|处理|检查|确认|巡检|点检|提)|(?<=[,。;!?\s、:由请叫让问找给])(?P<name2>[老小阿大](?:[{_COMMON_SURNAME}]))|(?:请|叫|让|找|问|谢谢|感谢|多谢|由|是|联系|通知|跟)(?P<name3>[老小阿](?:[{_COMMON_SURNAME}]))"
 )
 _SIGNED_ZH = re.compile(
     rf"(?:^|[,。;!?\s(\-:—])(?P<name>(?:[{_COMMON_SURNAME}]|欧阳|上官|司马|诸葛)[\u4e00-\u9fff]{{1,2}})\s*[)。.!]?\s*$"

@@ -18,7 +18,6 @@ _ELECTRIC_PART = re.compile(
     r"传感器|编码器|开关|继电器|接触器|变频器|驱动器|plc|电磁阀|热电偶|线路|电缆|端子|sensor|switch|relay|contactor|vfd|inverter|encoder|wiring|cable|solenoid|fuse|thermocouple"
 )
 _NOTHING = {("inspection_result", "pass"), ("feedback", "repair_confirmed"), ("feedback", "false_alarm")}
-_LIMIT = re.compile(r"超|过高|太高|偏高|超标|超限|报警值|上限|high|over|above|exceed|limit|excessive|too|alarm|trip")
 
 
 def causes_of(
@@ -149,14 +148,8 @@ def _over_limit(norm: str, codes: list[str], marks: list[Mark]) -> bool:
         and re.search(r"超|过高|太高|偏高|高于|over|above|exceed|high|hot|overshoot", norm)
     ):
         return True
-    return "VIB" in codes and any(
-        _LIMIT.search(norm[max(0, mark.start - 16) : mark.end + 24])
-        and re.search(
-            r"超标|超限|超过|上限|限值|报警值|over|above|exceed|limit", norm[max(0, mark.start - 16) : mark.end + 30]
-        )
-        for mark in marks
-        if mark.code in {"VIB", "vibration"}
-    )
+    said = re.search(r"超标|超限|超过|上限|限值|报警值|报警线|over|above|exceed|limit", norm)
+    return "VIB" in codes and said is not None
 
 
 def route_of(
@@ -188,6 +181,6 @@ def route_of(
     if asset is None and not goods:
         why.append("asset_unresolved")
     why += [reason for reason in meant.why if reason not in why]
-    if not sure:
+    if not sure and "low_confidence" not in why:
         why.append("low_confidence")
     return ("review", tuple(why)) if why else ("order", ())

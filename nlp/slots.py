@@ -76,6 +76,12 @@ _RANK = {
 _SURFACE_WORD = re.compile(r"[a-z]")
 _NEAR = 14
 _SIZE = "size"
+_MADE = re.compile(
+    r"(?:加工|做|车|磨|冲|压|铣|钻|焊|切|注塑|打|生产|挤|轧|喷|洗|装|包|烤|铸|锻|剪|折|印)(?:出来)?的(?!时|地|声|过程|温|压|问题|速|电)|出来的|\b(?:parts|pieces|castings|gears|shafts|products?|goods) (?:from|off|out of|come)\b|\bproduc(?:ed|ing|es)\b"
+)
+_FAILED_CHECK = re.compile(
+    r"(?:check|test|inspection|audit|fai|article|gauge|measurement|approval|检|测|验)[a-z ]{0,8}$"
+)
 _GUARD = re.compile(r"防护|护罩|护栏|安全门|guard|handrail|railing|interlock|safety cover")
 _FLUID = re.compile(r"油|水|液|气|脂|oil|water|coolant|lube|air|gas|fluid")
 _SEVERE_PART = re.compile(
@@ -159,7 +165,7 @@ class Reader:
         scopes.content_troubles = [(mark.start, mark.end) for mark in chosen if mark.kind in {"trouble", "defect"}]
         marks = [
             replace(mark, status=scopes.status(mark.start, mark.end))
-            if mark.kind in {"trouble", "defect", "deviation"}
+            if mark.kind in {"trouble", "defect", "deviation"} or (mark.kind == "severity" and mark.code == "down")
             else mark
             for mark in chosen
         ]
@@ -284,6 +290,8 @@ class Reader:
             )
             else None
         )
+        if more is None and self.norm[rest.end - 1 : rest.end] in {"掉", "降", "升", "跌", "涨"}:
+            more = re.match(r"[到至]", self.norm[rest.end :])
         yield replace(rest, end=rest.end + more.end()) if more else rest
 
     def _after(self, at: int, end: int) -> int:
@@ -340,16 +348,33 @@ class Reader:
                 kept.append(mark)
             elif mark.kind == "either":
                 if not twins:
-                    kept.append(replace(mark, kind="product" if goods else "component"))
+                    kept.append(replace(mark, kind=self._kind_of(mark, marks, goods=goods)))
             elif mark.kind in {"product", "component"}:
                 rival = [one for one in twins if one.kind in {"product", "component"}]
                 both = bool(rival) or any(one.kind == "either" for one in twins)
-                kind = ("product" if goods else "component") if both else mark.kind
+                kind = self._kind_of(mark, marks, goods=goods) if both else mark.kind
                 if not rival or mark.kind == kind:
                     kept.append(replace(mark, kind=kind))
             else:
                 kept.append(mark)
         return kept
+
+    def _kind_of(self, mark: Mark, marks: list[Mark], *, goods: bool) -> str:
+        """Part or goods: what is wrong with it says which, then the report as a whole."""
+        nearest = min(
+            (
+                one
+                for one in marks
+                if one.kind in {"trouble", "defect"}
+                and abs(one.start - mark.end) <= _NEAR
+                and not re.search(r"[,;。!?]", self.norm[min(mark.end, one.end) : max(mark.start, one.start)])
+            ),
+            key=lambda one: abs(one.start - mark.end),
+            default=None,
+        )
+        if nearest is not None and nearest.kind == "trouble" and not self._twins(nearest, marks):
+            return "component"
+        return "product" if goods else "component"
 
     def _guards(self, mark: Mark) -> bool:
         return _GUARD.search(self.norm[max(0, mark.start - 16) : mark.end]) is not None
@@ -359,6 +384,12 @@ class Reader:
         if goods or not self.owned.resolved.mentions:
             return False
         return near == "component" or (near == "equipment" and not self._forming())
+
+    def _painted(self) -> bool:
+        return (
+            any(one.category == "machine" and one.code == "paint" for one in self.found)
+            or re.search(r"漆|涂层|喷涂|paint|coating", self.norm) is not None
+        )
 
     def _forming(self) -> bool:
         return any(one.category == "machine" and one.code in _FORMING for one in self.found)
@@ -563,7 +594,7 @@ class Reader:
         return any(
             mark.kind in {"trouble", "defect"}
             and not mark.status
-            and mark.code in {"PDE", "ERO", "AIR", "OVERSIZE", "UNDERSIZE", "OTHER", "WARP"}
+            and mark.code in {"PDE", "ERO", "AIR", "FTS", "OVERSIZE", "UNDERSIZE", "OTHER", "WARP"}
             and 0 <= mark.start - one.end <= 4
             for mark in kept
         )
