@@ -3,7 +3,7 @@
 import hashlib
 from datetime import datetime
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import jinja2
@@ -15,6 +15,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Stream
 
 from gateway.core.ports import StoredOrder, StoredReport, Tx
+from gateway.core.report import SlotName
 from gateway.runtime.gateway import Gateway
 from gateway.web.pages.stream import Streams
 from gateway.web.pages.views import equipment, overview, pieces, shares_of, steps_of
@@ -22,6 +23,7 @@ from gateway.web.pages.words import Words, catalogue, language_of
 from gateway.web.problems import Wrong
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+SLOTS: tuple[str, ...] = get_args(SlotName)
 _YEAR_S = 31_536_000
 _OF_ASSET = {"gauges", "side", "log"}
 _WHOLE = {"tiles", "episodes", "orders", "review", "nav"}
@@ -64,6 +66,7 @@ class Pages:
             build=self.build,
             site=self.gateway.plant.site.id,
             gateway=self.gateway,
+            slots={name: words(name.replace("_", " ") if words.language == "en" else name) for name in SLOTS},
             **values,
         )
         return Response(text.encode(), media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})

@@ -99,7 +99,7 @@ def _tile(gateway: Gateway, asset: AssetNow, orders: Sequence[StoredOrder], epis
     worst = min(ordered, key=lambda held: held.order.priority, default=None)
     episode = next((held for held in open_ones if worst is not None and held.key == worst.order.key), None)
     episode = episode or (open_ones[0] if open_ones else None)
-    stale = asset.age_s is None or asset.age_s > STALE_S
+    stale = asset.age_s is not None and asset.age_s > STALE_S
     return Tile(
         asset=asset,
         level=min(3, worst.order.priority) if worst is not None else 3 if episode is not None else 0,
@@ -136,9 +136,9 @@ def gauges(gateway: Gateway, asset: AssetNow) -> list[Gauge]:
 def _bar(tag: TagNow, rpm: float | None) -> Bar | None:
     if not isinstance(tag.value, int | float) or isinstance(tag.value, bool):
         return None
-    ranges = {"%": (0.0, 100.0, 0.0, 90.0), "degC": (0.0, 120.0, 15.0, 80.0)}
-    if tag.unit == "rpm" and rpm:
-        ranges["rpm"] = (0.0, 1.3 * rpm, 0.5 * rpm, 1.1 * rpm)
+    ranges = {"%": (0.0, 100.0, 0.0, 90.0)}
+    if rpm:  # a rotating machine: what is normal for an oven nobody told us
+        ranges |= {"degC": (0.0, 120.0, 0.0, 80.0), "rpm": (0.0, 1.3 * rpm, 0.0, 1.1 * rpm)}
     if tag.unit not in ranges:
         return None
     low, high, normal_low, normal_high = ranges[tag.unit]

@@ -32,9 +32,8 @@ class Words:
         if not code:
             return self("unknown")
         known = named(code, self.language)
-        if known != code.replace("_", " ").lower():
-            return known
-        return self(code.replace("_", " ") if "_" in code else code)
+        plain = code.replace("_", " ").lower()
+        return known if known != plain else self._chinese.get(code, plain) if self.language == "zh" else plain
 
 
 def language_of(cookie: str | None, accepted: str | None) -> Language:

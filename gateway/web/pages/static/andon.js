@@ -84,12 +84,12 @@ function showLine(line) {
         mark.setAttribute("transform", `translate(${at.toFixed(1)} 0)`);
       });
     }
-    const old = it.age_s === null || it.age_s > OLD_S;
+    const old = it.age_s !== null && it.age_s > OLD_S;
     const tile = one(`[data-tile="${CSS.escape(it.asset)}"]`);
     if (!tile) continue;
     tile.classList.toggle("old", old);
     const word = one(".word", tile);
-    if (old && it.age_s !== null) word.textContent = `▲ ${say.stale} ${Math.round(it.age_s)} s`;
+    if (old) word.textContent = `▲ ${say.stale} ${Math.round(it.age_s)} s`;
     else if (!old && word.textContent.startsWith("▲")) refresh();
   }
 }
@@ -224,6 +224,7 @@ function drawRamp() {
 // --- a report -------------------------------------------------------------------------------------
 const KEPT = "andon.report";
 const box = one("#report");
+const slotWords = box ? JSON.parse(box.dataset.slots) : {};
 
 function fresh() {
   return "U-" + [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -291,7 +292,7 @@ function showReading(seen, told) {
     if (slot.start < place) continue;
     said.append(text.slice(place, slot.start).join(""));
     const span = element("span", text.slice(slot.start, slot.end).join(""), "slot");
-    span.append(element("sub", slot.slot.replace("_", " ")));
+    span.append(element("sub", slotWords[slot.slot] || slot.slot));
     said.append(span);
     place = slot.end;
   }
