@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from gateway.core.asset import Shift, Site
 from nlp import numerals
 
-_N = rf"(?:\d+(?:\.\d+)?|[{numerals.ZH}]+)"
-_EN_N = rf"(?:\d+(?:\.\d+)?|{numerals.ENGLISH}|an?)"
+_N = rf"(?:\d{{1,6}}(?:\.\d{{1,4}})?|[{numerals.ZH}]{{1,6}})"
+_EN_N = rf"(?:\d{{1,6}}(?:\.\d{{1,4}})?|{numerals.ENGLISH}|an?)"
 _DAYS_ZH = {
     "一": 0,
     "二": 1,

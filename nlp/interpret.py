@@ -41,6 +41,10 @@ _GENERIC_DEFECT = re.compile(
 )
 
 
+LONGEST = 2_000
+"""Characters of a report that are read; a longer one goes to a person, who sees all of it."""
+
+
 class SpanReader(Protocol):
     """The network's view: spans with logits into the original text, and intent probabilities, one per text."""
 
@@ -87,7 +91,7 @@ class _Report:
     def __init__(self, report: QualityReport, plant: Plant, engine: str, read: Read | None) -> None:
         self.report, self.plant, self.engine, self.network = report, plant, engine, read
         known = registry(plant).words
-        self.text: Text = normalise(report.text, lambda word: mend(word, known))
+        self.text: Text = normalise(report.text[:LONGEST], lambda word: mend(word, known))
         self.norm = self.text.norm
         self.found: list[Found] = lexicon().find(self.norm)
         self.owned = self._grammar()
@@ -220,6 +224,8 @@ class _Report:
             conflict=resolved.conflict,
             sure=sure >= ENOUGH,
         )
+        if len(self.report.text) > LONGEST:
+            route, why = "review", (*why, "too_long")
         slots = self._slots(wants, causes, count, quiet=quiet)
         return Extraction(
             id=self.report.id,
@@ -252,13 +258,18 @@ class _Report:
             confidence=sure,
             route=route,
             why=why,
-            masked=masked(self.text, self.owned.names),
+            masked=self._masked(),
             language="zh" if self.text.is_chinese else "en",
-            engine=self._name(),
+            engine=self.engine,
         )
 
-    def _name(self) -> str:
-        return self.engine
+    def _masked(self) -> str:
+        """The whole text without names; what was too long to be read is searched for names too."""
+        pieces = [masked(self.text, self.owned.names)]
+        for start in range(LONGEST, len(self.report.text), LONGEST):
+            piece = normalise(self.report.text[start : start + LONGEST])
+            pieces.append(masked(piece, find_names(piece, [])))
+        return "".join(pieces)
 
     def _id(self, numbers) -> str | None:  # type: ignore[no-untyped-def]  # noqa: ANN001
         return self.text.written(numbers[0].start, numbers[0].end) if numbers else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nlp import numerals
 
-_ID = r"[a-z]{0,8}(?:[-_/]?[a-z]{0,4}\d[a-z\d]*)(?:[-_/.][a-z\d]+)*"
+_ID = r"[a-z]{0,8}(?:[-_/]?[a-z]{0,4}\d[a-z\d]{0,40})(?:[-_/.][a-z\d]{1,40}){0,6}"
 _BATCH = re.compile(
     rf"(?:批次号|批次|批号|生产批|炉号|炉次|批(?=号|次|[:\s#]*[a-z]{{0,4}}-?\d)|卷号|料号批)(?:号|是|为|编号)?[\s:#]*(?P<zh>{_ID})"
     rf"|\b(?:lots?|batch(?:es)?|heat|coil|lot/batch|b/n)(?: (?:no|nr|number|num|id|code))?\b\.?[\s:#]*(?P<en>{_ID})"
@@ -21,10 +21,12 @@ _ORDER = re.compile(
 )
 _LEAST = 3
 _COUNTER = r"件|个(?!月|小时|钟|半|百分|点|人|班|工位|多|位|螺|孔|轴|阀|泵|开关|传感|电机|电磁|滤|接头|月|星期|礼拜|师傅|模|按钮|加热|灯)|只|片(?!区)|支|根|套|台(?=产品|成品|不良|次品|件|电机壳|车身)|块|条(?!线|皮带)|张|箱|盒|袋|包|瓶|处|卷|粒|枚|颗|pcs|pc|pieces?|ea|parts?|units?|件产品|副|把(?!手)|板|盘|桶|罐|对|双|批件|件货|模(?=产品|次品|不良)"
-_QUANTITY_ZH = re.compile(rf"(?<![a-z\d.#/-])(?P<n>\d+|[{numerals.ZH}]+)\s*(?:多|余|来)?\s*(?P<c>{_COUNTER})(?![a-z])")
+_QUANTITY_ZH = re.compile(
+    rf"(?<![a-z\d.#/-])(?P<n>\d{{1,9}}|[{numerals.ZH}]{{1,8}})\s*(?:多|余|来)?\s*(?P<c>{_COUNTER})(?![a-z])"
+)
 _EN_NOUN = r"pcs\.?|pc|pieces?|ea|each|parts?|units?|items?|samples?|castings?|forgings?|moldings?|mouldings?|blanks?|panels?|housings?|brackets?|flanges?|covers?|shafts?|gears?|rings?|bushings?|boards?|pcbs?|pcbas?|bottles?|caps?|lids?|cans?|cartons?|boxes|bags?|pouches|sheets?|coils?|tubes?|pipes?|bars?|rods?|welds?|spots?|joints?|rolls?|doors?|hoods?|fenders?|bumpers?|wheels?|rims?|hubs?|rotors?|discs?|disks?|blades?|lenses|lamps?|cells?|packs?|modules?|connectors?|harnesses|assemblies|subassemblies|frames?|knuckles?|arms?|blocks?|heads?|plates?|profiles?|extrusions?|fittings?|valves?|bodies|impellers?|trays?|tiles?|pallets?|workpieces?|products?|rejects?|defects?|defectives?|bad ones?|bad|scrap parts?|springs?|screws?|bolts?|nuts?|pins?|clips?|inserts?|handles?|cabinets?|enclosures?|shells?|cases?|drums?|tanks?|vials?|syringes?|jars?|cups?|billets?|bezels?|trims?|gaskets?|hoses?|axles?|spindles?|crankshafts?|camshafts?|pistons?|liners?|manifolds?|seats?|seals?|of them|off|more|places|locations|defective|ng|nok|labels?|sleeves?|elbows?|couplings?|radiators?|mirrors?|stators?|cores?|hinges?|test pieces?|coupons?|beams?|struts?"
 _QUANTITY_EN = re.compile(
-    rf"(?<![a-z\d.#/-])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d+|{numerals.ENGLISH})(?:\s+|-)?(?:(?:bad|defective|rejected|scrapped|affected|faulty|more|cracked|scratched|finished|nok|ng|of the|of these|aluminum|aluminium|steel|plastic|cast|molded|painted|front|rear|left|right|door|side|gear|pump|motor|bearing|battery|body|inner|outer|brake|wheel|control|valve|glass|hub|cylinder|lamp|rejected|suspect|welded|machined|bent|dented|warped|porous|short|wrong|mislabeled|leaking|oversized?|undersized?)\s+){{0,3}}(?P<c>{_EN_NOUN})(?![a-z])"
+    rf"(?<![a-z\d.#/-])(?P<n>\d{{1,3}}(?:,\d{{3}})+|\d{{1,9}}|{numerals.ENGLISH})(?:\s+|-)?(?:(?:bad|defective|rejected|scrapped|affected|faulty|more|cracked|scratched|finished|nok|ng|of the|of these|aluminum|aluminium|steel|plastic|cast|molded|painted|front|rear|left|right|door|side|gear|pump|motor|bearing|battery|body|inner|outer|brake|wheel|control|valve|glass|hub|cylinder|lamp|rejected|suspect|welded|machined|bent|dented|warped|porous|short|wrong|mislabeled|leaking|oversized?|undersized?)\s+){{0,3}}(?P<c>{_EN_NOUN})(?![a-z])"
 )
 _OUT_OF = re.compile(
     r"(?<![a-z\d.#/-])(?P<n>\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\s*(?:out of|/|of)\s*(?:the |every |these )?(?P<all>\d+)(?![\d:/-])(?:\s*(?P<c>"

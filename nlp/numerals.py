@@ -26,8 +26,8 @@ _EN = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
     "dozen": 12, "half": 0.5, "couple": 2, "a": 1, "an": 1, "single": 1,
 }  # fmt: skip
-ARABIC = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?"
-CHINESE = rf"[{ZH}]+(?:点[零〇一二三四五六七八九]+)?"
+ARABIC = r"\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,9})?|\d{1,12}(?:[.,]\d{1,9})?"
+CHINESE = rf"[{ZH}]{{1,10}}(?:点[零〇一二三四五六七八九]{{1,6}})?"
 _WORDS = "|".join(sorted(set(_EN) - {"a", "an", "half", "couple", "single", "dozen"}, key=len, reverse=True))
 ENGLISH = rf"(?:half an?|an? couple(?: of)?|(?:a |two |half a )?dozen|(?:{_WORDS})(?:[ -](?:{_WORDS}))?)"
 _THOUSANDS = re.compile(r"^\d{1,3}(?:,\d{3})+(?:\.\d+)?$")

@@ -92,7 +92,7 @@ _LIMIT_WORD = re.compile(
     r"超标|超限|超|超过\S*|(?:over|above|out of|beyond|below|under)(?: the)?(?: alarm| upper| lower)? (?:limit|limits|threshold)|too high|high"
 )
 _GOODS_COUNT = re.compile(
-    rf"(?:\d+|[{numerals.ZH}]+)\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units)(?![a-z])"
+    rf"(?:\d{{1,9}}|[{numerals.ZH}]{{1,8}})\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units)(?![a-z])"
 )
 _VALUE_WORD = re.compile(r"(?:振动|震动|噪[音声]|vibrations?|vib|noise)$")
 _FORMING = {

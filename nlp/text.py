@@ -55,11 +55,16 @@ class Text:
 
 
 def normalise(raw: str, mend: Callable[[str], str | None] | None = None) -> Text:
-    """Fold width, case, quotes and traditional characters; `mend` may give a better spelling of a Latin word."""
+    """Fold width, case, quotes and traditional characters; `mend` may give a better spelling of a Latin word.
+
+    Of a long run of blanks two are kept.
+    """
     letters: list[str] = []
     starts: list[int] = []
     for at, char in enumerate(raw):
         folded = _fold(char)
+        if folded.isspace() and len(letters) > 1 and letters[-1].isspace() and letters[-2].isspace():
+            continue
         letters.append(folded)
         starts.extend([at] * len(folded))
     norm = "".join(letters)
