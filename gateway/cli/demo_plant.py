@@ -101,14 +101,15 @@ tag = "{tag}"
 kind = "{kind}"
 address = "nsu=urn:andon:line;s={asset}.{tag}"
 unit = "{unit}"
+{more}
 """
 
 _TAGS = (
-    ("vibration", "waveform", "g"),
-    ("speed", "value", "rpm"),
-    ("load", "value", "%"),
-    ("temperature", "value", "degC"),
-    ("thermal", "frame", "degC"),
+    ("vibration", "waveform", "g", ""),
+    ("speed", "value", "rpm", ""),
+    ("load", "value", "%", ""),
+    ("temperature", "value", "degC", ""),
+    ("thermal", "frame", "degC", 'encoding = "centikelvin"'),
 )
 
 _OVEN = """
@@ -234,7 +235,9 @@ def _settings(folder: Path, port: int, syslog: int, erp: Process, machines: Proc
     )
     for number, asset in enumerate(MACHINES, 1):
         text += _MACHINE.format(asset=asset, number=number)
-        text += "".join(_TAG.format(asset=asset, tag=tag, kind=kind, unit=unit) for tag, kind, unit in _TAGS)
+        text += "".join(
+            _TAG.format(asset=asset, tag=tag, kind=kind, unit=unit, more=more) for tag, kind, unit, more in _TAGS
+        )
     text += "".join(_OVEN.format(tag=tag, address=place, unit=unit, scale=scale) for tag, place, unit, scale in _ZONES)
     return text
 

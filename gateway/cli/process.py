@@ -4,13 +4,14 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from gateway.core.errors import Misconfigured
 from gateway.runtime.settings import Settings
 from gateway.runtime.supervise import supervise
-from gateway.runtime.wiring import wire
+from gateway.runtime.wiring import Running, wire
 from gateway.web.app import build
 from gateway.web.server import WebServer
 
@@ -37,7 +38,10 @@ async def run(settings: Settings, ready: Callable[[str], None]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(), name="web")
-                jobs = [group.create_task(supervise(name, job), name=name) for name, job in running.jobs.items()]
+                jobs = [
+                    group.create_task(supervise(name, job, partial(_count, running)), name=name)
+                    for name, job in running.jobs.items()
+                ]
                 port = await server.started_on
                 ready(f"http://{_shown(settings.api.host)}:{port}")
                 log.info("gateway.up", config=settings.digest, sources=len(settings.sources))
@@ -49,6 +53,10 @@ async def run(settings: Settings, ready: Callable[[str], None]) -> None:
         except* Misconfigured as wrong:
             raise _first(wrong) from None
     log.info("gateway.down")
+
+
+def _count(running: Running, name: str) -> None:
+    running.gateway.telemetry.restarts.labels(name).inc()
 
 
 def _first(group: BaseExceptionGroup[Misconfigured]) -> Misconfigured:

@@ -113,7 +113,7 @@ def extractions(lines: BinaryIO, plant: "Plant", interpreter: "Interpreter", see
         seen.lines += 1
         try:
             if len(content) > _LONGEST_LINE:
-                raise msgspec.ValidationError(f"the line is longer than {_LONGEST_LINE} bytes")  # noqa: TRY301 - one place says the line
+                raise msgspec.ValidationError(f"the line is longer than {_LONGEST_LINE} bytes")
             report = decoder.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError) as bad:
             seen.failed += 1

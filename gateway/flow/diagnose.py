@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Literal
 
 from msgspec.structs import replace
@@ -91,7 +92,7 @@ class Diagnosing:
         now: Clock,
         wake: asyncio.Event,
         ordered: Callable[[], None],
-        told: Callable[[Diagnosis], None],
+        told: Callable[[Diagnosis, float], None],
     ) -> None:
         self._store, self._diagnoser, self._book = store, diagnoser, book
         self._new_cutter, self._pool, self._now = cutter, pool, now
@@ -129,6 +130,7 @@ class Diagnosing:
 
     async def _conclude(self, windows: Sequence[Window], done: int) -> None:
         loop = asyncio.get_running_loop()
+        began = monotonic()
         seen = await loop.run_in_executor(self._pool, self._diagnoser.diagnose, windows)
         baselines = await loop.run_in_executor(self._pool, self._diagnoser.baselines)
         now = self._now()
@@ -146,6 +148,6 @@ class Diagnosing:
         changed = await self._store.write(step)
         self.windows += len(windows)
         for diagnosis in seen:
-            self._told(diagnosis)
+            self._told(diagnosis, monotonic() - began)
         if any(episode.decision is Decision.ORDER for episode in changed):
             self._ordered()

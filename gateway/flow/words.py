@@ -76,9 +76,11 @@ class Listening:
         now: Clock,
         wake: asyncio.Event,
         ordered: Callable[[], None],
+        read: Callable[[Extraction], None],
     ) -> None:
         self._store, self._interpreter, self._desk = store, interpreter, desk
-        self._pool, self._now, self._ordered = pool, now, ordered
+        self._pool, self._now = pool, now
+        self._ordered, self._read = ordered, read
         self._wake = wake
 
     async def run(self) -> None:
@@ -100,6 +102,7 @@ class Listening:
             told = await loop.run_in_executor(self._pool, self._interpreter.interpret, stored.report, self._desk.plant)
             if await self._store.write(_Conclude(self._desk, stored.report, told, self._now())):
                 self._ordered()
+            self._read(told)
         return len(waiting)
 
 

@@ -17,8 +17,16 @@ HEALTHY_S = 30.0
 """A job that ran this long was well: its back-off starts afresh."""
 
 
-async def supervise(name: str, job: Callable[[], Awaitable[None]], *, first_s: float = FIRST_S) -> None:
+async def supervise(
+    name: str,
+    job: Callable[[], Awaitable[None]],
+    restarted: Callable[[str], None] = lambda _: None,
+    *,
+    first_s: float = FIRST_S,
+) -> None:
     """Run a job; after `Unreachable` run it again, later and later, with full jitter. Ends when the job ends.
+
+    `restarted` is told the name of a job that will be run again.
 
     Anything else than `Unreachable` is a bug or a wrong configuration and goes up.
     """
@@ -35,4 +43,5 @@ async def supervise(name: str, job: Callable[[], Awaitable[None]], *, first_s: f
                 wait = max(wait, min(lost.after.total_seconds(), 3600.0))
             log.warning("job.unreachable", job=name, why=str(lost), again_in_s=round(wait, 2))
             limit = min(limit * 2, LONGEST_S)
+            restarted(name)
         await asyncio.sleep(wait)

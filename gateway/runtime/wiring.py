@@ -14,10 +14,12 @@ from pathlib import Path
 
 import structlog
 
+from gateway.core.artifact import read_manifest
 from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Store, Tx
 from gateway.core.reading import Batch, TagState
+from gateway.core.report import Extraction
 from gateway.flow.cut import Cutter
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Book, Diagnosing
@@ -200,7 +202,7 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
 
         async def listen() -> None:
             interpreter = await models.interpreter()
-            await Listening(store, interpreter, desk, pool, now, reading, delivering.set).run()
+            await Listening(store, interpreter, desk, pool, now, reading, delivering.set, _routes(telemetry)).run()
 
         jobs: dict[str, Job] = {
             **line.jobs(),
@@ -226,9 +228,15 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
             sources=line.tags,
             version=version("andon-gateway"),
             config=settings.digest,
+            model=_model(settings),
             stopping=stopping,
         )
         yield Running(gateway, jobs)
+
+
+def _model(settings: Settings) -> str:
+    """Name the model bundle without loading it. Raises `Misconfigured` when there is none."""
+    return read_manifest(bundle_of(settings.diagnosis.models)).digest if settings.line else ""
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
@@ -254,13 +262,21 @@ def _delivery(
     }
 
 
+def _routes(telemetry: Telemetry) -> Callable[[Extraction], None]:
+    def read(told: Extraction) -> None:
+        telemetry.routes.labels(told.route).inc()
+
+    return read
+
+
 class _Told:
     """Shows each diagnosis to those who look, and counts it."""
 
     def __init__(self, live: Live, telemetry: Telemetry) -> None:
         self._live, self._telemetry = live, telemetry
 
-    def __call__(self, seen: Diagnosis) -> None:
+    def __call__(self, seen: Diagnosis, took_s: float) -> None:
         self._live.note_diagnosis(seen)
+        self._telemetry.decision.observe(took_s)
         self._telemetry.windows.inc()
         self._telemetry.diagnoses.labels(str(seen.fault or "unknown")).inc()

@@ -22,6 +22,7 @@ from gateway.flow.receive import Photo, take_report
 from gateway.runtime.gateway import Gateway
 from gateway.web.auth import caller_of
 from gateway.web.bodies import convert, decode, raw
+from gateway.web.masking import shown
 from gateway.web.photo import look_at
 from gateway.web.problems import FieldFault, Wrong
 
@@ -112,7 +113,8 @@ async def reports(
     gateway: NamedDependency[Gateway], route: FromQuery[Route | None] = None, limit: Limit = 100
 ) -> Reports:
     """List reports with what was read out of them and the order that they led to."""
-    return Reports(await gateway.store.read(lambda tx: tx.reports(route=route, limit=limit)))
+    held = await gateway.store.read(lambda tx: tx.reports(route=route, limit=limit))
+    return Reports([shown(row) for row in held])
 
 
 @get("/reports/{name:str}", opt={"scope": "read"}, raises=[])
@@ -121,7 +123,7 @@ async def report(gateway: NamedDependency[Gateway], name: FromPath[str]) -> Stor
     found = await gateway.store.read(lambda tx: tx.report(name))
     if found is None:
         raise Wrong(404, "no such report")
-    return found
+    return shown(found)
 
 
 async def _read(request: Request[Any, Any, Any], gateway: Gateway) -> tuple[ReportIn, bytes | None]:

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from gateway.flow.receive import Reviewed, Ruling, review
 from gateway.runtime.gateway import Gateway
 from gateway.web.bodies import read
+from gateway.web.masking import shown
 from gateway.web.problems import FieldFault, Wrong
 from gateway.web.reports import Limit, Reports
 
@@ -17,7 +18,7 @@ from gateway.web.reports import Limit, Reports
 async def waiting(gateway: NamedDependency[Gateway], limit: Limit = 100) -> Reports:
     """List the reports that wait for a person."""
     held = await gateway.store.read(lambda tx: tx.reports(route="review", limit=limit))
-    return Reports([row for row in held if not row.reviewed])
+    return Reports([shown(row) for row in held if not row.reviewed])
 
 
 @post("/review/{name:str}", status_code=200, opt={"scope": "review:write", "body": Ruling})

@@ -62,7 +62,7 @@ async def diagnosed(store: Store, windows: int) -> None:
         wake = asyncio.Event()
         running = asyncio.create_task(
             Diagnosing(
-                store, LevelDiagnoser(), BOOK, cutter, pool, lambda: at(0), wake, lambda: None, lambda _: None
+                store, LevelDiagnoser(), BOOK, cutter, pool, lambda: at(0), wake, lambda: None, lambda *_: None
             ).run()
         )
         async with asyncio.timeout(20):
@@ -90,7 +90,10 @@ async def told(store: Store, name: str, extraction: Extraction, seconds: float =
     report = QualityReport(id=name, text="pump is noisy", reported_at=at(seconds))
     await store.write(lambda tx: tx.take_report(report, at(seconds)))
     with ThreadPoolExecutor(1) as pool:
-        listening = Listening(store, Fixed(extraction), DESK, pool, lambda: at(seconds), asyncio.Event(), lambda: None)
+        wake = asyncio.Event()
+        listening = Listening(
+            store, Fixed(extraction), DESK, pool, lambda: at(seconds), wake, lambda: None, lambda _: None
+        )
         while await listening.step():
             pass
 

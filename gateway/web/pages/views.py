@@ -12,6 +12,7 @@ from gateway.core.ports import StoredOrder, StoredReport, Tx
 from gateway.flow.live import AssetView
 from gateway.runtime.gateway import Gateway
 from gateway.web.line import AssetNow, Line, TagNow, line_of
+from gateway.web.masking import shown
 
 STALE_S = 10.0
 _KEY_TAGS = ("speed", "load", "temperature")
@@ -224,9 +225,10 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 def pieces(stored: StoredReport) -> list[Piece]:
-    """Cut a report's text at its slots, in order; an overlapping or impossible slot is left out."""
-    text, place, found = stored.report.text, 0, []
-    slots = stored.extraction.slots if stored.extraction is not None else ()
+    """Cut a report's text at its slots, in order, names covered; an overlapping or impossible slot is left out."""
+    seen = shown(stored)
+    text, place, found = seen.report.text, 0, []
+    slots = seen.extraction.slots if seen.extraction is not None else ()
     for slot in sorted(slots, key=lambda slot: (slot.start, slot.end)):
         if slot.start < place or not slot.start < slot.end <= len(text):
             continue

@@ -1,0 +1,33 @@
+"""What a reader sees of a report: its words without the names of people, each character in its place."""
+
+from msgspec.structs import replace
+
+from gateway.core.ports import StoredReport
+
+_MASK = "[name]"
+_DOT = "•"
+
+
+def shown(stored: StoredReport) -> StoredReport:
+    """Give a report without people's names. A report that was not read yet shows no words at all.
+
+    The names are covered one dot a character, so that the slots' offsets go on fitting.
+    """
+    told = stored.extraction
+    if told is None:
+        return replace(stored, report=replace(stored.report, text="…"))
+    text = covered(stored.report.text, told.masked)
+    slots = tuple(replace(slot, text=text[slot.start : slot.end]) for slot in told.slots)
+    return replace(stored, report=replace(stored.report, text=text), extraction=replace(told, slots=slots))
+
+
+def covered(text: str, masked: str) -> str:
+    """Cover in `text` what `masked` replaced by its mark; everything when the two do not fit."""
+    place, made = 0, ""
+    for number, kept in enumerate(masked.split(_MASK)):
+        found = place if number == 0 else text.find(kept, place) if kept else len(text)
+        if found < 0 or text[found : found + len(kept)] != kept:
+            return _DOT * len(text)
+        made += _DOT * (found - place) + kept
+        place = found + len(kept)
+    return made + _DOT * (len(text) - place)
