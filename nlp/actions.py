@@ -20,6 +20,9 @@ _NOT_TO = re.compile(
 _NOUNISH = frozenset(
     "level balance track offset tension torque drain oil grease seal trim lower test set measure empty bin dump junk block hold watch sort polish sand cycle straighten raise reduce increase decrease tune program calibration lubrication maintenance replacement cleaning adjustment greasing servicing service lube cal pm changeout contain junk toss freeze vacuum review audit attend bin address".split()
 )
+_WORK_NOUNS = frozenset(
+    "service repair calibration lubrication maintenance replacement cleaning adjustment greasing inspection overhaul recalibration".split()
+)
 _OBJECT = re.compile(
     r"^\s+(?:the|it|this|that|these|those|all|both|its|them|up|down|out|on|new|old|more|every|each|a|an|our|my|some|[a-z]+ ?\d|[a-z]+s?\b)"
 )
@@ -52,6 +55,10 @@ def is_wanted(norm: str, start: int, end: int, code: str) -> bool:
         return re.search(r"\b(?:not|no need to|don't)\s*$", before) is None
     if _NOT_TO.search(before):
         return False
+    if word in _WORK_NOUNS and re.match(
+        r"\s+(?:within|by|before|asap|due|needed|required|please|pls|this|next|tomorrow|today|end of)\b", after
+    ):
+        return re.search(r"\b(?:no|without|after|since|last|the last|during)\s*$", before) is None
     asked = _ASK_BEFORE_EN.search(before) is not None
     if word in _NOUNISH or word.split()[0] in _NOUNISH:
         return (
@@ -87,7 +94,7 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
         return is_order_to_stop_words(word, before, after)
     if _DONE_BEFORE.search(before) and not word.startswith(("别", "不", "禁", "停", "勿", "暂")):
         return False
-    due = re.search(r"(?:该|要|得|需|应|到)[^,。;!?]{0,5}$", before) is not None
+    due = re.search(r"(?:该|要|得|需|应|到|必须|务必|前|内|帮忙)[^,。;!?]{0,5}$", before) is not None
     if not due and (_DONE_AFTER.match(after) or word.endswith("了")):
         return False
     if word in {

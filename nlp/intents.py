@@ -19,6 +19,7 @@ _WORK = {
 _TOOL = re.compile(
     r"刀|钻头|丝锥|砂轮|铣|锯片|锯条|冲头|模具|换模|模(?!块)|电极|导电嘴|焊嘴|铰|tool|insert|drill|tap\b|taps\b|end ?mill|cutter|wheel|reamer|saw blade|blade|punch|\bdie\b|mold|mould|electrode|contact tip|tip\b|tips\b|knife|knives|grinding|dresser|bit\b|bits\b"
 )
+_BARE_CHANGE = re.compile(r"\s*(?:[,.;!。]|$|by\b|before\b|asap|now|within|it\b|them\b|掉|一下|新的|新)")
 _DUE_WORK = re.compile(
     r"该.{0,6}(?:了|换|加|做|保养|校准|润滑)|到期|到时间|周期到|需要|要(?!求)|申请|安排|请|麻烦|\b(?:due|overdue|needs?|need|please|pls|schedule|request|time for|book|arrange|plan)\b"
 )
@@ -70,7 +71,11 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
     asked = _inquiry(cues, claimed, wants, has_number=has_number)
     if asked is not None:
         return asked
-    if cues.any("safety.words") and any(mark for mark in marks) and not _is_denied_safety(cues, marks):
+    if (
+        (cues.any("safety.words") or _HAZARD.search(norm))
+        and (marks or has_machine)
+        and not _is_denied_safety(cues, marks)
+    ):
         return Meant("defect_report", "safety_hazard", 0.85)
     answer = _feedback(cues, claimed, wants)
     if answer is not None:
@@ -95,7 +100,24 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
     return Meant(None, None, 0.3, ("out_of_scope",))
 
 
+_DEVICE_ZH = r"光幕|光栅|安全(?:门|锁|开关|光幕|光栅|联锁|装置|继电器|围栏|插销|回路|阀|绳|带)|防护(?:门|罩|栏|网|板)|护罩|护栏|急停(?:按钮|开关)?|联锁|双手(?:按钮|启动)|门开关|拉绳开关"
+_BROKEN_ZH = r"失灵|失效|坏|不起作用|短接|屏蔽|拆|掉|缺|没反应|无反应|不灵|旁路|没关|破|断|不动作|不管用|没用|故障|损坏|绑|遮挡|按不下|卡住|关不|打不开|松脱|没装|取消|跳过|不停|没停"
+_DEVICE_EN = r"light (?:curtain|barrier|screen)s?|e-?\s?stops?|emergency stops?|guards?|guarding|interlocks?|safety (?:\w+)|door switch(?:es)?|gate switch(?:es)?|two[- ]hand \w+|area scanner|laser scanner|pull cord|dead ?man"
+_BROKEN_EN = r"dead|broken|broke|fail(?:ed|s)?|not work\w*|bypass\w*|missing|defeated|jumper\w*|bridged|damaged|loose|open|doesn't|does not|didn't|inop\w*|stuck|taped|removed|disabled|faulty|defective|out of order|no longer|gone|overridden|blocked|muted|off\b|tied|no effect|ignored"
+_HAZARD = re.compile(
+    rf"(?:{_DEVICE_ZH})[^,。;!?]{{0,6}}(?:{_BROKEN_ZH})|(?:差点|险些|几乎|差一点)[^,。;!?]{{0,14}}(?:夹|压|砸|划|烫|撞|伤|卷|割|电|摔|滑|绊|碰)"
+    rf"|\b(?:{_DEVICE_EN})\b(?:(?! and ok| ok\b)[^,.;!?]){{0,28}}?\b(?:{_BROKEN_EN})|\b(?:bypassed|missing|defeated|broken|dead|faulty|jumpered|removed|disabled) (?:the )?(?:{_DEVICE_EN})"
+    r"|\b(?:almost|nearly|could have|narrowly) (?:\w+ ){0,2}(?:hit|crush\w*|cut|burn\w*|fell|fall\w*|hurt|injur\w*|trap\w*|pinch\w*|shock\w*|slip\w*|struck|caught|lost|trip\w*|got|grabbed|knocked)"
+)
+_DENIAL = re.compile(
+    r"(?:没有|无|不存在|未发现|没发现|没|未见)[^,。]{0,4}$|\b(?:no|not a|without|not|isn't a|any|never)\s+(?:\w+ )?$"
+)
+
+
 def _is_denied_safety(cues: Cues, marks: list[Mark]) -> bool:
+    hazard = _HAZARD.search(cues.norm)
+    if hazard is not None and not _DENIAL.search(cues.norm[max(0, hazard.start() - 14) : hazard.start()]):
+        return False
     for one in cues.all("safety.words"):
         before = cues.norm[max(0, one.start - 14) : one.start]
         if not re.search(
@@ -118,6 +140,21 @@ def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: 
     )
     if not asks:
         return None
+    if (
+        re.search(
+            r"\bis (?:my|the|our) (?:\S+ ){1,7}(?:done|finished|ready|complete|fixed|closed|back|repaired)\b.*\?", norm
+        )
+        and not claimed
+    ):
+        return Meant("inquiry", "order_status", 0.85)
+    if (
+        re.search(r"还有\S{1,8}吗|有没有\S{1,8}(?:备件|库存|现货)|(?:are|is) there (?:any|a) (?:spare|\w+ left)", norm)
+        and not claimed
+        and "进度" not in norm
+    ):
+        return Meant("inquiry", "spare_part", 0.85)
+    if re.search(r"\bneed (?:a |the )?(?:[\w-]+ ){0,4}(?:part )?number for\b", norm):
+        return Meant("inquiry", "spare_part", 0.8)
     how, spare, order = cues.all("inquiry.how_to"), cues.all("inquiry.spare_part"), cues.all("inquiry.order_status")
     if not (how or spare or order):
         return None
@@ -174,6 +211,8 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
             repair.start < one.start for repair in repaired for one in still
         ):
             return Meant("feedback", "repair_failed", 0.85)
+    if claimed and _AGAIN.search(cues.norm):
+        return Meant("feedback", "repair_failed", 0.8)
     if claimed and repaired and not wants and re.search(r"还是|仍|又|依然|照样|again|still", cues.norm):
         return Meant("feedback", "repair_failed", 0.7)
     if (
@@ -186,8 +225,15 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
         )
     ):
         return Meant("feedback", "repair_failed", 0.8)
+    if not real and not wants and repaired and cues.any("pass.words") and not cues.any("pass.fail"):
+        return Meant("feedback", "repair_confirmed", 0.8)
     if not real and cues.any("feedback.confirmed") and not wants:
-        thanks = bool(re.search(r"谢|辛苦|thank|thx|cheers|great job|good job|well done|nice work", cues.norm))
+        thanks = bool(
+            re.search(
+                r"谢|辛苦|thank|thx|cheers|great job|good job|well done|nice work|关单|关闭|可以关|close (?:the|this|my)|closed",
+                cues.norm,
+            )
+        )
         inspected = any(cues.any(name) for name in ("inspection.words",))
         if (
             repaired
@@ -212,6 +258,12 @@ _OFTEN = re.compile(
 def _is_taken_back(cues: Cues) -> bool:
     """Whether the report takes an earlier one back; an instrument that lies again and again is a trouble."""
     return _TAKEN_BACK.search(cues.norm) is not None and _OFTEN.search(cues.norm) is None
+
+
+_AGAIN = re.compile(
+    r"(?:修|换|校验|校准|标定|调|保养|返修|排查|维修|处理|弄|检修|紧固|清洗|焊|清理|更换)\S{0,2}(?:过|后|完|了|好)以?后?[,，]?\s?(?:没\S{1,3}[,，]?)?(?:还是|照样|又|仍|依然|还在|还|照旧)(?!有(?:库存|备件))|没修好|白修|修了等于没修|返修后"
+    r"|\b(?:came back from repair|after (?:the |your |last )?(?:repair|fix|service|replacement|rebuild|overhaul) (?:it |still|the)|not fixed|wasn't fixed|repair (?:did not|didn't) (?:hold|help|last|work)|(?:repaired|fixed|replaced|changed|serviced) (?:\w+ ){0,4}(?:but|and|yet) (?:\w+ ){0,3}(?:still|again))\b"
+)
 
 
 def _is_wanted_anyway(wants: list[Mark]) -> bool:
@@ -346,6 +398,8 @@ def _fine_work(norm: str, wants: list[Mark]) -> str | None:
     for mark in wants:
         if mark.code == "replace":
             around = norm[max(0, mark.start - 16) : mark.end + 24]
+            if _BARE_CHANGE.match(norm[mark.end :]):
+                around = norm[max(0, mark.start - 60) : mark.end]
             if _TOOL.search(around):
                 return "tool_change"
             return "repair"

@@ -76,6 +76,9 @@ _RANK = {
 _SURFACE_WORD = re.compile(r"[a-z]")
 _NEAR = 14
 _SIZE = "size"
+_SET_ACTUAL = re.compile(
+    r"(?:设定|标准|要求|目标|工艺)[^。;!?]{1,16}(?P<w>实际|现在只|实测)|(?:reads?|shows?|is at|running at|at|measured|actual(?:ly)?)\s[^.;!?]{0,16}[,]? ?(?:but |and )?(?P<w2>should be|recipe says|spec (?:is|says)|instead of|setpoint)|(?:set(?:point)?|target|spec|recipe)(?: is| to| was| at)? [\d.]+[^.;!?]{0,12}(?P<w3>actual|but (?:is|reads|only))"
+)
 _MADE = re.compile(
     r"(?:加工|做|车|磨|冲|压|铣|钻|焊|切|注塑|打|生产|挤|轧|喷|洗|装|包|烤|铸|锻|剪|折|印)(?:出来)?的(?!时|地|声|过程|温|压|问题|速|电)|出来的|\b(?:parts|pieces|castings|gears|shafts|products?|goods) (?:from|off|out of|come)\b|\bproduc(?:ed|ing|es)\b"
 )
@@ -170,7 +173,7 @@ class Reader:
             for mark in chosen
         ]
         marks = self._typed(marks)
-        marks = self._settled(self._deviations(marks))
+        marks = self._settled(self._deviations(marks), [mark for mark in marks if mark.kind == "characteristic"])
         return sorted(self._caused(marks, scopes), key=lambda one: one.start), scopes
 
     def _candidates(self) -> Iterable[Mark]:
@@ -207,6 +210,7 @@ class Reader:
         hot = [mark for mark in candidates if mark.kind == "trouble" and mark.code in {"OHE", "PDE"}]
         terms = [mark for mark in candidates if mark.kind == "characteristic"]
         checks = [(one.start, one.end) for one in self.found if one.category == "inspection"]
+        verdicts = [(one.start, one.end) for one in self.found if one.category == "pass" and one.code == "fail"]
         for mark in candidates:
             if mark in hot and any(
                 one.code == "temp_process" and one.start < mark.start < one.end < mark.end for one in terms
@@ -452,7 +456,15 @@ class Reader:
                 kept.append(one)
         alone = self._values_alone(characteristics, kept)
         told = [part for one in kept for part in (self._apart(one) if one.kind == "characteristic" else [one])]
-        return [*told, *alone]
+        return [*told, *alone, *self._set_and_actual(kept)]
+
+    def _set_and_actual(self, kept: list[Mark]) -> list[Mark]:
+        """ "设定220 实际195" and "reads 5, should be 8" tell of a deviation without a word for it."""
+        if any(mark.kind in {"trouble", "defect"} and not mark.status for mark in kept):
+            return []
+        hit = _SET_ACTUAL.search(self.norm)
+        group = next((name for name, text in hit.groupdict().items() if text), "w") if hit else "w"
+        return [Mark(hit.start(group), hit.end(group), "trouble", "PDE", "symptom")] if hit else []
 
     def _apart(self, one: Mark) -> list[Mark]:
         """轴承温度 is 轴承 + 温度; a fluid stays with its reading (油温)."""
@@ -548,7 +560,7 @@ class Reader:
             code = "OHE"
         return replace(mark, kind="trouble", code=code, slot="symptom")
 
-    def _settled(self, marks: list[Mark]) -> list[Mark]:
+    def _settled(self, marks: list[Mark], characteristics: list[Mark]) -> list[Mark]:
         """Readings that need the whole: a vibration with its value, a limit that belongs to another trouble, an oven's heat."""
         claimed = [mark for mark in marks if mark.kind in {"trouble", "value"} and not mark.status]
         kept: list[Mark] = []
