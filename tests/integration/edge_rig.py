@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx2
+import msgspec
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
@@ -129,6 +130,7 @@ def in_review(name: str, text: str = "spindle noisy again") -> Callable[[Tx], No
         read = Extraction(
             id=name, intent="defect_report", fine_intent="equipment_fault", asset=None, why=("asset_unresolved",)
         )
+        read = msgspec.structs.replace(read, masked=text)
         tx.read_report(read, None)
 
     return step

@@ -94,8 +94,10 @@ def _read(name: str) -> Any:
         order = work_order("x")
         tx.put_order(order, "main", datetime.now(UTC))
         slots = (Slot("component", 7, 9, "轴承"), Slot("symptom", 9, 11, "异响"))
+        taken = tx.report(name)
+        assert taken is not None
         read = Extraction(id=name, intent=None, fine_intent=None, asset="M-07", slots=slots, route="order")
-        tx.read_report(read, order.key)
+        tx.read_report(msgspec.structs.replace(read, masked=taken.report.text), order.key)
 
     return step
 

@@ -59,7 +59,7 @@ async def fill(edge: Edge) -> None:
             id="r2", intent="defect_report", fine_intent=None, asset="M-07", slots=(Slot("symptom", 8, 13, "alert"),)
         )
         tx.put_order(words, "main", datetime.now(UTC))
-        tx.read_report(msgspec.structs.replace(read, route="order"), words.key)
+        tx.read_report(msgspec.structs.replace(read, route="order", masked=EVIL), words.key)
 
     await edge.gateway.store.write(step)
     await edge.gateway.store.write(in_review("r1", EVIL))
