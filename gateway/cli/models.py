@@ -40,7 +40,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--seed", type=int, default=7, show_default=True, help="The same seed gives the same simulated runs.")
-@click.option("--rigs", type=click.IntRange(min=4), default=40, show_default=True, help="Simulated machines.")
+@click.option("--rigs", type=click.IntRange(min=4), default=64, show_default=True, help="Simulated machines.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Bundle to write (default: ./bundle).")
 @click.option("--runs", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None, help="Use these.")
 @click.option("--quick", is_flag=True, help="A small bundle in a minute, to see that it works; not for use.")
@@ -48,7 +48,7 @@ def train(seed: int, rigs: int, out: Path | None, runs: Path | None, *, quick: b
     """Train the diagnosis models on simulated runs and measure them on rigs that they have not seen.
 
     The language encoder is taken over from the bundle that ships; the log head is fitted when it is there.
-    Five minutes on two idle cores.
+    About five minutes on two cores.
 
     Example:  andon models train --seed 7 --out my-bundle
     """

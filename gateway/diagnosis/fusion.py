@@ -25,7 +25,7 @@ FAMILIES: dict[Fault, str] = {
 SURE = 0.5  # a family below this is "don't know"
 VELOCITY = "vibration.velocity"
 ZONE_A_MM_S = 0.71
-CAGE_QUIET = 4.0  # the summed cage score that one healthy machine in a hundred exceeds
+CAGE_QUIET = 4.0  # about what one healthy simulated run in a hundred exceeds; chosen beside real ball faults
 _CLEAR = 0.7  # a family from this on stands, whatever else the set holds
 
 Vector = npt.NDArray[np.float64]

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gateway.diagnosis.spectrum import Floats, Raw
 
 _BLOCKS = 48
+_GONE_S = 0.004
 _MAINS = (50.0, 60.0)
 
 
@@ -15,25 +16,29 @@ _MAINS = (50.0, 60.0)
 class SensorHealth:
     """Measures without unit; each is near 0 for a sound sensor.
 
-    `flat` is the longest run of one value over the window's length, `clip` the share of samples at the
+    `flat` is the longest run of one value over the window's length, `gone` the share of samples in runs
+    longer than 4 ms (a loose contact), `clip` the share of samples at the
     two extremes, `hum` the share of energy at mains lines that the shaft does not explain,
     `jump` the largest step of the block mean in block spreads (log), `low` the share of energy below
     a third of the shaft's rate.
     """
 
     flat: float
+    gone: float
     clip: float
     hum: float
     jump: float
     low: float
 
 
-def sensor_health(samples: Floats, raw: Raw, shaft_hz: float) -> SensorHealth:
+def sensor_health(samples: Floats, rate_hz: float, raw: Raw, shaft_hz: float) -> SensorHealth:
     """Measure a waveform of at least 1000 samples."""
+    runs = _runs(samples)
     low_bins = max(1, int(shaft_hz / 3 / raw.step_hz))
     energy = raw.amplitude.astype(np.float64) ** 2
     return SensorHealth(
-        flat=_longest_run(samples) / samples.size,
+        flat=float(runs.max()) / samples.size,
+        gone=float(runs[runs > _GONE_S * rate_hz].sum()) / samples.size,
         clip=_at_extremes(samples),
         hum=_hum(energy, raw.step_hz, shaft_hz),
         jump=_jump(samples),
@@ -41,12 +46,10 @@ def sensor_health(samples: Floats, raw: Raw, shaft_hz: float) -> SensorHealth:
     )
 
 
-def _longest_run(samples: Floats) -> int:
+def _runs(samples: Floats) -> npt.NDArray[np.int64]:
+    """Give the lengths of the runs of one and the same value."""
     changes = np.flatnonzero(np.diff(samples) != 0)
-    if changes.size == 0:
-        return int(samples.size)
-    edges = np.concatenate([[-1], changes, [samples.size - 1]])
-    return int(np.diff(edges).max())
+    return np.diff(np.concatenate([[-1], changes, [samples.size - 1]]))
 
 
 def _at_extremes(samples: Floats) -> float:

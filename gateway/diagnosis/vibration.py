@@ -52,6 +52,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("velocity_x2", "log mm/s", direct=False, against=True, prior=0.2),
     Feature("high_floor", "log g", direct=False, against=True, prior=0.08),
     Feature("flat", "1"),
+    Feature("gone", "1", against=True, prior=0.005),
     Feature("clip", "1"),
     Feature("hum", "1", against=True, prior=0.05),
     Feature("jump", "log", against=True, prior=0.3),
@@ -136,8 +137,8 @@ def analyse(samples: Floats, rate_hz: float, told_hz: float, orders: Orders | No
 def features_of(samples: Floats, rate_hz: float, told_hz: float, orders: Orders | None) -> list[float]:
     """Compute the vector named by `FEATURES`. A flat waveform gives NaN for all but the sensor's measures."""
     raw = raw_spectrum(samples, rate_hz, told_hz)
-    health = sensor_health(samples, raw, told_hz)
-    values = {"flat": health.flat, "clip": health.clip, "hum": health.hum, "jump": health.jump}
+    health = sensor_health(samples, rate_hz, raw, told_hz)
+    values = {"flat": health.flat, "gone": health.gone, "clip": health.clip, "hum": health.hum, "jump": health.jump}
     values["low_share"] = health.low
     values["speed_hz"], values["speed_confidence"] = told_hz, 0.0
     if float(samples.std()) > 1e-7:  # noqa: PLR2004 -- below the noise of any accelerometer, in g

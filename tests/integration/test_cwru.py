@@ -1,4 +1,4 @@
-"""Real bearing recordings, never trained on: a machine that was damaged before the gateway came."""
+"""Real bearing recordings, not trained on (design choices did look at them): damaged before the gateway came."""
 
 import csv
 import os

@@ -24,7 +24,7 @@ _FOR: dict[Fault, tuple[str, ...]] = {
         "thermal.rise",
         "thermal.p_bearing_hot",
     ),
-    Fault.SENSOR: ("vibration.flat", "vibration.clip", "vibration.jump", "vibration.low_share"),
+    Fault.SENSOR: ("vibration.flat", "vibration.gone", "vibration.clip", "vibration.jump", "vibration.low_share"),
 }
 _AGAINST: dict[Fault, tuple[str, ...]] = {
     Fault.BEARING_OUTER: ("vibration.inner_z", "vibration.ball_z"),
