@@ -1,10 +1,12 @@
 """Which machine is meant: names in the text against the registry of the plant."""
 
+# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from gateway.core.asset import Asset, Plant
 from nlp import numerals
@@ -39,6 +41,7 @@ _WRONG = re.compile(
 _RIGHT = re.compile(
     r"(?:更正|应该是|应为|而是|是|改为|不对|correction|i mean|i meant|rather|actually|make that|sorry|should be|should read|but|it's|its|wait|it is|i mean the|no)[\s,:-]*(?:是|it's|its|the|on|for|it is)?\s*$"
 )
+_ARTICLE = re.compile(r"(?:the|this|that|our|my) ")
 _NEIGHBOUR = re.compile(
     r"(?:旁边|隔壁|附近|边上|对面|next to|near|beside|behind|opposite|across from|in front of|adjacent to)(?: the)?\s*$"
 )
@@ -94,12 +97,12 @@ def pieces(norm: str) -> list[Piece]:
     for hit in _PIECE.finditer(norm):
         start, end = hit.span()
         if hit["n"]:
-            found.append(Piece(str(int(hit["n"])) if len(hit["n"]) < 12 else hit["n"], start, end))  # noqa: PLR2004 - lots keep zeros
+            found.append(Piece(str(int(hit["n"])) if len(hit["n"]) < 12 else hit["n"], start, end))
         elif hit["w"]:
             word = hit["w"]
             if word in _QUIET_WORDS:
                 continue
-            if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):  # noqa: PLR2004 - "gas"
+            if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
                 word = word[:-1]
             if word in {"mould", "moulding", "moulder"}:
                 word = word.replace("mould", "mold")
@@ -145,7 +148,7 @@ def registry(plant: Plant) -> Registry:
 def _learn_term(made: Registry, keys: tuple[str, ...], asset: Asset) -> None:
     numbers = [key for key in keys if key.isdigit()]
     term = tuple(key for key in keys if not key.isdigit())
-    if len(numbers) > 1 or not term or (len(term) == 1 and len(term[0]) < 2 and term[0] not in "炉泵"):  # noqa: PLR2004
+    if len(numbers) > 1 or not term or (len(term) == 1 and len(term[0]) < 2 and term[0] not in "炉泵"):
         return
     if numbers and not (keys[0].isdigit() or keys[-1].isdigit()):
         return
@@ -169,7 +172,7 @@ def _numbers_of(asset: Asset) -> set[int]:
     numbers: set[int] = set()
     for name in (asset.id, asset.name, *asset.aliases):
         keys = [key for key in _keys(name) if key.isdigit()]
-        if len(keys) == 1 and len(keys[0]) < 6:  # noqa: PLR2004 - a machine number is short
+        if len(keys) == 1 and len(keys[0]) < 6:
             numbers.add(int(keys[0]))
     return numbers
 
@@ -186,7 +189,7 @@ def resolve(norm: str, plant: Plant, hint: str | None, taken: list[tuple[int, in
         mentions = [one for one in mentions if not near or one.asset is None or one.how == "fuzzy"]
     kept = _corrected(norm, mentions, cut, known)
     rejected = tuple((one.start, one.end) for one in mentions if one not in kept)
-    return replace(_choose(norm, kept, hint, known), rejected=rejected)
+    return replace(_choose(kept, hint, known), rejected=rejected)
 
 
 def _specific(mentions: list[Mention]) -> list[Mention]:
@@ -222,7 +225,7 @@ def _exact(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
 def _same(cut: list[Piece], at: int, keys: tuple[str, ...]) -> bool:
     if at + len(keys) > len(cut) or tuple(piece.key for piece in cut[at : at + len(keys)]) != keys:
         return False
-    return all(cut[at + i + 1].start - cut[at + i].end <= 5 for i in range(len(keys) - 1))  # noqa: PLR2004 - " no. "
+    return all(cut[at + i + 1].start - cut[at + i].end <= 5 for i in range(len(keys) - 1))
 
 
 def _widened(norm: str, start: int, end: int, *, leading: bool, trailing: bool) -> tuple[int, int]:
@@ -242,23 +245,27 @@ def _widened(norm: str, start: int, end: int, *, leading: bool, trailing: bool) 
 def _by_class(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
     for word in lexicon().find(norm):
         if word.category == "machine" and word.code != "machine":
-            yield from _numbered(
-                norm, cut, word.start, word.end, lambda number, code=word.code: known.by_kind.get((code, number), set())
-            )  # type: ignore[misc]
+            yield from _numbered(norm, cut, word.start, word.end, partial(_of_kind, known, word.code))
     for at, piece in enumerate(cut):
         for term, _ in known.terms.get(piece.key, ()):
             if _same(cut, at, term):
                 start, end = piece.start, cut[at + len(term) - 1].end
-                yield from _numbered(
-                    norm, cut, start, end, lambda number, term=term: known.by_term.get((term, number), set())
-                )  # type: ignore[misc]
+                yield from _numbered(norm, cut, start, end, partial(_of_term, known, term))
 
 
-def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: "object") -> Iterable[Mention]:
+def _of_kind(known: Registry, kind: str, number: int) -> set[str]:
+    return known.by_kind.get((kind, number), set())
+
+
+def _of_term(known: Registry, term: tuple[str, ...], number: int) -> set[str]:
+    return known.by_term.get((term, number), set())
+
+
+def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: Callable[[int], set[str]]) -> Iterable[Mention]:
     before = next((piece for piece in reversed(cut) if piece.end <= start), None)
     after = next((piece for piece in cut if piece.start >= end), None)
     for piece, is_before in ((before, True), (after, False)):
-        if piece is None or not piece.key.isdigit() or len(piece.key) > 5:  # noqa: PLR2004 - a machine number is short
+        if piece is None or not piece.key.isdigit() or len(piece.key) > 5:
             continue
         gap = (norm[piece.end : start] if is_before else norm[end : piece.start]).removeprefix("-")
         if not re.fullmatch(r"\s*(?:号|#|线的?|号线的?|台|no\.?|nr\.?|number|_|\s|th|nd|rd|st)*\s*", gap):
@@ -281,7 +288,7 @@ def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: "object")
             continue
         first, last = (piece.start, end) if is_before else (start, piece.end)
         first, last = _widened(norm, first, last, leading=is_before, trailing=not is_before)
-        assets = find(int(piece.key))  # type: ignore[operator]
+        assets = find(int(piece.key))
         yield Mention(first, last, next(iter(assets)) if len(assets) == 1 else None, "class", tuple(sorted(assets)))
 
 
@@ -291,12 +298,8 @@ def _generic(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
             continue
         if word.code == "machine":
             if norm[word.start : word.end] != "it":
-                start = (
-                    word.start + len(re.match(r"(?:the|this|that|our|my) ", norm[word.start : word.end])[0])
-                    if re.match(r"(?:the|this|that|our|my) ", norm[word.start : word.end])
-                    else word.start
-                )  # type: ignore[index]
-                yield Mention(start, word.end, None, "word")
+                lead = _ARTICLE.match(norm, word.start, word.end)
+                yield Mention(lead.end() if lead else word.start, word.end, None, "word")
             continue
         if word.end - word.start == 1 and norm[word.start] not in "炉泵":
             continue
@@ -309,14 +312,14 @@ def _generic(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
             word.start, word.end, next(iter(assets)) if len(assets) == 1 else None, "generic", tuple(sorted(assets))
         )
     for at, piece in enumerate(cut):
-        for term, assets in known.terms.get(piece.key, ()):
-            if _same(cut, at, term) and (len(term) > 1 or len(term[0]) > 2):  # noqa: PLR2004
+        for term, called in known.terms.get(piece.key, ()):
+            if _same(cut, at, term) and (len(term) > 1 or len(term[0]) > 2):
                 yield Mention(
                     piece.start,
                     cut[at + len(term) - 1].end,
-                    next(iter(assets)) if len(assets) == 1 else None,
+                    next(iter(called)) if len(called) == 1 else None,
                     "generic",
-                    tuple(sorted(assets)),
+                    tuple(sorted(called)),
                 )
 
 
@@ -334,7 +337,7 @@ def _fuzzy(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
     best: list[tuple[int, Mention]] = []
     for keys_list in known.names.values():
         for keys, asset in keys_list:
-            if len(keys) < 4 or len(keys) > len(cut):  # noqa: PLR2004 - short names are too alike
+            if len(keys) < 4 or len(keys) > len(cut):
                 continue
             for at in range(len(cut) - len(keys) + 1):
                 off = [i for i, key in enumerate(keys) if cut[at + i].key != key]
@@ -367,8 +370,7 @@ def _corrected(norm: str, mentions: list[Mention], cut: list[Piece], known: Regi
         following = mentions[at + 1] if at + 1 < len(mentions) else None
         between = norm[one.end : following.start] if following else norm[one.end : one.end + 24]
         taken_back = _NOT.search(norm[max(0, one.start - 14) : one.start]) is not None or (
-            _WRONG.match(between) is not None
-            and (following is not None or _bare_number(norm, one.end, cut) is not None)
+            _WRONG.match(between) is not None and (following is not None or _bare_number(one.end, cut) is not None)
         )
         if taken_back:
             wrong = one
@@ -387,13 +389,13 @@ def _corrected(norm: str, mentions: list[Mention], cut: list[Piece], known: Regi
     return kept
 
 
-def _bare_number(norm: str, at: int, cut: list[Piece]) -> Piece | None:
+def _bare_number(at: int, cut: list[Piece]) -> Piece | None:
     return next((piece for piece in cut if at <= piece.start <= at + 24 and piece.key.isdigit()), None)
 
 
 def _inherited(norm: str, wrong: Mention, cut: list[Piece], known: Registry) -> Mention | None:
-    """ "not press 5, 6": the kind of the wrong machine with the right number."""
-    number = _bare_number(norm, wrong.end, cut)
+    """Read "not press 5, 6": the kind of the wrong machine with the right number."""
+    number = _bare_number(wrong.end, cut)
     if number is None:
         return None
     pools = (
@@ -412,7 +414,7 @@ def _inherited(norm: str, wrong: Mention, cut: list[Piece], known: Registry) -> 
     return Mention(start, end, next(iter(hits)) if len(hits) == 1 else None, "class", tuple(sorted(hits)))
 
 
-def _choose(norm: str, mentions: list[Mention], hint: str | None, known: Registry) -> Resolved:
+def _choose(mentions: list[Mention], hint: str | None, known: Registry) -> Resolved:
     named = list(dict.fromkeys(one.asset for one in mentions if one.asset))
     unknown = [one for one in mentions if one.asset is None and one.how in {"class", "exact"}]
     hinted = hint if hint in known.ids else None

@@ -3,6 +3,8 @@
 Works in the site's time zone on a normalised text. Past times, narrated times and clock directions are none.
 """
 
+# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import calendar
 import re
 from collections.abc import Iterator
@@ -32,7 +34,10 @@ _DAYS_ZH = {
     "6": 5,
 }
 _DAYS_EN = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
-_MONTHS = {m: at + 1 for at, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split())}
+_MONTHS = {
+    m: at + 1
+    for at, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
+}
 _PART_HOURS = {
     "凌晨": 0, "清早": 8, "清晨": 8, "早上": 8, "早晨": 8, "一早": 8, "早": 8, "上午": 9, "中午": 12, "正午": 12, "下午": 14, "午后": 14,
     "傍晚": 18, "晚上": 20, "晚间": 20, "夜里": 20, "夜间": 20, "晚": 20, "半夜": 0, "午夜": 0,
@@ -160,9 +165,9 @@ _NOT_NOW = re.compile(
 def _now_words(norm: str, now: datetime) -> Iterator[Hit]:
     for found in _NOW.finditer(norm):
         before = norm[max(0, found.start() - 12) : found.start()]
-        if _NOT_NOW.search(before) and (found[0] == "now" or "\u4e00" <= found[0][0]):
+        if _NOT_NOW.search(before) and (found[0] == "now" or found[0][0] >= "\u4e00"):
             continue
-        if found[0] in {"不用"} or re.search(r"(?:不用|不必|无需|不需要)\s*$", before):
+        if re.search(r"(?:不用|不必|无需|不需要)\s*$", before):
             continue
         if (
             found[0].startswith("马上")
@@ -201,7 +206,7 @@ _HOURS = {
 def _relative(norm: str, now: datetime) -> Iterator[Hit]:
     for found in _REL_ZH.finditer(norm):
         amount = numerals.value_of(found["n"])
-        if amount is None or amount > 1000:  # noqa: PLR2004 - a number that large is no wait
+        if amount is None or amount > 1000:
             continue
         amount += 0.5 if (found["half"] and found["ge"]) or found["half2"] else 0
         start = found.start("n")
@@ -211,7 +216,7 @@ def _relative(norm: str, now: datetime) -> Iterator[Hit]:
             amount = numerals.value_of(found["n"]) if found["n"] else 1
             if found["n"] in {"a", "an"}:
                 amount = 1
-            if amount is None or amount > 1000 or found["u"].startswith("shift"):  # noqa: PLR2004 - as above
+            if amount is None or amount > 1000 or found["u"].startswith("shift"):
                 continue
             groups = found.groupdict()
             amount += 0.5 if groups.get("half") else 0
@@ -308,10 +313,8 @@ _TOMORROW_EOD = re.compile(r"\s*(?:of )?(?P<day>tomorrow|today|on (?P<wd1>" + _W
 def _periods(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
     for found in _PERIOD.finditer(norm):
         if found[0][0].isascii() and (
-            found.start()
-            and norm[found.start() - 1].isalnum()
-            or norm[found.end() : found.end() + 1].isalpha()
-            and norm[found.end()].isascii()
+            (found.start() and norm[found.start() - 1].isalnum())
+            or (norm[found.end() : found.end() + 1].isalpha() and norm[found.end()].isascii())
         ):
             continue
         rule = next(name for name, text in found.groupdict().items() if text)
@@ -354,7 +357,7 @@ def _periods(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
 def _period_day(rule: str, today: date) -> date:
     monday = today - timedelta(days=today.weekday())
     if rule == "eow":
-        return monday + timedelta(days=4 if today.weekday() <= 4 else 11)  # noqa: PLR2004 - Friday
+        return monday + timedelta(days=4 if today.weekday() <= 4 else 11)
     if rule == "eonw":
         return monday + timedelta(days=11)
     if rule == "eom":
@@ -419,11 +422,11 @@ def _clock(g: dict[str, str | None]) -> tuple[int | None, int]:
 def _zh_moment(
     g: dict[str, str | None], part: str | None, hour: int | None, minute: int, now: datetime, site: Site
 ) -> tuple[datetime | None, bool]:
-    if hour is not None and (hour > 24 or minute > 59):  # noqa: PLR2004 - hours of a day
+    if hour is not None and (hour > 24 or minute > 59):
         return None, False
-    if hour is not None and part in _PM and 0 < hour < 12:  # noqa: PLR2004 - noon
+    if hour is not None and part in _PM and 0 < hour < 12:
         hour += 12
-    if part in {"晚上", "晚", "半夜", "午夜", "夜里", "夜间", "晚间"} and hour == 12 and g.get("h"):  # noqa: PLR2004 - midnight
+    if part in {"晚上", "晚", "半夜", "午夜", "夜里", "夜间", "晚间"} and hour == 12 and g.get("h"):
         hour = 24
     if part == "中午" and hour in {1, 2}:
         hour += 12
@@ -431,7 +434,7 @@ def _zh_moment(
     if g["day"] is not None and day is None:
         return None, True
     if g.get("work") in {"下班", "交班"} and hour is None:
-        clock = site.office_end
+        clock = _plain(site.office_end)
         if g["day"] in {"今天", "今日"} and g["work"] == "交班":
             return end_of_shift(now, site), False
     elif hour is not None:
@@ -441,7 +444,7 @@ def _zh_moment(
         if part in {"半夜", "午夜"} and day is not None:
             day += timedelta(days=1)
     else:
-        clock = site.office_end
+        clock = _plain(site.office_end)
     if day is None:
         return _next_clock(now, clock.hour, clock.minute), False
     at = _wall(day, clock, now)
@@ -454,7 +457,7 @@ def _at_hour(day: date | None, hour: int, minute: int, now: datetime, part: str 
     extra, hour = divmod(hour, 24)
     if day is not None:
         return _wall(day + timedelta(days=extra), time(hour, minute), now)
-    if part is None and 1 <= hour <= 6 and minute == 0 and 6 <= now.hour < 18:  # noqa: PLR2004 - 3点 in the day is the afternoon
+    if part is None and 1 <= hour <= 6 and minute == 0 and 6 <= now.hour < 18:
         afternoon = _wall(now.date(), time(hour + 12, minute), now)
         if afternoon > now:
             return afternoon
@@ -509,7 +512,7 @@ def _month_day(month: int | None, day: int | None, today: date) -> date | None:
     if month is None or day is None:
         return None
     this_year = _day(today.year, month, day)
-    if this_year is not None and this_year < today and (today - this_year).days > 180:  # noqa: PLR2004 - half a year back means next year
+    if this_year is not None and this_year < today and (today - this_year).days > 180:
         return _day(today.year + 1, month, day)
     return this_year
 
@@ -598,7 +601,7 @@ def _en_points(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
 
 
 def _start_without(found: re.Match[str], pre: str) -> int:
-    if not pre or pre in {"this"}:
+    if not pre or pre == "this":
         return found.start()
     rest = found[0][len(found["pre"]) :]
     return found.start() + len(found["pre"]) + (len(rest) - len(rest.lstrip()))
@@ -609,9 +612,9 @@ def _en_moment(g: dict[str, str | None], now: datetime, site: Site) -> tuple[dat
     part = g["part"] or (g["part2"] or "").removeprefix("this ") or None
     if (g["day"] or "").strip() == "tonight" or g["day2"] == "tonight":
         part = "tonight"
-    if hour is not None and (hour > 24 or minute > 59):  # noqa: PLR2004 - hours of a day
+    if hour is not None and (hour > 24 or minute > 59):
         return None, False
-    if hour is not None and part in _PM and 0 < hour < 12 and not (g["ap"] or g["xap"]):  # noqa: PLR2004 - noon
+    if hour is not None and part in _PM and 0 < hour < 12 and not (g["ap"] or g["xap"]):
         hour += 12
     day = _en_day(g, now, site)
     if (g["day"] or g["day2"]) and day is None:
@@ -627,7 +630,7 @@ def _en_moment(g: dict[str, str | None], now: datetime, site: Site) -> tuple[dat
         if part == "midnight" and day is not None:
             day += timedelta(days=1)
     else:
-        clock = site.office_end
+        clock = _plain(site.office_end)
     if day is None:
         return _next_clock(now, clock.hour, clock.minute), False
     at = _wall(day, clock, now)
@@ -647,9 +650,9 @@ def _en_clock(g: dict[str, str | None]) -> tuple[int | None, int]:
             written = g.get(prefix + hour_name)
             if written:
                 hour = int(written)
-                if ap == "pm" and hour < 12:  # noqa: PLR2004 - noon
+                if ap == "pm" and hour < 12:
                     hour += 12
-                if ap == "am" and hour == 12:  # noqa: PLR2004 - midnight
+                if ap == "am" and hour == 12:
                     hour = 0
                 return hour, int((g.get(prefix + minute_name) if minute_name else None) or 0)
         word = g.get(prefix + "word")
@@ -692,6 +695,10 @@ def _en_weekday(week: str, after: str, number: int, now: datetime, site: Site) -
     return _next_weekday(now, number, site.office_end)
 
 
+def _plain(clock: time) -> time:
+    return time(clock.hour, clock.minute)
+
+
 def _wall(day: date, clock: time, now: datetime) -> datetime:
     """The wall clock on that day; a clock that spring skips is moved on."""
     wall = datetime.combine(day, clock, tzinfo=now.tzinfo)
@@ -723,7 +730,7 @@ _BREAK = re.compile(r"[,;。!?\n]|\. ")
 def _close(norm: str, hit: Hit, want: tuple[int, int]) -> bool:
     """Whether the work is asked for in the same breath."""
     between = norm[min(hit.end, want[1]) : max(hit.start, want[0])]
-    return len(between) <= 25 and not _BREAK.search(between)  # noqa: PLR2004 - a short clause
+    return len(between) <= 25 and not _BREAK.search(between)
 
 
 def _asked_with(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:
@@ -737,7 +744,7 @@ def _asked_with(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:
         end += 1
     if any(start <= first < end for first, _ in wants):
         return True
-    return len((norm[start : hit.start] + norm[hit.end : end]).strip()) <= 8  # noqa: PLR2004 - nothing else is said
+    return len((norm[start : hit.start] + norm[hit.end : end]).strip()) <= 8
 
 
 def _told(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:

@@ -1,11 +1,13 @@
 """What the report wants: a defect told, work asked for, a check's result, a question, an answer to a repair."""
 
+# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 from dataclasses import dataclass
 
 from gateway.core.report import Intent
 from nlp.lexicon import Found
-from nlp.slots import Mark
+from nlp.marks import Mark
 
 SURFACE = {"SCRATCH", "DENT", "BURR", "COLOR", "CONTAMINATION", "COATING", "SPATTER", "UNDERCUT", "SINK", "OTHER"}
 INTERNAL = {"POROSITY", "LACK_OF_FUSION", "DELAMINATION", "CRACK"}
@@ -267,7 +269,7 @@ _AGAIN = re.compile(
 
 
 def _is_wanted_anyway(wants: list[Mark]) -> bool:
-    return any(mark.code not in {"inspect"} for mark in wants)
+    return any(mark.code != "inspect" for mark in wants)
 
 
 def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
@@ -278,6 +280,8 @@ def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | N
         if not any(mark.start < one.end and one.start < mark.end for mark in wants)
     ]
     passed, failed = cues.all("pass.words"), _real_fails(cues)
+    if _CHECK_FAILED.search(norm) and not wants_repair(wants):
+        return Meant("inspection_result", "fail", 0.85)
     if event and not claimed and not failed and passed and not wants:
         return Meant("inspection_result", "pass", 0.92)
     if event and (claimed or failed):
@@ -323,9 +327,8 @@ def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | N
         and any(mark.kind == "defect" for mark in claimed)
         and re.search(r"不合格|ng\b|not ok|nok|fail|reject(?:ed)?\b|检验|测试|check|test|inspect", norm)
         and not wants_repair(wants)
-    ):
-        if re.search(r"(?:检|测|test|check|inspect|gauge|gage|cmm|三坐标|判)", norm):
-            return Meant("inspection_result", "fail", 0.75)
+    ) and re.search(r"(?:检|测|test|check|inspect|gauge|gage|cmm|三坐标|判)", norm):
+        return Meant("inspection_result", "fail", 0.75)
     if (
         passed
         and not claimed
@@ -340,6 +343,12 @@ def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | N
     if event and failed and not claimed:
         return Meant("inspection_result", "fail", 0.8)
     return None
+
+
+_CHECK_FAILED = re.compile(
+    r"\b\w+ (?:check|test|inspection|audit) (?:has |was |is )?(?:failed|not ok|nok|ng\b|rejected|not passed)|\bfailed (?:the |its |our )?(?:\w+ ){0,2}(?:check|test|inspection|audit|fai)\b"
+    r"|(?:检验|检查|检测|测试|试验|首检|巡检|抽检|终检|探伤|验收)[^,。;!?]{0,6}(?:不合格|不通过|未通过|没通过|没过|不过关|ng\b|不良)"
+)
 
 
 def wants_repair(wants: list[Mark]) -> bool:
@@ -383,7 +392,7 @@ def _work(norm: str, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
         same_breath = not re.search(r"[,;。!?\n]|\. ", gap)
         if fine in {"lubrication", "calibration", "service", "tool_change"}:
             return Meant("maintenance_request", fine, 0.75)
-        if fine == "repair" and same_breath and norm[first.start].isascii() and len(gap) < 40:  # noqa: PLR2004 - the trouble describes what is to be mended
+        if fine == "repair" and same_breath and norm[first.start].isascii() and len(gap) < 40:
             return Meant("maintenance_request", "repair", 0.7)
     elif (
         fine in {"lubrication", "calibration", "tool_change"}
@@ -411,14 +420,25 @@ def _fine_work(norm: str, wants: list[Mark]) -> str | None:
     return None
 
 
+_OUT_OF_SIZE = re.compile(
+    r"超差|超公差|公差|尺寸|位置度|偏位|孔位|out of (?:tol|dim)|tolerance|mislocated|position|oot"
+)
+
+
+def _of_size(mark: Mark, marks: list[Mark]) -> bool:
+    return any(one.kind == "characteristic" and one.code == "size" and 0 <= mark.start - one.end <= 3 for one in marks)
+
+
 def _of_reading(mark: Mark, marks: list[Mark]) -> bool:
     """Whether a reading wanders (a pressure), not a machine that stops and starts."""
-    return any(one.kind == "characteristic" and 0 <= mark.start - one.end <= 12 for one in marks)  # noqa: PLR2004
+    return any(one.kind == "characteristic" and 0 <= mark.start - one.end <= 12 for one in marks)
 
 
 def _fine_of(first: Mark, marks: list[Mark], cues: Cues) -> str:
     if first.kind == "defect":
-        return product_class(first.code, cues)
+        word = cues.norm[first.start : first.end]
+        sized = first.code == "OTHER" and (_OUT_OF_SIZE.search(word) is not None or _of_size(first, marks))
+        return "product_dimension_defect" if sized else product_class(first.code, cues)
     if first.kind == "trouble" and (first.code == "PDE" or (first.code == "ERO" and _of_reading(first, marks))):
         return "process_deviation"
     return "equipment_fault"

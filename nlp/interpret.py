@@ -1,5 +1,7 @@
 """Quality reports into extractions: grammar first, then the lexicon, then the network for what is left."""
 
+# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,17 +13,18 @@ from gateway.core.asset import Plant
 from gateway.core.ports import Interpreter
 from gateway.core.report import Extraction, QualityReport, Slot, SlotName
 from nlp import actions as work
+from nlp import merge
 from nlp.assets import registry, resolve
 from nlp.confidence import ENOUGH, Signs, confidence
 from nlp.due import find_due
 from nlp.intents import Cues, Meant, understand
 from nlp.lexicon import Found, lexicon, mend
-from nlp.lots import find_batch, find_order, find_quantity
+from nlp.lots import Number, find_batch, find_order, find_quantity
+from nlp.marks import Mark, Owned
 from nlp.mask import find_names, masked
-from nlp import merge
 from nlp.measure import find_measures
 from nlp.normalise import causes_of, is_quiet, priority_of, route_of
-from nlp.slots import Mark, Owned, Reader
+from nlp.slots import Reader
 from nlp.spans import Read
 from nlp.text import Text, normalise
 
@@ -61,7 +64,7 @@ def open_interpreter(engine: Literal["lite", "encoder"] = "lite", bundle: Path |
     lexicon()
     if engine == "lite":
         return Reading("lite", None)
-    from nlp.encoder import open_reader  # noqa: PLC0415 - torch takes seconds, and lite must not need it
+    from nlp.encoder import open_reader
 
     return Reading("encoder", open_reader(bundle or Path(str(files("gateway") / "bundle"))))
 
@@ -107,7 +110,7 @@ class _Report:
             (name.start, name.end) for name in self.owned.resolved.mentions if name.how != "word"
         ] + self.owned.names
         owned += [(number.start, number.end) for number in (*self.owned.batches, *self.owned.orders)]
-        return any(start <= one.start and one.end <= end for start, end in owned) and one.category not in {"machine"}
+        return any(start <= one.start and one.end <= end for start, end in owned) and one.category != "machine"
 
     def _grammar(self) -> Owned:
         batches = find_batch(self.norm)
@@ -119,7 +122,8 @@ class _Report:
         ids = [(one.start, one.end) for one in (*batches, *orders)]
         resolved = resolve(self.norm, self.plant, self.report.asset_hint, ids)
         machines = [(one.start, one.end) for one in resolved.mentions if one.how != "word"]
-        ids, batches, orders = self._not_machines(machines, ids, batches, orders)
+        batches, orders = _clear_of(batches, machines), _clear_of(orders, machines)
+        ids = [(one.start, one.end) for one in (*batches, *orders)]
         names = find_names(self.text, [*machines, *ids])
         wants = [
             (one.start, one.end)
@@ -129,11 +133,6 @@ class _Report:
         due, times = find_due(self.norm, self.report.reported_at, self.plant.site, [*machines, *ids, *names], wants)
         taken = [*machines, *ids, *names, *times, *([(due.start, due.end)] if due else [])]
         return Owned(resolved, batches, orders, names, find_measures(self.norm, taken), due, times)
-
-    def _not_machines(self, machines, ids, batches, orders):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        clear = lambda one: not any(one.start < end and start < one.end for start, end in machines)  # noqa: E731
-        batches, orders = [one for one in batches if clear(one)], [one for one in orders if clear(one)]
-        return [(one.start, one.end) for one in (*batches, *orders)], batches, orders
 
     def _wanted(self) -> None:
         """An action in a conditional, feared or denied part is no request."""
@@ -164,7 +163,7 @@ class _Report:
         if mark.kind != "action" or mark.code != "stop":
             return mark
         numbers = [*self.owned.batches, *self.owned.orders]
-        near = any(0 <= mark.start - one.end <= 6 or 0 <= one.start - mark.end <= 6 for one in numbers)  # noqa: PLR2004 - side by side
+        near = any(0 <= mark.start - one.end <= 6 or 0 <= one.start - mark.end <= 6 for one in numbers)
         return replace(mark, code="hold") if near else mark
 
     def _meaning(self) -> Meant:
@@ -206,14 +205,14 @@ class _Report:
             if counts
             and (
                 defects
-                or meant.fine in {"fail"}
+                or meant.fine == "fail"
                 or self.owned.batches
                 or any(mark.kind == "product" for mark in self.marks)
             )
             and not quiet
             else None
         )
-        sure = self._confidence(codes, defects, asset)
+        sure = self._confidence(codes, defects)
         route, why = route_of(
             meant,
             asset,
@@ -271,7 +270,7 @@ class _Report:
             pieces.append(masked(piece, find_names(piece, [])))
         return "".join(pieces)
 
-    def _id(self, numbers) -> str | None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _id(self, numbers: Sequence[Number]) -> str | None:
         return self.text.written(numbers[0].start, numbers[0].end) if numbers else None
 
     def _tidy(self, codes: list[str], defects: list[str]) -> tuple[list[str], list[str]]:
@@ -313,7 +312,7 @@ class _Report:
             return True
         return False
 
-    def _confidence(self, codes: list[str], defects: list[str], asset: str | None) -> float:
+    def _confidence(self, codes: list[str], defects: list[str]) -> float:
         how = self.owned.resolved.how
         content = len(re.findall(r"[a-z]{3,}|[\u3400-\u9fff]", self.norm)) or 1
         covered = sum(mark.end - mark.start for mark in self.marks) + sum(
@@ -334,7 +333,9 @@ class _Report:
         )
         return confidence(signs)
 
-    def _slots(self, wants: list[Mark], causes: list[tuple[str, int, int]], count, *, quiet: bool) -> tuple[Slot, ...]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _slots(
+        self, wants: list[Mark], causes: list[tuple[str, int, int]], count: Number | None, *, quiet: bool
+    ) -> tuple[Slot, ...]:
         if self.meant.coarse is None:
             return ()
         made: list[tuple[str, int, int]] = []
@@ -372,7 +373,7 @@ class _Report:
             if mark.kind == "defect" and mark.code == "OTHER" and len(defects) > 1:
                 continue
             if mark.kind == "location":
-                mark = self._numbered(mark)  # noqa: PLW2901 - the same place, with its number
+                mark = self._numbered(mark)
                 if mark.end == mark.start:
                     continue
             if mark.kind in {"component", "characteristic"}:
@@ -405,7 +406,7 @@ class _Report:
             "threads",
             "radius",
             "shoulder",
-        } and not any(0 < one.start - mark.end <= 2 and one.kind in {"product", "component"} for one in self.marks):  # noqa: PLR2004
+        } and not any(0 < one.start - mark.end <= 2 and one.kind in {"product", "component"} for one in self.marks):
             return replace(mark, end=mark.start) if word in {"left", "right"} else mark
         lead = re.search(
             r"(?:第?(?:\d+|[一二三四五六七八九十]+)(?:号|#|个|道|腔)?)$", self.norm[max(0, mark.start - 5) : mark.start]
@@ -445,6 +446,11 @@ class _Report:
                 slots.append(Slot(_slot_name(name), first, stop, self.report.text[first:stop]))
                 last = stop
         return tuple(slots)
+
+
+def _clear_of(numbers: Sequence[Number], spans: Sequence[tuple[int, int]]) -> list[Number]:
+    """Numbers that are no part of a machine's name."""
+    return [one for one in numbers if not any(one.start < end and start < one.end for start, end in spans)]
 
 
 _SLOTS: dict[str, SlotName] = {

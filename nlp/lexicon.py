@@ -1,5 +1,7 @@
 """The shop-floor lexicon: words to categories and codes, longest match, both languages at once."""
 
+# ruff: noqa: PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import itertools
 import math
 import re
@@ -225,4 +227,4 @@ def mend(word: str, also: Iterable[str] = ()) -> str | None:
     )
     if near and word not in lexicon().vocabulary and word not in common():
         return near[0]
-    return _mended(word) if len(word) <= 24 else None  # noqa: PLR2004 - longer ones are codes, and the cache is kept small
+    return _mended(word) if len(word) <= 24 else None

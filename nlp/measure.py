@@ -1,5 +1,7 @@
 """Measurements: a number with a unit of the contract's list, both ends of a range, deviations by size."""
 
+# ruff: noqa: E501 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 from dataclasses import dataclass
 

@@ -1,12 +1,14 @@
 """Codes, priority and route from what was read: the contract's rules, in their order."""
 
+# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 from typing import Literal
 
 from gateway.core.report import Route
 from nlp.intents import Cues, Meant
 from nlp.lexicon import Found
-from nlp.slots import Mark
+from nlp.marks import Mark
 
 Priority = Literal[1, 2, 3, 4]
 _CAUSE_OF = {
@@ -100,9 +102,9 @@ def _sealed(norm: str, made: list[tuple[str, int, int]], marks: list[Mark]) -> l
         if code in {"wear", "breakage", "contamination"} and any(
             _SEAL.search(norm[mark.start : mark.end]) for mark in near
         ):
-            code = "seal"  # noqa: PLW2901 - the same words, of a seal
+            code = "seal"
         elif code == "breakage" and any(_ELECTRIC_PART.search(norm[mark.start : mark.end]) for mark in near):
-            code = "electrical"  # noqa: PLW2901 - the same words, of an electrical part
+            code = "electrical"
         result.append((code, start, end))
     return result
 

@@ -1,5 +1,7 @@
 """Numerals as people write them: 37, 1,200, 0,03, 十二点五, 两, 半, "a dozen"."""
 
+# ruff: noqa: E501, PLR2004, RUF001 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 
 ZH = "零〇一二两三四五六七八九十百千万半俩仨廿"
@@ -57,7 +59,7 @@ def _arabic(written: str) -> float | None:
         value = float(plain)
     except ValueError:
         return None
-    return value if value < 1e15 else None  # noqa: PLR2004 - beyond it a float no longer counts
+    return value if value < 1e15 else None
 
 
 def _chinese(written: str) -> float | None:
@@ -80,7 +82,7 @@ def _chinese(written: str) -> float | None:
 
 def _chinese_whole(written: str) -> int | None:
     if written and all(char in _DIGIT for char in written):
-        return int("".join(str(_DIGIT[char]) for char in written)) if len(written) <= 9 else None  # noqa: PLR2004
+        return int("".join(str(_DIGIT[char]) for char in written)) if len(written) <= 9 else None
     total, section, digit, unit_before = 0, 0, 0, 1
     for char in written:
         if char in _DIGIT:
@@ -96,7 +98,7 @@ def _chinese_whole(written: str) -> int | None:
             total, section, digit = (total + section + digit) * 10_000, 0, 0
         else:
             return None
-    if digit and unit_before >= 100:  # noqa: PLR2004 - 一百二 is 120
+    if digit and unit_before >= 100:
         digit *= unit_before // 10
     return total + section + digit
 

@@ -1,5 +1,7 @@
 """Text with an offset map: reading happens on a normalised copy, spans index the original."""
 
+# ruff: noqa: E501, RUF001 - patterns of whole phrases; reaches in characters; signs as people type them
+
 import re
 import unicodedata
 from collections.abc import Callable, Sequence

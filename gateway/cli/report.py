@@ -130,7 +130,10 @@ def line_of(row: "Extraction") -> bytes:
 
 
 def load_site(path: Path) -> "Plant":
-    """Read [site] and [[asset]] of a TOML file; other tables are passed over. Raises `Misconfigured` with every fault."""
+    """Read [site] and [[asset]] of a TOML file; other tables are passed over.
+
+    Raises `Misconfigured` with every fault.
+    """
     import msgspec
 
     from gateway.core.asset import Asset, Plant, Site
