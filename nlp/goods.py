@@ -1,6 +1,6 @@
 """Machine or goods: words that mean one thing of a machine and another of what it makes."""
 
-
+# ruff: noqa: PLW2901 - a word read anew
 
 import re
 from collections.abc import Sequence

@@ -208,11 +208,11 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
         for one in cues.all("feedback.still")
         if not re.search(r"(?:没|不|未)$|\b(?:not|n't|never)\s*$", cues.norm[max(0, one.start - 5) : one.start])
     ]
-    if claimed and repaired and still:
-        if any(repair.start < mark.end for repair in repaired for mark in claimed) or any(
-            repair.start < one.start for repair in repaired for one in still
-        ):
-            return Meant("feedback", "repair_failed", 0.85)
+    mended_first = any(repair.start < mark.end for repair in repaired for mark in claimed) or any(
+        repair.start < one.start for repair in repaired for one in still
+    )
+    if claimed and repaired and still and mended_first:
+        return Meant("feedback", "repair_failed", 0.85)
     if claimed and _AGAIN.search(cues.norm):
         return Meant("feedback", "repair_failed", 0.8)
     if claimed and repaired and not wants and re.search(r"还是|仍|又|依然|照样|again|still", cues.norm):

@@ -1,6 +1,6 @@
 """Quality reports into extractions: grammar first, then the lexicon, then the network for what is left."""
 
-# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+# ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
 import re
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def open_interpreter(engine: Literal["lite", "encoder"] = "lite", bundle: Path |
     lexicon()
     if engine == "lite":
         return Reading("lite", None)
-    from nlp.encoder import open_reader
+    from nlp.encoder import open_reader  # noqa: PLC0415 - torch takes seconds, and lite must not need it
 
     return Reading("encoder", open_reader(bundle or Path(str(files("gateway") / "bundle"))))
 

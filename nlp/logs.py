@@ -126,7 +126,7 @@ class LogText:
 
 def open_log_modality(bundle: Path) -> LogText:
     """Open the log modality of a bundle. Raises `Misconfigured` when a byte differs from the manifest."""
-    from nlp.encoder import Remembered, open_encoder
+    from nlp.encoder import Remembered, open_encoder  # noqa: PLC0415 - torch is loaded by the one who needs it
 
     head = load_file(open_part(bundle, HEAD_PART))
     parts = (head[name].astype(np.float32) for name in ("weights", "bias", "centre", "known"))

@@ -1,6 +1,6 @@
 """Codes, priority and route from what was read: the contract's rules, in their order."""
 
-# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+# ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
 import re
 from typing import Literal
@@ -32,8 +32,7 @@ def causes_of(
         if not any(not (start <= mark.start < end) and not mark.cause for mark in troubles):
             continue
         words = _longest([one for one in found if one.category == "cause" and start <= one.start and one.end <= end])
-        for one in words:
-            made.append(_without_part(norm, one, found))
+        made += [_without_part(norm, one, found) for one in words]
         covered = [(one.start, one.end) for one in words]
         for mark in marks:
             if (

@@ -1,6 +1,6 @@
 """Numerals as people write them: 37, 1,200, 0,03, 十二点五, 两, 半, "a dozen"."""
 
-# ruff: noqa: E501, PLR2004, RUF001 - patterns of whole phrases; reaches in characters; signs as people type them
+# ruff: noqa: E501, PLR2004, RUF001 - whole phrases in one pattern; reaches in characters; a word read anew; signs as typed
 
 import re
 

@@ -1,6 +1,6 @@
 """Readings: a characteristic with its value or its deviation, and the trouble that it tells of."""
 
-# ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
+# ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
 import re
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ def pack(state: Mapping[str, torch.Tensor]) -> State:
     packed: State = {}
     for name, weight in state.items():
         value = weight.detach().to(torch.float32).contiguous()
-        if value.dim() != 2:
+        if value.dim() != 2:  # noqa: PLR2004 - a matrix
             packed[name] = value
             continue
         scale = (value.abs().amax(1) / 127).clamp(min=1e-12)
