@@ -101,7 +101,8 @@ def test_bytes_that_are_no_picture_are_refused(content: bytes) -> None:
 def test_pieces_always_give_back_the_text(text: str, spans: list[tuple[int, int]]) -> None:
     slots = tuple(Slot("symptom", start, end, "") for start, end in spans)
     report = QualityReport(id="r", text=text, reported_at=NOW)
-    held = StoredReport(report, NOW, Extraction(id="r", intent=None, fine_intent=None, asset=None, slots=slots))
+    told = Extraction(id="r", intent=None, fine_intent=None, asset=None, slots=slots, masked=text)
+    held = StoredReport(report, NOW, told)
     assert "".join(piece.text for piece in pieces(held)) == text
 
 

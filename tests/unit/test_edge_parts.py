@@ -106,7 +106,9 @@ def test_text_and_symbols_reach_the_contrast_of_wcag_on_both_grounds_and_themes(
 
 def stored(text: str, *slots: Slot) -> StoredReport:
     report = QualityReport(id="r", text=text, reported_at=NOW)
-    return StoredReport(report, NOW, Extraction(id="r", intent=None, fine_intent=None, asset=None, slots=slots))
+    return StoredReport(
+        report, NOW, Extraction(id="r", intent=None, fine_intent=None, asset=None, slots=slots, masked=text)
+    )
 
 
 def test_pieces_give_back_the_text_whatever_the_slots() -> None:
