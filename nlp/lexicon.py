@@ -217,7 +217,7 @@ def mend(word: str, also: Iterable[str] = ()) -> str | None:
 
     `also` holds words of the plant (aliases) that count as known.
     """
-    if len(word) < _ROOM_TO_MISSPELL or word in also:
+    if len(word) < _ROOM_TO_MISSPELL - 1 or word in also:
         return None
     near = process.extractOne(
         word,

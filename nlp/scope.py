@@ -42,7 +42,7 @@ _CONDITION = re.compile(
 )
 _ASKING = re.compile(
     r"是否有?|有没有|有无|能否|看有没有|看是不是|检查是不是|确认是不是|看看是不是|查查是不是|要不要|需不需要"
-    r"|\b(?:check|see|verify|know|sure|confirm|wonder(?:ing)?|find out|look|tell me|tell us|ask|determine|test|inspect|investigate|establish|clarify)(?: \w+){0,4} (?:if|whether)\b|\b(?:whether|check for|inspect for|look for|checked for|inspected for|test for|tested for|watch for|look out for|search for)\b"
+    r"|\b(?:check|see|verify|know|sure|confirm|wonder(?:ing)?|find out|look|tell me|tell us|ask|determine|test|inspect|investigate|establish|clarify)(?: \w+){0,4} (?:if|whether)\b|\b(?:(?:check|inspect|look|test|watch)(?:ed)?(?: \w+){0,4} for|whether|check for|inspect for|look for|checked for|inspected for|test for|tested for|watch for|look out for|search for)\b"
 )
 _CAUSE_STRONG = re.compile(
     r"(?:可能|估计|应该|怀疑|大概|恐怕|好像)?(?:就)?是?(?:因为|由于)|因(?!此|素|子|果|而)|起因是?|归因于|原因(?:可能|估计|大概|初步判断|应该|怀疑)?(?:是|为|在于)?[::]?|根因是?|源于|缘于|主要是"
