@@ -21,6 +21,10 @@ _NOT_TO = re.compile(
 )
 _NOUNISH = frozenset(
     [
+        "clean",
+        "clear",
+        "zero",
+        "flush",
         "level",
         "balance",
         "track",

@@ -188,6 +188,7 @@ def resolve(norm: str, plant: Plant, hint: str | None, taken: list[tuple[int, in
         mentions = [*near, *(one for one in mentions if not any(one.start < n.end and n.start < one.end for n in near))]
         mentions = [one for one in mentions if not near or one.asset is None or one.how == "fuzzy"]
     kept = _corrected(norm, mentions, cut, known)
+    kept += [other for one in kept if one.how == "exact" and one.asset for other in _second(norm, one, known)]
     rejected = tuple((one.start, one.end) for one in mentions if one not in kept)
     return replace(_choose(kept, hint, known), rejected=rejected)
 
@@ -220,6 +221,31 @@ def _exact(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
                 yield Mention(
                     start, end, next(iter(assets)) if len(assets) == 1 else None, "exact", tuple(sorted(assets))
                 )
+
+
+_ALSO = re.compile(
+    r"\s*(?:和|与|及|、|以及|,|and|&|/|\+|plus|or)\s*(?:also )?(?:#|no\.? ?)?(?P<k>[a-z]|\d{1,4})(?![a-z\d.%°/])"
+)
+_ALSO_BEFORE = re.compile(r"(?<![a-z\d.])(?P<k>[a-z]|\d{1,4})\s*(?:号|#)?\s*(?:和|与|及|、|以及|and|&)\s*$")
+
+
+def _second(norm: str, mention: Mention, known: Registry) -> Iterable[Mention]:
+    """The other machine of "press 2 and 5" and 31和32#泵."""
+    keys = _keys(norm[mention.start : mention.end])
+    for hit, place in (
+        (_ALSO.match(norm, mention.end), -1),
+        (_ALSO_BEFORE.search(norm[max(0, mention.start - 10) : mention.start]), 0),
+    ):
+        if hit is None or not keys or not (keys[place].isdigit() or len(keys[place]) == 1):
+            continue
+        other = (*keys[:-1], _number(hit["k"])) if place else (_number(hit["k"]), *keys[1:])
+        assets = {asset for names, asset in known.names.get(other[0], ()) if names == other}
+        if len(assets) == 1 and assets != {mention.asset}:
+            yield Mention(mention.end, mention.end, next(iter(assets)), "exact", tuple(assets))
+
+
+def _number(written: str) -> str:
+    return str(int(written)) if written.isdigit() else written
 
 
 def _same(cut: list[Piece], at: int, keys: tuple[str, ...]) -> bool:

@@ -61,7 +61,7 @@ _PM = {
     "p.m",
 }
 _NOW_ZH = r"尽快|尽早|尽速|从速|速速|赶紧|赶快|马上|立即|立刻|立马|即刻|火速|越快越好|第一时间|抓紧时间|抓紧|现在就|速度来|速来|速(?=[修换派处来查])|快(?=来人|来修|派|点来|点派|点修|点处理|来看|来个人)|快点|快些|即时|当即|马上就|这就"
-_NOW_EN = r"a\.?s\.?a\.?p\b\.?|as soon as (?:possible|you can|u can)|right away|right now|straight away|straightaway|immediately|at once|without delay|this instant|pronto|instantly|soonest|now(?! (?:it|the|is|running|ok|fine|and then|has|have|we|they|quiet|works|working|down|at|reading|shows|making|leaking|showing|in|on|hot|not|no|again|also|only|getting|too|a|stopped|standing|\d))"
+_NOW_EN = r"a\.?s\.?a\.?p\b\.?|as soon as (?:possible|you can|u can)|right away|right now|straight away|straightaway|immediately|at once|without delay|this instant|pronto|instantly|soonest|now(?=\s*(?:[!.,;。?)]|$|please|pls|and\b))"
 _DAY_ZH = (
     rf"(?P<day>大后天|后天|后日|明天|明日|明儿|今天|今日|今儿|当天|当日|昨天|昨日|昨儿|前天|昨|前日|大前天|次日|第二天|隔天"
     rf"|(?P<week>下下个?|下个?|上个?|本|这个?|)(?:周|星期|礼拜)(?P<wd>[一二三四五六日天末1-6])(?!班|期)"
@@ -158,7 +158,7 @@ def _hits(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
 
 _NOW = re.compile(rf"{_NOW_ZH}|\b(?:{_NOW_EN})(?![a-z])")
 _NOT_NOW = re.compile(
-    r"(?:不用|不必|不需要|无需|别|not|no need to|needn't|until|till|just|right|by|up to|ok|okay|fine|good|quiet|running|works|normal|fixed|for|from|even|and|is|it's|than|gone)\s*$"
+    r"(?:不用|不必|不需要|无需|别|not|no need to|needn't|until|till|just|right|by|it|is|are|we|they|but|machine|up to|ok|okay|fine|good|quiet|running|works|normal|fixed|for|from|even|and|is|it's|than|gone)\s*$"
 )
 
 
@@ -276,7 +276,22 @@ def _shift_called(site: Site, name: str) -> Shift | None:
                 or (not wanted.isascii() and wanted in called)
             ):
                 return shift
-    return None
+    return _shift_at(site, name)
+
+
+def _shift_at(site: Site, name: str) -> Shift | None:
+    """The shift whose hours fit the name, where the plant calls its shifts A, B, C."""
+    hours = next((span for words, span in _SHIFT_HOURS if name in words), None)
+    if hours is None:
+        return None
+    return next((shift for shift in site.shifts if hours[0] <= shift.start.hour < hours[1]), None)
+
+
+_SHIFT_HOURS = (
+    (("早班", "白班", "日班", "morning", "early", "day", "first", "1st"), (4, 11)),
+    (("中班", "late", "evening", "afternoon", "swing", "second", "2nd"), (11, 20)),
+    (("夜班", "晚班", "night", "third", "3rd"), (20, 24)),
+)
 
 
 def end_of_shift(now: datetime, site: Site) -> datetime:

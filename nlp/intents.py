@@ -74,7 +74,7 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
     if asked is not None:
         return asked
     if (
-        (cues.any("safety.words") or _HAZARD.search(norm))
+        (cues.any("safety.words") or _HAZARD.search(norm) or _HAZARD_MORE.search(norm))
         and (marks or has_machine)
         and not _is_denied_safety(cues, marks)
     ):
@@ -111,13 +111,17 @@ _HAZARD = re.compile(
     rf"|\b(?:{_DEVICE_EN})\b(?:(?! and ok| ok\b)[^,.;!?]){{0,28}}?\b(?:{_BROKEN_EN})|\b(?:bypassed|missing|defeated|broken|dead|faulty|jumpered|removed|disabled) (?:the )?(?:{_DEVICE_EN})"
     r"|\b(?:almost|nearly|could have|narrowly) (?:\w+ ){0,2}(?:hit|crush\w*|cut|burn\w*|fell|fall\w*|hurt|injur\w*|trap\w*|pinch\w*|shock\w*|slip\w*|struck|caught|lost|trip\w*|got|grabbed|knocked)"
 )
+_HAZARD_MORE = re.compile(
+    r"被[^,。;!?]{0,3}(?:烫|夹|压|砸|划|割|电|撞|烧|卷|扎)(?:了|伤|到|着)|自己(?:就|会|突然)?(?:往?下[来落滑掉]|掉下|落下|冲|合模|启动|动了|转起来|动起来|滑下)"
+    r"|\b(?:c[ao]mes?|moves?d?|start(?:s|ed)?|drop(?:s|ped)|fell|falls|close[sd]?|opens?|cycle[sd]|strokes?d?|ran|runs)\s(?:\w+ )?(?:by itself|by themselves|on its own)\b|\b(?:got|was|were|been) (?:badly )?(?:burned|burnt|cut|crushed|hit|shocked|injured|hurt|pinched|trapped|scalded)\b"
+)
 _DENIAL = re.compile(
     r"(?:没有|无|不存在|未发现|没发现|没|未见)[^,。]{0,4}$|\b(?:no|not a|without|not|isn't a|any|never)\s+(?:\w+ )?$"
 )
 
 
 def _is_denied_safety(cues: Cues, marks: list[Mark]) -> bool:
-    hazard = _HAZARD.search(cues.norm)
+    hazard = _HAZARD.search(cues.norm) or _HAZARD_MORE.search(cues.norm)
     if hazard is not None and not _DENIAL.search(cues.norm[max(0, hazard.start() - 14) : hazard.start()]):
         return False
     for one in cues.all("safety.words"):
@@ -206,7 +210,10 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
     still = [
         one
         for one in cues.all("feedback.still")
-        if not re.search(r"(?:没|不|未)$|\b(?:not|n't|never)\s*$", cues.norm[max(0, one.start - 5) : one.start])
+        if not re.search(
+            r"(?:没|不|未)$|\b(?:not|n't|never|running|runs|works?|working|up|ok|fine|back|good|online|quiet|once)\s*$",
+            cues.norm[max(0, one.start - 9) : one.start],
+        )
     ]
     mended_first = any(repair.start < mark.end for repair in repaired for mark in claimed) or any(
         repair.start < one.start for repair in repaired for one in still

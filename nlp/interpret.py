@@ -37,7 +37,7 @@ _ADVERB = re.compile(
     r"(?:又|还在|还是|还|在|一直在?|老是|老(?=[响漏抖卡跳振震])|直(?=[响漏抖])|总是|总|仍在?|有点|往外|四处|到处|不停地|突然|都|已经|已)(?=[^\s])"
 )
 _WEAK = re.compile(
-    r"派|来人|来个人|someone|somebody|^(?:come|attend|tech needed|stop by|swing by|drop by|pop over|come down|come over|come by)"
+    r"派|来人|来个人|someone|somebody|^(?:come|attend|tech needed|need|来一?个|[叫派找]一?个|stop by|swing by|drop by|pop over|come down|come over|come by)"
 )
 _GENERIC_DEFECT = re.compile(
     r"不良品?|次品|废品|缺陷|瑕疵|ng品?|not ok|nok|rejects?(?:ed)?|defects?|defective|不合格品?|外观不良|质量问题|bad parts?|out of (?:spec|tolerance|tol)|超差|尺寸不良|ncr"

@@ -209,7 +209,9 @@ def _mended(word: str) -> str | None:
         return None
     far = 2 if len(word) >= _LONG else 1
     hit = process.extractOne(word, _by_first(word[0]), scorer=OSA.distance, score_cutoff=far)
-    return hit[0] if hit else None
+    if hit is None or (word[:-2] == hit[0][: len(word) - 2] and not hit[0].startswith(word)):
+        return None  # another ending of the same word
+    return hit[0]
 
 
 def mend(word: str, also: Iterable[str] = ()) -> str | None:

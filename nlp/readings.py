@@ -19,7 +19,10 @@ _LIMIT_WORD = re.compile(
     r"超标|超限|超|超过\S*|(?:over|above|out of|beyond|below|under)(?: the)?(?: alarm| upper| lower)? (?:limit|limits|threshold)|too high|high"
 )
 _VALUE_WORD = re.compile(r"(?:振动|震动|噪[音声]|vibrations?|vib|noise)$")
-_ALARM = re.compile(r"(?:报警|告警)了?|alarm(?:s|ed)?")
+_ALARM = re.compile(r"(?:报警|告警|异常|不正常|不对)了?|alarm(?:s|ed)?|abnormal")
+_WITH_LIMIT = re.compile(
+    r"(?<![\d.])(?P<v>\d{1,6}\.?\d{0,6})(?: ?(?:mm|um))?[^\d.;。!?]{0,6}(?P<w>上限|最大|max(?:imum)?|upper limit|下限|最小|min(?:imum)?|lower limit)[^\d;。!?]{0,6}(?P<l>\d{1,6}\.?\d{0,6})"
+)
 
 
 class Readings:
@@ -61,9 +64,23 @@ class Readings:
         """设定220 实际195 and "reads 5, should be 8" tell of a deviation without a word for it."""
         if any(mark.kind in {"trouble", "defect"} and not mark.status for mark in kept):
             return []
+        beyond = self._beyond()
+        if beyond is not None:
+            return [beyond]
         hit = _SET_ACTUAL.search(self.norm)
         group = next((name for name, text in hit.groupdict().items() if text), "w") if hit else "w"
         return [Mark(hit.start(group), hit.end(group), "trouble", "PDE", "symptom")] if hit else []
+
+    def _beyond(self) -> Mark | None:
+        """A size with its limit: 孔径8.05，上限8.03 is too large, without a word for it."""
+        hit = _WITH_LIMIT.search(self.norm)
+        if hit is None or not any(one.category == "characteristic" and one.code == _SIZE for one in self.found):
+            return None
+        value, limit = float(hit["v"]), float(hit["l"])
+        upper = re.match(r"上|最大|max|upper", hit["w"]) is not None
+        if (upper and value <= limit) or (not upper and value >= limit):
+            return None
+        return Mark(hit.start("w"), hit.start("w"), "defect", "OVERSIZE" if upper else "UNDERSIZE", "defect")
 
     def _apart(self, one: Mark) -> list[Mark]:
         """轴承温度 is 轴承 + 温度; a fluid stays with its reading (油温)."""
@@ -169,12 +186,14 @@ class Readings:
                 mark = replace(mark, kind="value")
             elif mark.kind == "trouble" and mark.code == "PDE" and _LIMIT_WORD.fullmatch(word):
                 other = next((one for one in claimed if one is not mark and one.code in {"VIB", "NOI", "OHE"}), None)
-                mark = replace(mark, code=other.code) if other else mark
+                hot = any(one.code == "temp_machine" and 0 <= mark.start - one.end <= 12 for one in characteristics)
+                code = other.code if other else "OHE" if hot and not self._is_process() else mark.code
+                mark = replace(mark, code=code)
             elif (
                 mark.kind == "trouble"
                 and mark.code == "UNK"
                 and _ALARM.fullmatch(word)
-                and _beside(mark, characteristics, 1)
+                and _beside(mark, characteristics, 3)
             ) or (mark.kind == "trouble" and mark.code == "FTS" and _beside(mark, characteristics, 2)):
                 mark = replace(mark, code="PDE", slot="symptom")
             elif (

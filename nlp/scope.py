@@ -60,6 +60,9 @@ _CAUSE_END = re.compile(
 )
 
 
+_FINE_AFTER = re.compile(
+    r"\s*(?:is |are |was |were |:|,? all |都|均|也|值|检查|检测)?(?:正常|合格|良好|normal|ok\b|okay|fine\b|within (?:spec|limits|range)|in range)(?!\w)"
+)
 _SHORT_QUESTION = 40
 _ASKS = re.compile(
     r"吗|怎么|如何|什么|哪|谁|多少|多久|\b(?:what|when|where|who|which|how|any|can|do|does|is|are|did|could|have|has)\b"
@@ -170,6 +173,8 @@ class Scopes:
             self.norm[end : end + 10]
         ):
             return FEARED
+        if _FINE_AFTER.match(self.norm[end : end + 16]):
+            return DENIED
         if self._resolved(start, end):
             return RESOLVED
         return ""

@@ -30,6 +30,7 @@ _SEVERE_PART = re.compile(
     r"(?P<w>(?<=.)(?:严重|厉害|severely|badly|seriously)$|^(?:严重|轻微|剧烈|略微|稍微|severe|badly|severely|seriously|heavily|slight|slightly|minor|serious)(?=.))"
 )
 _MILD = re.compile(r"轻微|略微|稍微|slight|minor|light|small")
+_HURT = re.compile(r"operator|someone|somebody|\\bgot\\b|hand|finger|hurt|injur|伤|人|手")
 _COUNTED = re.compile(r"\d|好?几|[一二三四五六七八九十两]+[件个只]")
 _FAILED = re.compile(r"fail(?:ed|s|ure|ing)?|has failed")
 _CHECK_BEFORE = re.compile(
@@ -130,6 +131,14 @@ class Reader:
         """Words that judge a check or count what is bad, and are no trouble of a machine."""
         word = self.norm[mark.start : mark.end]
         if any(start <= mark.start and mark.end <= end and end - start > len(word) for start, end in verdicts):
+            return True
+        if any(
+            one.category == "safety"
+            and one.start <= mark.start
+            and mark.end <= one.end
+            and _HURT.search(self.norm[one.start : one.end])
+            for one in self.found
+        ):
             return True
         if mark.code != "BRD":
             return False
