@@ -132,6 +132,24 @@ def _shipped() -> Path:
     return Path(str(files("gateway") / "bundle"))
 
 
+@cli.command("build-encoder")
+@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Bundle to write (default: ./bundle).")
+@click.option("--seed", type=int, default=7, show_default=True)
+def build_encoder(data: Path, out: Path | None, seed: int) -> None:
+    """Build the bilingual encoder and its reader anew: for maintainers, about half an hour of one processor.
+
+    Needs the extra `train` and the permitted texts (docs/encoder.md). Run `andon models train` after it: the
+    fusion was fitted to the old encoder.
+    """
+    from nlp.training.build import build_encoder as built
+
+    bundle = out or Path("bundle")
+    bundle.mkdir(parents=True, exist_ok=True)
+    for name, value in built(data, bundle, seed, click.echo).items():
+        click.echo(f"{name:24} {value:.4f}")
+
+
 def _take_over(bundle: Path) -> None:
     """Copy the language parts of the shipped bundle, so that the new one is whole."""
     import shutil
