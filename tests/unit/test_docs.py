@@ -61,4 +61,6 @@ def test_both_readmes_have_the_same_headings_and_commands() -> None:
     shape = [[line.split(" ")[0] for line in text.splitlines() if line.startswith("#")] for text in (english, chinese)]
     assert shape[0] == shape[1]
     assert sorted(COMMAND.findall(english)) == sorted(COMMAND.findall(chinese))
-    assert re.findall(r"`(.venv/bin/python bench/[^`]+)`", english) == re.findall(r"`(.venv/bin/python bench/[^`]+)`", chinese)
+    assert re.findall(r"`(.venv/bin/python bench/[^`]+)`", english) == re.findall(
+        r"`(.venv/bin/python bench/[^`]+)`", chinese
+    )
