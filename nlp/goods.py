@@ -15,7 +15,7 @@ _SURFACE_WORD = re.compile(r"[a-z]")
 _NEAR = 14
 _GUARD = re.compile(r"防护|护罩|护栏|安全门|guard|handrail|railing|interlock|safety cover")
 _GOODS_COUNT = re.compile(
-    rf"(?:\d{{1,9}}|[{numerals.ZH}]{{1,8}})\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units)(?![a-z])"
+    rf"(?:\d{{1,9}}|[{numerals.ZH}]{{1,8}})\s*(?:件|片|张|卷|盒|箱|瓶|枚|粒|pcs|pieces|parts|boards?|rolls?|boxes|sheets|bottles|castings|units|of them|of these|of those)(?![a-z])"
 )
 _FORMING = {
     "imm",

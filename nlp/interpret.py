@@ -88,6 +88,13 @@ class Reading:
         return _Report(report, plant, self._engine, read).extraction()
 
 
+def signs_of(report: QualityReport, plant: Plant, read: Read | None) -> tuple[Signs, Extraction]:
+    """A reading with the signs that its confidence is made of, for fitting."""
+    one = _Report(report, plant, "encoder" if read else "lite", read)
+    got = one.extraction()
+    return one.signs(got.failure_modes, got.defects), got
+
+
 class _Report:
     """One report on its way through the reading."""
 
@@ -212,7 +219,7 @@ class _Report:
             and not quiet
             else None
         )
-        sure = self._confidence(codes, defects)
+        sure = confidence(self.signs(codes, defects))
         route, why = route_of(
             meant,
             asset,
@@ -312,26 +319,27 @@ class _Report:
             return True
         return False
 
-    def _confidence(self, codes: list[str], defects: list[str]) -> float:
-        how = self.owned.resolved.how
-        content = len(re.findall(r"[a-z]{3,}|[\u3400-\u9fff]", self.norm)) or 1
-        covered = sum(mark.end - mark.start for mark in self.marks) + sum(
-            end - start for start, end in self.owned.spans()
-        )
-        share = max(0.0, 1 - covered / max(len(self.norm), 1))
-        signs = Signs(
-            intent=self.meant.sure,
-            asset_exact=float(how in {"exact", "class", "hint"}),
-            asset_generic=float(how == "generic"),
-            asset_fuzzy=float(how == "fuzzy"),
-            asset_conflict=float(self.owned.resolved.conflict),
-            due_vague=float(self.owned.due is not None and self.owned.due.vague),
-            unknown_share=share,
+    def signs(self, codes: Sequence[str], defects: Sequence[str]) -> Signs:
+        """What bears on the confidence of this reading."""
+        resolved, due = self.owned.resolved, self.owned.due
+        content = len(re.findall(r"[a-z]{3,}|[\u3400-\u9fff]", self.norm))
+        covered = sum(mark.end - mark.start for mark in self.marks)
+        covered += sum(end - start for start, end in self.owned.spans())
+        named = any(one.how != "word" for one in resolved.mentions)
+        return Signs(
+            doubt=1 - self.meant.sure,
+            unknown_share=max(0.0, 1 - covered / max(len(self.norm), 1)),
             long=min(content / 60, 2.0),
-            agreement=0.5 if self.network is None else merge.agreement(self.network, self.meant),
+            many=max(0, len(codes) + len(defects) - 1) / 2,
+            unspecific=float(bool({"UNK", "OTHER"} & {*codes, *defects})),
             no_code=float(not codes and not defects and self.meant.coarse == "defect_report"),
+            disagreement=0.5 if self.network is None else 1 - merge.agreement(self.network, self.meant),
+            asset_generic=float(resolved.how == "generic"),
+            asset_fuzzy=float(resolved.how == "fuzzy"),
+            asset_open=float(resolved.asset is None and named),
+            asset_conflict=float(resolved.conflict),
+            due_vague=float(due is not None and due.vague),
         )
-        return confidence(signs)
 
     def _slots(
         self, wants: list[Mark], causes: list[tuple[str, int, int]], count: Number | None, *, quiet: bool

@@ -20,7 +20,7 @@ _NO_NEAR = re.compile(
     r"不是因为|不是|并非|并没|没(?!法|人|办法|多久|想到|过|到|关|电|气|油|力|劲|反应|动静)|不会|不怎么|不(?!停|断|知|光|仅|但|只|得不|行|是|会|良|足|够|稳|准|正常|对|到|均|同)|未(?!熔|焊|拧|紧)"
 )
 _NO_EN = re.compile(
-    r"\b(?:no (?:sign|signs|evidence|trace|traces|indication|indications) of|no more|no longer(?: any)?|no further|no(?! (?:idea|doubt|one|wonder|\d|later|longer than|need|rush|hurry|go\b|matter))|not(?! (?:only|sure|just|ok|okay|good|urgent|until|yet sure|too long|long|enough|to mention|critical))|without|never|zero|free (?:of|from)|none|neither|nor|did(?:n't| not) (?:find|see|notice|hear)|didn't|doesn't|isn't|wasn't|aren't|weren't|hasn't|haven't|ruled out|absence of|stopped(?= \w+ing)|rather than|instead of)\b"
+    r"\b(?:no (?:sign|signs|evidence|trace|traces|indication|indications) of|no more|no longer(?: any)?|no further|no(?!\.?\s?[a-z]{0,4}-?\d)(?! (?:idea|doubt|one|wonder|\d|later|longer than|need|rush|hurry|go\b|matter))|not(?! (?:only|sure|just|ok|okay|good|urgent|until|yet sure|too long|long|enough|to mention|critical))|without|never|zero|free (?:of|from)|none|neither|nor|did(?:n't| not) (?:find|see|notice|hear)|didn't|doesn't|isn't|wasn't|aren't|weren't|hasn't|haven't|ruled out|absence of|stopped(?= \w+ing)|rather than|instead of)\b"
 )
 _RESOLVED_ZH = re.compile(
     r"(?:都|也|均|全部|目前|现在|现)?(?:已经?|刚|昨天|上周|昨晚|今早|上午|都|自己)(?:自行|由\w{1,3}|紧急|及时|全部|临时)?(?:修|换|更换|处理|解决|修复|恢复|消除|排除|维修|清理|调整|紧固|补油|加油|清洗|调|弄|焊|疏通|复位|调好|返工|返修)(?:好|完|掉|过|正常|完成|完毕)?(?:了|过)?|(?:修|换|调|处理|弄|清理|搞|解决|修复|焊|紧|更换|维修|疏通|复位)(?:好|完|掉|过)了|(?:没有了|没了|消失了?|不见了|恢复正常|恢复了|正常了|好了|已正常|已恢复|已解决|解决了|已消除|已排除|消除了|排除了)|修完了?"
