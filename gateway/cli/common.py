@@ -11,6 +11,9 @@ import rich_click as click
 
 T = TypeVar("T")
 
+_WIDE = 200
+"""Columns of a table that goes into a file or a pipe."""
+
 config_option = click.option("--config", "-c", "config", default=None, help="Settings file (default: ./andon.toml).")
 output_option = click.option(
     "-o",
@@ -38,10 +41,12 @@ def table(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]]) -> N
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        drawn.add_column(name, overflow="fold")  # a key that is cut cannot be copied
     for row in rows:
         drawn.add_row(*(_text(give(row)) for give in columns.values()))
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     if rows:
         console.print(drawn)
     else:
@@ -76,9 +81,9 @@ def moment(text: str) -> Any:
 
     try:
         return datetime.now(UTC) - timedelta(seconds=decode(Duration, text))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as bad:
+    except (ValueError, OverflowError) as bad:
         raise click.BadParameter(f"{text!r} is neither a time (2026-03-18T15:30) nor an age (2h)") from bad

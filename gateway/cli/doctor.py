@@ -14,6 +14,7 @@ import rich_click as click
 from gateway.cli.common import config_option, output_option, show
 
 _LISTEN_S = 6.0
+_LOOK_S = 0.2
 _LOW_DISK = 2 * 1024**3
 
 
@@ -63,13 +64,15 @@ async def _said(part: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
     """Turn what goes wrong while looking into a finding."""
     from gateway.core.errors import AndonError
 
+    found: list[Finding] = []
     try:
         async with asyncio.timeout(_LISTEN_S + 10):
-            return await looking
-    except AndonError as wrong:
-        return [Finding(part, ok=False, detail=str(wrong))]
-    except TimeoutError:
-        return [Finding(part, ok=False, detail="no answer in time")]
+            found = await looking
+    except* AndonError as wrong:
+        found = [Finding(part, ok=False, detail=str(error)) for error in wrong.exceptions]
+    except* TimeoutError:
+        found = [Finding(part, ok=False, detail="no answer in time")]
+    return found
 
 
 def _disk(settings: Any) -> Finding:
@@ -105,18 +108,27 @@ def _models(settings: Any) -> list[Finding]:
 
 
 async def _source(settings: Any) -> list[Finding]:
-    """Listen to a source for a few seconds, then say how each of its tags is."""
+    """Listen to a source until all its tags are healthy, for a few seconds at most; then say how each of them is."""
     source = settings.open()
-    async with _closing(source.close):
+    async with _closing(source.close), asyncio.TaskGroup() as listening:
+        hearing = listening.create_task(_hear(source))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LISTEN_S):
-                async for _ in source.batches():
-                    if all(tag.healthy for tag in source.tags()):
-                        break
-        return [
-            Finding(f"line.{tag.source}.{tag.name}", ok=tag.healthy, detail=tag.detail or "fine")
-            for tag in source.tags()
-        ]
+                while not hearing.done() and not _healthy(source):  # noqa: ASYNC110  (tags tell no event)
+                    await asyncio.sleep(_LOOK_S)
+        tags = list(source.tags())
+        hearing.cancel()
+    return [Finding(f"line.{tag.source}.{tag.name}", ok=tag.healthy, detail=tag.detail or "fine") for tag in tags]
+
+
+async def _hear(source: Any) -> None:
+    async for _ in source.batches():
+        pass
+
+
+def _healthy(source: Any) -> bool:
+    tags = source.tags()
+    return bool(tags) and all(tag.healthy for tag in tags)
 
 
 async def _erp(settings: Any) -> list[Finding]:

@@ -64,3 +64,8 @@ def test_both_readmes_have_the_same_headings_and_commands() -> None:
     assert re.findall(r"`(.venv/bin/python bench/[^`]+)`", english) == re.findall(
         r"`(.venv/bin/python bench/[^`]+)`", chinese
     )
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.toml")), ids=lambda example: example.name)
+def test_example_settings_are_right(example: Path) -> None:
+    assert parse(example.read_text("utf-8"), example.name).assets
