@@ -24,7 +24,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.option("--after", default=0, help="Lines after this number.")
+@click.option("--after", default=0, type=click.IntRange(0, 2**63 - 1), help="Lines after this number.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @config_option
 @output_option

@@ -21,6 +21,8 @@ COLUMNS: dict[str, Any] = {
     "reason": lambda row: row.delivery.reason,
 }
 
+_AGAIN = "waits again"
+
 
 @click.group()
 def cli() -> None:
@@ -67,17 +69,23 @@ def show_order(key: str, config: str | None) -> None:
 def redeliver(keys: tuple[str, ...], config: str | None) -> None:
     """Let parked orders wait for delivery again, with the same key. Exit 5 when some were not parked."""
 
-    def step(tx: Any) -> list[str]:
+    def step(tx: Any) -> dict[str, str]:
         at = datetime.now(UTC)
-        done = [key for key in keys if tx.redeliver(key, at)]
-        for key in done:
-            tx.note("order.redelivered", key, at)
-        return done
+        told = {}
+        for key in dict.fromkeys(keys):
+            if tx.order(key) is None:
+                told[key] = "there is no such order; `andon orders list` shows what there is"
+            elif tx.redeliver(key, at):
+                tx.note("order.redelivered", key, at)
+                told[key] = _AGAIN
+            else:
+                told[key] = "is not parked"
+        return told
 
     async def act(_: Any, store: Any) -> Any:
         return await store.write(step)
 
-    done = with_store(config, act)
-    for key in keys:
-        click.echo(f"{key}: {'waits again' if key in done else 'is not parked'}")
-    sys.exit(0 if len(done) == len(keys) else 5)
+    told = with_store(config, act)
+    for key, what in told.items():
+        click.echo(f"{key}: {what}")
+    sys.exit(0 if set(told.values()) == {_AGAIN} else 5)

@@ -2,9 +2,12 @@
 
 Windows lie on a grid of absolute time, so the same journal gives the same windows after a restart and
 in a replay. A window closes when every waveform of its asset has passed its end, or when the clock of
-what was received is `late` beyond it; the clock is the journal's, never the wall's.
+what was received is `late` beyond it; the clock is the journal's, never the wall's. A stamp that means nothing
+(`align.is_stray`) is replaced by the time of receipt, so that one bad clock holds no window up; a log line
+with one is left out, because old lines of a file are no news.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +16,7 @@ import msgspec
 
 from gateway.core.reading import Batch, LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.window import Gap, Scalar, Window
-from gateway.flow.align import Clocks
+from gateway.flow.align import Clocks, is_stray
 
 FRAME_AGE = timedelta(seconds=15)
 """A picture older than this at a window's end is not evidence about the window."""
@@ -50,17 +53,24 @@ class Cutter:
         """Take in one batch; `number` is its place in the journal."""
         self._newest = number
         self._now = max(self._now, batch.received_at) if self._now else batch.received_at
-        for sourced_at, received_at in _times(batch):
-            self._clocks.note(batch.source, sourced_at, received_at)
+        for delay in _delays(batch):
+            self._clocks.note(batch.source, delay)
         offset = self._clocks.offset(batch.source)
         for wave in batch.waveforms:
-            self._place(wave.asset, number, msgspec.structs.replace(wave, sourced_at=wave.sourced_at + offset))
+            start = wave.received_at - _made(_delay(wave), offset) - timedelta(seconds=wave.seconds)
+            self._place(wave.asset, number, msgspec.structs.replace(wave, sourced_at=start))
         for frame in batch.frames:
-            self._place(frame.asset, number, msgspec.structs.replace(frame, sourced_at=frame.sourced_at + offset))
+            made = frame.received_at - _made(_delay(frame), offset)
+            self._place(frame.asset, number, msgspec.structs.replace(frame, sourced_at=made))
         for reading in batch.readings:
-            self._place(reading.asset, number, reading, reading.at + (offset if reading.sourced_at else timedelta(0)))
+            own = offset if reading.sourced_at else timedelta(0)
+            self._place(reading.asset, number, reading, reading.received_at - _made(_delay(reading), own))
         for line in batch.lines:
-            self._place(line.asset, number, line, line.at + (offset if line.sourced_at else timedelta(0)))
+            own = offset if line.sourced_at else timedelta(0)
+            if is_stray(_delay(line), own) and _delay(line) > own:
+                self.late += 1
+                continue
+            self._place(line.asset, number, line, line.received_at - _made(_delay(line), own))
 
     def tick(self, now: datetime) -> None:
         """Let time pass without data (aware UTC): what is late enough closes."""
@@ -71,6 +81,8 @@ class Cutter:
         if self._now is None:
             return []
         windows = [window for name, inputs in self._assets.items() for window in self._closed(name, inputs)]
+        # Names come from outside too (a syslog sender): one that holds nothing any more is forgotten.
+        self._assets = {name: inputs for name, inputs in self._assets.items() if not inputs.empty}
         return sorted(windows, key=lambda window: (window.end, window.asset))
 
     @property
@@ -127,6 +139,11 @@ class _Inputs:
     heard: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     numbers: list[tuple[datetime, datetime, int]] = field(default_factory=list)
 
+    @property
+    def empty(self) -> bool:
+        """Nothing is known that a later window could need."""
+        return self.next is None and not (self.waves or self.frames or self.values or self.lines or self.numbers)
+
     def remember(self, at: datetime, item: _Item) -> None:
         if isinstance(item, Waveform):
             self.waves.append(item)
@@ -136,7 +153,7 @@ class _Inputs:
             if len(self.lines) < MOST_LINES:
                 self.lines.append((at, item))
         else:
-            self.values.setdefault(item.tag, []).append((at, item))
+            insort(self.values.setdefault(item.tag, []), (at, item), key=lambda pair: pair[0])
 
     def reaches(self, end: datetime, now: datetime, late: timedelta) -> bool:
         """Tell whether a window ending here is complete, or has been waited for long enough."""
@@ -171,7 +188,7 @@ class _Inputs:
     def earliest(self, end: datetime) -> datetime | None:
         """Give the time of the first thing after `end` that is known already."""
         known = [
-            *(wave.at for wave in self.waves),
+            *(max(wave.at, end) for wave in self.waves),  # one that goes on beyond `end`, or begins there
             *(frame.at for frame in self.frames),
             *(at for at, _ in self.lines),
             *(at for pairs in self.values.values() for at, _ in pairs),
@@ -189,11 +206,22 @@ class _Inputs:
         self.numbers = [entry for entry in self.numbers if entry[1] > end]
 
 
-def _times(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
-    """Give (made, received) of what says when it was made; a block is complete at its last sample."""
-    yield from ((wave.at + timedelta(seconds=wave.seconds), wave.received_at) for wave in batch.waveforms)
-    yield from ((frame.at, frame.received_at) for frame in batch.frames)
-    yield from ((value.sourced_at, value.received_at) for value in batch.readings if value.sourced_at is not None)
+def _delays(batch: Batch) -> Iterator[timedelta]:
+    """Give (received - made) of what says when it was made."""
+    yield from map(_delay, batch.waveforms)
+    yield from map(_delay, batch.frames)
+    yield from (_delay(reading) for reading in batch.readings if reading.sourced_at is not None)
+
+
+def _delay(item: _Item) -> timedelta:
+    """Give (received - made); a block is complete at its last sample. Differences of times cannot overflow."""
+    length = timedelta(seconds=item.seconds) if isinstance(item, Waveform) else timedelta(0)
+    return item.received_at - item.at - length
+
+
+def _made(delay: timedelta, offset: timedelta) -> timedelta:
+    """Give how long before its receipt a thing was made; zero when its stamp means nothing."""
+    return timedelta(0) if is_stray(delay, offset) else delay - offset
 
 
 def _at(item: ThermalFrame) -> datetime:

@@ -8,8 +8,9 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from gateway.core.delivery import Delivered, Idempotency, Outcome, Rejected, Uncertain, Unsent
-from gateway.core.errors import Refused, Unreachable
+from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
+from gateway.flow import aside
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, asks, settled, write
 from gateway.flow.sweep import watch
@@ -121,6 +122,11 @@ class Deliverer:
                     sent = await self._erp.deliver(orders)
             except TimeoutError:
                 sent = [Uncertain("no answer before the deadline") for _ in orders]
+            except Misconfigured:
+                raise
+            except Exception as bug:  # noqa: BLE001  (against its contract; one order must not stop all the others)
+                log.warning("delivery.adapter_failed", erp=self._erp.name, **aside.told(bug))
+                sent = [Uncertain(f"the adapter failed ({type(bug).__name__})") for _ in orders]
         told = dict(zip((order.key for order in orders), sent, strict=True))
         return [known[one.order.key] or told[one.order.key] for one in batch]
 

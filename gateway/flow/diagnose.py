@@ -4,27 +4,33 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from dataclasses import replace as changed_to
 from datetime import datetime
 from time import monotonic
 from typing import Literal
 
+import structlog
 from msgspec.structs import replace
 
 from gateway.core.asset import Asset, Plant
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Decision, Episode, EpisodeState
+from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Diagnoser, Store, Tx
 from gateway.core.window import Window
-from gateway.flow import compose, evidence, policy
+from gateway.flow import aside, compose, evidence, policy
 from gateway.flow.cut import Cutter
 from gateway.flow.episode import Rules, fold
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 CURSOR = "diagnose"
 BASELINES = "baselines"
 
 _READ = 64
 _IDLE_S = 0.5
+_DEADLINE_S = 300.0
 _MOST = 32
 """Windows that are diagnosed in one go: memory is bounded after a long outage too."""
 
@@ -79,7 +85,8 @@ class Diagnosing:
     """Reads the journal behind the sources, cuts windows, has them diagnosed, and writes what follows.
 
     The cursor is committed with the diagnoses, so after a crash the same windows are cut again and
-    what was written already is left as it is.
+    what was written already is left as it is. A window that the models or the book cannot digest is
+    written down as not judged, with the reason, and the next still goes.
     """
 
     def __init__(
@@ -125,29 +132,97 @@ class Diagnosing:
             at = number
         windows = cutter.ready()
         for first in range(0, len(windows), _MOST):
-            await self._conclude(windows[first : first + _MOST], cutter.oldest - 1)
+            # Those that are cut and not written yet are not in the cutter any more: a crash must cut them again.
+            last = first + _MOST >= len(windows)
+            await self._conclude(windows[first : first + _MOST], cutter.oldest - 1 if last else 0)
         return at, len(rows) == _READ
 
     async def _conclude(self, windows: Sequence[Window], done: int) -> None:
         loop = asyncio.get_running_loop()
         began = monotonic()
-        seen = await loop.run_in_executor(self._pool, self._diagnoser.diagnose, windows)
-        baselines = await loop.run_in_executor(self._pool, self._diagnoser.baselines)
-        now = self._now()
-
-        def step(tx: Tx) -> list[Episode]:
-            changed = [
-                episode
-                for diagnosis, window in zip(seen, windows, strict=True)
-                for episode in self._book.conclude(tx, diagnosis, window, now)
-            ]
-            tx.advance(CURSOR, done)
-            tx.put(BASELINES, baselines)
-            return changed
-
-        changed = await self._store.write(step)
+        async with asyncio.timeout(_DEADLINE_S):
+            seen = await loop.run_in_executor(self._pool, self._judge, windows)
+            baselines = await loop.run_in_executor(self._pool, self._diagnoser.baselines)
+        step = _Conclude(self._book, seen, windows, done, baselines, self._now())
+        try:
+            changed = await self._store.write(step)
+        except AndonError:
+            raise
+        except Exception as bug:  # noqa: BLE001  (one window that does not fit must not hold up all the others)
+            log.warning("windows.not_concluded", count=len(windows), **aside.told(bug))
+            seen, changed = await self._one_by_one(step, type(bug).__name__)
         self.windows += len(windows)
         for diagnosis in seen:
             self._told(diagnosis, monotonic() - began)
         if any(episode.decision is Decision.ORDER for episode in changed):
             self._ordered()
+
+    def _judge(self, windows: Sequence[Window]) -> list[Diagnosis]:
+        """Diagnose; when the models break, each window alone, so that the one that breaks them is named."""
+        try:
+            return self._diagnoser.diagnose(windows)
+        except AndonError:
+            raise
+        except Exception as bug:  # noqa: BLE001  (whatever one window does to a model, the others must go on)
+            log.warning("windows.not_judged", count=len(windows), **aside.told(bug))
+            if len(windows) == 1:
+                return [_not_judged(windows[0], self._diagnoser.model, type(bug).__name__)]
+        return [seen for window in windows for seen in self._judge([window])]
+
+    async def _one_by_one(self, whole: "_Conclude", why: str) -> tuple[list[Diagnosis], list[Episode]]:
+        seen, changed = list(whole.seen), list[Episode]()
+        for place, (diagnosis, window) in enumerate(zip(whole.seen, whole.windows, strict=True)):
+            alone = changed_to(whole, seen=[diagnosis], windows=[window], done=0)
+            try:
+                changed += await self._store.write(alone)
+            except AndonError:
+                raise
+            except Exception:  # noqa: BLE001  (told above, with its trace)
+                seen[place] = _not_judged(window, diagnosis.model, why)
+                await self._store.write(changed_to(alone, seen=[seen[place]]))
+        await self._store.write(changed_to(whole, seen=[], windows=[]))
+        return seen, changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Conclude:
+    """The step that writes some windows' diagnoses, what follows from them, and how far that is."""
+
+    book: Book
+    seen: Sequence[Diagnosis]
+    windows: Sequence[Window]
+    done: int
+    baselines: bytes
+    now: datetime
+
+    def __call__(self, tx: Tx) -> list[Episode]:
+        changed = [
+            episode
+            for diagnosis, window in zip(self.seen, self.windows, strict=True)
+            for episode in self.book.conclude(tx, diagnosis, window, self.now)
+        ]
+        for diagnosis in self.seen:
+            if diagnosis.remarks[:1] == (NOT_JUDGED,):
+                tx.note("window.not_judged", diagnosis.asset, self.now, diagnosis.remarks[1])
+        tx.advance(CURSOR, self.done)
+        tx.put(BASELINES, self.baselines)
+        return changed
+
+
+NOT_JUDGED = "this window could not be judged"
+
+
+def _not_judged(window: Window, model: str, why: str) -> Diagnosis:
+    return Diagnosis(
+        window.asset,
+        window.start,
+        window.end,
+        None,
+        confidence=0.0,
+        anomaly=0.0,
+        severity=0.0,
+        probabilities={},
+        model=model,
+        remarks=(NOT_JUDGED, f"{why} at {window.start.isoformat()}"),
+        journal=window.journal,
+    )

@@ -45,7 +45,12 @@ def fold(live: Iterable[Episode], seen: Diagnosis, rules: Rules, key: Callable[[
     if seen.fault is Fault.HEALTHY:
         return [_cleaner(episode, seen, rules) for episode in mine]
     trouble = OF_FAULT[seen.fault]
-    same = next((episode for episode in mine if episode.family == trouble.family), None)
+    # A replay may have opened the trouble that is a candidate here: the open one is the trouble.
+    ours = sorted(
+        (episode for episode in mine if episode.family == trouble.family),
+        key=lambda episode: episode.state is not EpisodeState.OPEN,
+    )
+    same = ours[0] if ours else None
     crowded = any(episode.state is EpisodeState.OPEN for episode in mine if episode.family != trouble.family)
     need = rules.confirm * (2 if crowded else 1)
     if same is not None:
@@ -100,7 +105,9 @@ def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityRepor
     codes = set(told.failure_modes) | set(told.defects)
     subject = subject_of(told)
     for episode in live:
-        if episode.state is not EpisodeState.OPEN or report.reported_at - episode.last_at > SAME_REPORT:
+        after, before = report.reported_at - episode.last_at, episode.started_at - report.reported_at
+        # Both ways: a report that was stamped next year must not swallow all of this year's.
+        if episode.state is not EpisodeState.OPEN or max(after, before) > SAME_REPORT:
             continue
         here = episode.asset == told.asset if told.asset else bool(subject) and episode.subject == subject
         if not here:

@@ -4,11 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import msgspec
 
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.reading import Batch, LogLine, Reading, ThermalFrame, Waveform
+
+_AHEAD = timedelta(hours=1)
+"""No clock of a line is this far ahead and right: what it stamped must not stay the latest for good."""
 
 
 class AssetView(msgspec.Struct, frozen=True):
@@ -68,7 +72,7 @@ class Live:
         self.left_out = 0
 
     def note(self, batch: Batch) -> None:
-        """Take a batch in. An older value never replaces a newer one."""
+        """Take a batch in. An older value never replaces a newer one, unless that one is stamped in the future."""
         for reading in batch.readings:
             self._note_reading(reading)
         for waveform in batch.waveforms:
@@ -131,7 +135,7 @@ class Live:
                 return
             self._known += 1
             self._readings.setdefault(reading.asset, {})[reading.tag] = reading
-        elif held is not None and known.at <= reading.at:
+        elif held is not None and (known.at <= reading.at or known.at > reading.received_at + _AHEAD):
             held[reading.tag] = reading
 
     def _keep(
@@ -141,5 +145,5 @@ class Live:
             self.left_out += 1
             return
         held = kept.get(asset)
-        if held is None or held.at <= value.at:
+        if held is None or held.at <= value.at or held.at > value.received_at + _AHEAD:
             kept[asset] = value  # type: ignore[assignment]  # each dict is only ever given its own kind

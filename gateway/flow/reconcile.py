@@ -18,9 +18,9 @@ from gateway.core.delivery import (
     Uncertain,
     Unsent,
 )
-from gateway.core.errors import Refused, Unreachable
+from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
-from gateway.flow import sweep
+from gateway.flow import aside, sweep
 from gateway.flow.deliver import GOODBYE_S, Observe, tell, unobserved, write_patiently
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old, write
@@ -125,6 +125,11 @@ class Reconciler:
                 [outcome] = await self._erp.deliver([claimed.order])
         except TimeoutError:
             outcome = Uncertain("no answer before the deadline")
+        except Misconfigured:
+            raise
+        except Exception as bug:  # noqa: BLE001  (against its contract; one order must not stop all the others)
+            log.warning("reconcile.adapter_failed", erp=self._erp.name, **aside.told(bug))
+            outcome = Uncertain(f"the adapter failed ({type(bug).__name__})")
         self._note(outcome)
         now, delivery = self._now(), claimed.delivery
         again = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1)

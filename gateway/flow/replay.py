@@ -74,15 +74,17 @@ async def diagnose(
         windows += len(ready)
         await _fold(ready, diagnoser, book, pool, shadow, opened)
     cutter.tick(span.until + timedelta(minutes=1))
-    rest = [window for window in cutter.ready() if span.asset in {None, window.asset}]
-    await _fold(rest, diagnoser, book, pool, shadow, opened)
+    while late := cutter.ready():
+        rest = [window for window in late if span.asset in {None, window.asset}]
+        windows += len(rest)
+        await _fold(rest, diagnoser, book, pool, shadow, opened)
     found = [
         await store.write(_Settle(book, *trouble, dry_run=dry_run, now=now))
         if not dry_run
         else await store.read(_Settle(book, *trouble, dry_run=dry_run, now=now))
         for trouble in opened.values()
     ]
-    return Replayed(batches, windows + len(rest), tuple(found))
+    return Replayed(batches, windows, tuple(found))
 
 
 async def _fold(
@@ -127,7 +129,7 @@ class _Settle:
         mine = self._episode
         return any(
             other.family == mine.family
-            and other.state is not EpisodeState.CANDIDATE
+            and other.decision is not None  # a candidate that was dropped was never confirmed
             and other.started_at - NEAR <= mine.last_at
             and mine.started_at <= (other.closed_at or other.last_at) + NEAR
             for other in tx.episodes(mine.asset, since=mine.started_at - timedelta(days=30), limit=1000)

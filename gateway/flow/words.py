@@ -6,18 +6,24 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from msgspec.structs import replace
 
 from gateway.core.asset import Plant
-from gateway.core.episode import Decision
+from gateway.core.episode import Decision, Episode
+from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Interpreter, Store, StoredReport, Tx
 from gateway.core.report import Extraction, QualityReport
-from gateway.flow import compose, evidence, policy
-from gateway.flow.episode import same_trouble, told_episode, witness
+from gateway.flow import aside, compose, evidence, policy
+from gateway.flow.episode import SAME_REPORT, same_trouble, told_episode, witness
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _READ = 32
 _IDLE_S = 2.0
+_DEADLINE_S = 120.0
+_MANY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,12 @@ class Desk:
     def conclude(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> str | None:
         """Write what a report says and what follows from it; give the key of its order, when it has one.
 
-        A report that was read before keeps its order: the key comes from the report's own id.
+        A report that was read before stays as it is: two processes may read one, and a person may have
+        ruled on it meanwhile.
         """
+        held = tx.report(report.id)
+        if held is not None and held.extraction is not None:
+            return held.order_key
         decision = policy.of_report(told)
         key = self._order(tx, report, told, now) if decision is Decision.ORDER else None
         tx.read_report(told, key)
@@ -48,24 +58,38 @@ class Desk:
         mine = business_key(self.secret, self.plant.site.id, "report", report.id)
         if tx.order(mine) is not None:
             return mine
-        live = tx.episodes(told.asset, live=True) if told.asset else tx.episodes(live=True)
-        same = same_trouble(live, told, report)
+        same = same_trouble(self._live(tx, report, told), told, report)
         if same is not None and report.id not in same.reports:
-            tx.put_episode(witness(same, report))
+            # A machine's trouble that was not sure enough for an order is confirmed by who reports it: the
+            # order takes its key, and when the machine gets surer later there is one already.
+            same = replace(witness(same, report), decision=Decision.ORDER)
+            tx.put_episode(same)
             tx.note("episode.witness", same.key, now, report.id)
         if same is not None and tx.order(same.key) is not None:
             return same.key
-        episode = replace(told_episode(mine, told, report), decision=Decision.ORDER)
+        episode = replace(told_episode(same.key if same else mine, told, report), decision=Decision.ORDER)
         kept = evidence.of_report(tx, report, told.masked)
         order = compose.of_report(episode, told, report, self.plant, kept, self.config)
-        tx.put_episode(episode)
+        if same is None:
+            tx.put_episode(episode)
         if tx.put_order(order, self.erp, now):
             tx.note("order.made", order.key, now, f"report {order.failure_mode}")
-        return mine
+        return order.key
+
+    @staticmethod
+    def _live(tx: Tx, report: QualityReport, told: Extraction) -> list[Episode]:
+        """Give the live episodes that a report may be about: people's stay open until the ERP closes them."""
+        if told.asset:
+            return tx.episodes(told.asset, live=True, limit=_MANY)
+        recent = report.reported_at - SAME_REPORT if report.reported_at.year > 1 else None
+        return tx.episodes(live=True, since=recent, limit=_MANY)
 
 
 class Listening:
-    """Reads the reports that are committed and not yet read, one transaction each."""
+    """Reads the reports that are committed and not yet read, one transaction each.
+
+    One that the interpreter, or what follows from it, cannot digest goes to review, and the next still goes.
+    """
 
     def __init__(
         self,
@@ -97,13 +121,37 @@ class Listening:
     async def step(self) -> int:
         """Read the waiting reports once; tell how many there were."""
         waiting = await self._store.read(lambda tx: tx.reports(unread=True, limit=_READ))
-        loop = asyncio.get_running_loop()
         for stored in waiting:
-            told = await loop.run_in_executor(self._pool, self._interpreter.interpret, stored.report, self._desk.plant)
-            if await self._store.write(_Conclude(self._desk, stored.report, told, self._now())):
+            told = await self._interpreted(stored.report)
+            try:
+                key = await self._store.write(_Conclude(self._desk, stored.report, told, self._now()))
+            except AndonError:
+                raise
+            except Exception as bug:  # noqa: BLE001  (one report that does not fit must not hold up all the others)
+                log.warning("report.not_concluded", report=stored.report.id, **aside.told(bug))
+                masked = told.masked.encode("utf-8", "replace").decode()
+                told = replace(_set_aside(stored.report, type(bug).__name__), masked=masked)
+                key = await self._store.write(_Conclude(self._desk, stored.report, told, self._now()))
+            if key is not None:
                 self._ordered()
             self._read(told)
         return len(waiting)
+
+    async def _interpreted(self, report: QualityReport) -> Extraction:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                return await loop.run_in_executor(self._pool, self._interpreter.interpret, report, self._desk.plant)
+        except AndonError:
+            raise
+        except Exception as bug:  # noqa: BLE001  (whatever one text does to the reader, a person can read it)
+            log.warning("report.not_read", report=report.id, **aside.told(bug))
+            return _set_aside(report, type(bug).__name__)
+
+
+def _set_aside(report: QualityReport, why: str) -> Extraction:
+    """Say that a person must read it. `why` is the name of an error: its message may hold the text."""
+    return Extraction(id=report.id, intent=None, fine_intent=None, asset=report.asset_hint, why=("failed", why))
 
 
 @dataclass(frozen=True, slots=True)

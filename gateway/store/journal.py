@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from sqlalchemy import Column, ColumnElement, Row, bindparam, delete, insert, select
@@ -11,6 +11,7 @@ from gateway.core.reading import Batch, LogLine, Reading, ThermalFrame
 from gateway.store.part import Part, running
 from gateway.store.tables import cursors, diagnoses, journal, pack, unpack
 
+_LAST = datetime.max.replace(tzinfo=UTC)
 MOST_TRIMMED = 20_000  # rows a call, so that the writer is not held up for seconds
 
 _APPEND = insert(journal).values(
@@ -123,7 +124,9 @@ def _spans(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
     for thing in _things(batch):
         yield thing.at, thing.at
     for wave in batch.waveforms:
-        yield wave.at, wave.at + timedelta(seconds=wave.seconds)
+        # A server that knows no time says the largest that there is: no length fits behind it.
+        length = timedelta(seconds=wave.seconds)
+        yield wave.at, wave.at + length if _LAST - wave.at > length else _LAST
 
 
 def _assets(batch: Batch) -> set[str]:

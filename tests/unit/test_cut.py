@@ -1,11 +1,12 @@
 """Cutting streams into windows."""
 
 import struct
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
-from gateway.core.reading import Quality
+from gateway.core.reading import Quality, Waveform
 from gateway.flow.cut import Cutter
 from tests.fakes import at, batch, block, frame, line, value
 
@@ -130,3 +131,80 @@ def test_hours_of_silence_give_no_empty_windows() -> None:
     cutter.add(2, batch(2, 7202, block("M", 7200, 1.0, seconds=2)))
     windows = cutter.ready() + cutter.ready()
     assert [window.start for window in windows] == [at(0), at(7200)]
+
+
+def stamped(item: Waveform, moment: datetime) -> Waveform:
+    return msgspec.structs.replace(item, sourced_at=moment)
+
+
+MEANINGLESS = [
+    datetime(2100, 1, 1, tzinfo=UTC),
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime.max.replace(tzinfo=UTC),
+    datetime.min.replace(tzinfo=UTC),
+]
+
+
+@pytest.mark.parametrize("moment", MEANINGLESS)
+@pytest.mark.parametrize("place", [1, 3])
+def test_one_block_with_a_meaningless_stamp_holds_up_nobody(moment: datetime, place: int) -> None:
+    cutter = Cutter(TWO, THREE)
+    seen = []
+    for number in range(1, 41):
+        own = block("M", number - 1, 1.0)
+        cutter.add(number, batch(number, number, stamped(own, moment) if number == place else own))
+        seen += cutter.ready()
+    assert [window.start for window in seen[1:]] == [at(2 * number) for number in range(1, 20)]
+    assert cutter.oldest >= 39, "the journal can be trimmed and a restart begins near the end"
+
+
+@pytest.mark.parametrize("moment", MEANINGLESS)
+def test_a_tag_that_is_always_stamped_meaninglessly_harms_no_other_tag(moment: datetime) -> None:
+    cutter = Cutter(TWO, THREE)
+    seen = []
+    for number in range(1, 41):
+        bad = msgspec.structs.replace(value("M", "speed", number, 1500.0), sourced_at=moment)
+        cutter.add(number, batch(number, number, block("M", number - 1, 1.0), bad))
+        seen += cutter.ready()
+    assert len(seen) == 20
+    assert all(len(wave.samples) == 800 for window in seen for wave in window.waveforms)
+    assert all(window.scalar("speed") for window in seen)
+    assert cutter.late == 0
+    assert cutter.oldest >= 39
+
+
+def test_old_lines_of_a_file_are_no_news() -> None:
+    cutter = Cutter(TWO, THREE)
+    old = msgspec.structs.replace(line("M", 0, "bearing seized"), sourced_at=datetime(2020, 1, 1, tzinfo=UTC))
+    cutter.add(1, batch(1, 1, old))
+    cutter.add(2, batch(2, 2, block("M", 0, 1.0, seconds=2)))
+    [window] = cutter.ready()
+    assert window.lines == ()
+    assert cutter.late == 1
+
+
+def test_names_that_say_something_once_are_forgotten() -> None:
+    cutter = Cutter(TWO, THREE)
+    for number in range(100):
+        cutter.add(number + 1, batch(number, 1, line(f"host-{number}", 0.5, "hello")))
+    cutter.tick(at(10))
+    assert len(cutter.ready()) == 100
+    assert len(cutter._assets) == 0
+
+
+def test_a_value_that_comes_late_does_not_take_the_place_of_a_newer_one() -> None:
+    cutter = Cutter(TWO, THREE)
+    cutter.add(1, batch(1, 2, value("M", "speed", 1.5, 1500.0), value("M", "speed", 0.5, 10.0)))
+    cutter.add(2, batch(2, 2, block("M", 0, 0.0, seconds=2)))
+    [window] = cutter.ready()
+    speed = window.scalar("speed")
+    assert speed is not None and speed.last == 1500.0
+
+
+def test_a_block_that_begins_a_moment_before_the_grid_loses_no_window() -> None:
+    cutter = Cutter(TWO, THREE)
+    early = block("M", 0, 1.0, seconds=2)
+    moment = early.sourced_at - timedelta(microseconds=1)
+    cutter.add(1, batch(1, 2, msgspec.structs.replace(early, sourced_at=moment, received_at=at(2))))
+    cutter.add(2, batch(2, 4, block("M", 2, 1.0, seconds=2)))
+    assert [window.start for window in cutter.ready()] == [at(0), at(2)]

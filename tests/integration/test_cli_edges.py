@@ -1,0 +1,56 @@
+"""Commands at the edge: empty stores, nonsense, unknown names; a message and an exit code, never a trace."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.audit import cli as audit
+from gateway.cli.common import moment
+from gateway.cli.orders import cli as orders
+from gateway.cli.replay import cli as replay
+
+FILE = """
+[site]
+id = "SZ1"
+[store]
+path = "{path}"
+[[asset]]
+id = "M-1"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    file = tmp_path / "andon.toml"
+    file.write_text(FILE.format(path=tmp_path / "data"))
+    return str(file)
+
+
+def test_an_order_that_nobody_knows_is_said_to_be_unknown(config: str) -> None:
+    done = CliRunner().invoke(orders, ["redeliver", "NOPE", "NOPE", "-c", config])
+    assert done.exit_code == 5
+    assert done.output.count("NOPE: there is no such order") == 1
+
+
+@pytest.mark.parametrize(
+    "since", ["nonsense", "99999999999d", "99999999999999999999d", "0001-01-01T00:00", "9999-12-31T23:59-14:00", "-2h"]
+)
+def test_a_time_that_is_none_is_a_wrong_option(config: str, since: str) -> None:
+    done: Result = CliRunner().invoke(replay, [f"--since={since}", "--stage", "deliver", "-c", config])
+    assert done.exit_code == 2, done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+def test_a_replay_of_an_empty_store_finds_nothing(config: str) -> None:
+    done = CliRunner().invoke(replay, ["--since=2h", "--stage", "deliver", "-o", "json", "-c", config])
+    assert (done.exit_code, done.output.strip()) == (0, "[]")
+
+
+@pytest.mark.parametrize("after", ["-1", "99999999999999999999"])
+def test_a_line_number_that_no_trail_has_is_a_wrong_option(config: str, after: str) -> None:
+    assert CliRunner().invoke(audit, ["list", f"--after={after}", "-c", config]).exit_code == 2
+
+
+def test_a_long_age_is_a_time() -> None:
+    assert moment("365d").year >= 2024
