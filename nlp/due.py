@@ -248,6 +248,10 @@ _SHIFT_NAMES = {
 }  # fmt: skip
 
 
+_SHIFT_DAY = re.compile(r"(?:明天|明日|明晚|明早|后天|明)的?$")
+_SHIFT_DAY_AFTER = re.compile(r" (?:the )?(?:day after tomorrow|tomorrow)\b")
+
+
 def _shifts(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
     for found in _SHIFT_END.finditer(norm):
         end = found.end()
@@ -263,7 +267,13 @@ def _shifts(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
         what = (found["what"] or "") + (found["when"] or "") + (found["tail"] or "")
         ends = any(word in what for word in ("结束", "下班", "内", "end", "over"))
         clock = shift.end if ends else shift.start
-        yield Hit(found.start(), found.end(), _next_clock(now, clock.hour, clock.minute), "shift", strong=True)
+        start, at = found.start(), _next_clock(now, clock.hour, clock.minute)
+        day = _SHIFT_DAY.search(norm[: found.start()]) or _SHIFT_DAY_AFTER.match(norm[found.end() :])
+        if day is not None:
+            ahead = 2 if "后" in day[0] or "after" in day[0] else 1
+            start = day.start() if day.string == norm[: found.start()] else start
+            at = _wall(now.date() + timedelta(days=ahead), clock, now)
+        yield Hit(start, found.end() + (day.end() if day and start == found.start() else 0), at, "shift", strong=True)
 
 
 def _shift_called(site: Site, name: str) -> Shift | None:

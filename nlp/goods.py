@@ -1,6 +1,6 @@
 """Machine or goods: words that mean one thing of a machine and another of what it makes."""
 
-# ruff: noqa: PLW2901 - a word read anew
+# ruff: noqa: E501, PLW2901 - a word read anew
 
 import re
 from collections.abc import Sequence
@@ -129,6 +129,8 @@ class Goods:
                     and mark.code in _ON_MACHINE
                 ):
                     mark = replace(mark, kind="trouble", code=_ON_MACHINE[mark.code], slot="failure_mode")
+                elif mark.kind == "defect" and mark.code == "OVERSIZE" and near == "component" and self._is_worn(mark):
+                    mark = replace(mark, kind="trouble", code="WEAR", slot="failure_mode")
                 kept.append(mark)
             elif mark.kind == "either":
                 if not same:
@@ -159,6 +161,9 @@ class Goods:
         if nearest is not None and nearest.kind == "trouble" and not twins(nearest, marks):
             return "component"
         return "product" if goods else "component"
+
+    def _is_worn(self, mark: Mark) -> bool:
+        return re.search(r"磨|worn", self.norm[max(0, mark.start - 6) : mark.end]) is not None
 
     def _guards(self, mark: Mark) -> bool:
         return _GUARD.search(self.norm[max(0, mark.start - 16) : mark.end]) is not None

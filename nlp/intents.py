@@ -102,7 +102,7 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
     return Meant(None, None, 0.3, ("out_of_scope",))
 
 
-_DEVICE_ZH = r"光幕|光栅|安全(?:门|锁|开关|光幕|光栅|联锁|装置|继电器|围栏|插销|回路|阀|绳|带)|防护(?:门|罩|栏|网|板)|护罩|护栏|急停(?:按钮|开关)?|联锁|双手(?:按钮|启动)|门开关|拉绳开关"
+_DEVICE_ZH = r"光幕|光栅(?!尺)|安全(?:门|锁|开关|光幕|光栅|联锁|装置|继电器|围栏|插销|回路|阀|绳|带)|防护(?:门|罩|栏|网|板)|护罩|护栏|急停(?:按钮|开关)?|联锁|双手(?:按钮|启动)|门开关|拉绳开关"
 _BROKEN_ZH = r"失灵|失效|坏|不起作用|短接|屏蔽|拆|掉|缺|没反应|无反应|不灵|旁路|没关|破|断|不动作|不管用|没用|故障|损坏|绑|遮挡|按不下|卡住|关不|打不开|松脱|没装|取消|跳过|不停|没停"
 _DEVICE_EN = r"light (?:curtain|barrier|screen)s?|e-?\s?stops?|emergency stops?|guards?|guarding|interlocks?|safety (?:\w+)|door switch(?:es)?|gate switch(?:es)?|two[- ]hand \w+|area scanner|laser scanner|pull cord|dead ?man"
 _BROKEN_EN = r"dead|broken|broke|fail(?:ed|s)?|not work\w*|bypass\w*|missing|defeated|jumper\w*|bridged|damaged|loose|open|doesn't|does not|didn't|inop\w*|stuck|taped|removed|disabled|faulty|defective|out of order|no longer|gone|overridden|blocked|muted|off\b|tied|no effect|ignored|stop(?:s|ped) working"
@@ -271,6 +271,7 @@ def _is_taken_back(cues: Cues) -> bool:
 
 _AGAIN = re.compile(
     r"(?:修|换|校验|校准|标定|调|保养|返修|排查|维修|处理|弄|检修|紧固|清洗|焊|清理|更换)\S{0,2}(?:过|后|完|了|好)以?后?[,，]?\s?(?:没\S{1,3}[,，]?)?(?:还是|照样|又|仍|依然|还在|还|照旧)(?!有(?:库存|备件))|没修好|白修|修了等于没修|返修后"
+    r"|\b(?:repaired|replaced|fixed|changed|serviced|rebuilt|swapped|tightened|adjusted|cleaned)\b[^.;!?]{0,32}\b(?:yesterday|last \w+|this (?:morning|week)|on \w+day|\d+ \w+ ago|already|twice|recently)\b[^.;!?]{0,48}\b(?:again|still|back)\b"
     r"|\b(?:came back from repair|after (?:the |your |last )?(?:repair|fix|service|replacement|rebuild|overhaul) (?:it |still|the)|not fixed|wasn't fixed|repair (?:did not|didn't) (?:hold|help|last|work)|(?:repaired|fixed|replaced|changed|serviced) (?:\w+ ){0,4}(?:but|and|yet) (?:\w+ ){0,3}(?:still|again))\b"
 )
 

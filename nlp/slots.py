@@ -30,6 +30,7 @@ _SEVERE_PART = re.compile(
     r"(?P<w>(?<=.)(?:严重|厉害|severely|badly|seriously)$|^(?:严重|轻微|剧烈|略微|稍微|severe|badly|severely|seriously|heavily|slight|slightly|minor|serious)(?=.))"
 )
 _MILD = re.compile(r"轻微|略微|稍微|slight|minor|light|small")
+_ORDERED = re.compile(r"赶快|赶紧|马上|立即|立刻|请|先|快|要|必须")
 _HURT = re.compile(r"operator|someone|somebody|\\bgot\\b|hand|finger|hurt|injur|伤|人|手")
 _COUNTED = re.compile(r"\d|好?几|[一二三四五六七八九十两]+[件个只]")
 _FAILED = re.compile(r"fail(?:ed|s|ure|ing)?|has failed")
@@ -139,6 +140,8 @@ class Reader:
             and _HURT.search(self.norm[one.start : one.end])
             for one in self.found
         ):
+            return True
+        if word == "断电" and _ORDERED.search(self.norm[max(0, mark.start - 4) : mark.start]):
             return True
         if mark.code != "BRD":
             return False
