@@ -31,7 +31,10 @@ def list_reviews(limit: int, config: str | None, output: str | None) -> None:
     async def act(_: Any, store: Any) -> Any:
         return await store.read(lambda tx: tx.reports(route="review", limit=limit))
 
-    rows = [row for row in with_store(config, act) if not row.reviewed and row.extraction is not None]
+    from gateway.web.masking import shown
+
+    held = [row for row in with_store(config, act) if not row.reviewed and row.extraction is not None]
+    rows = [shown(row) for row in held]  # a slot holds the words it was read from, a name too
     if output in {"json", "jsonl"}:
         show([row.extraction for row in rows], {}, output)
     else:
