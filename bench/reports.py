@@ -1,6 +1,7 @@
 """Quality reports read against hand-written gold, Chinese and English apart, and reports per second of one core.
 
---data holds `examples.jsonl` (or `reports.jsonl`) and `site.toml`; without it the project's own set is read.
+--data holds `reports/` with `examples.jsonl` (or `reports.jsonl`) and `site.toml`, or is that folder itself; without it the
+project's own set is read.
 ECE is the expected calibration error of `confidence`. A target of "" is a figure without one.
 """
 
@@ -74,6 +75,7 @@ def main() -> None:
     """Read the set with both engines and print the figures."""
     given = arguments("reports", data=True)
     folder = given.data or OWN
+    folder = folder / "reports" if (folder / "reports").is_dir() else folder
     found = [folder / name for name in ("examples.jsonl", "reports.jsonl") if (folder / name).exists()]
     if not found:
         sys.exit(f"{folder}: no examples.jsonl and no reports.jsonl")
