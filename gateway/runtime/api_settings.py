@@ -67,3 +67,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_photo: Size = Size(10 * 1024 * 1024)
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
     deadline: Duration = Duration(30.0)
+
+    def __post_init__(self) -> None:
+        if self.deadline < 1:
+            raise ValueError("An answer needs a second at least (deadline)")

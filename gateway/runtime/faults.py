@@ -71,7 +71,7 @@ def _of_struct(value: Any, kind: Any, at: str) -> Iterator[Fault]:
 def suggest(word: str, known: typing.Iterable[str]) -> str:
     """Give `did you mean "x"?`, or what there is to choose from."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else f"known: {', '.join(names)}"
 
 

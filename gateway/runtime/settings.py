@@ -21,6 +21,8 @@ from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.faults import Fault, faults, places, suggest
 from gateway.store.settings import Settings as StoreSettings
 
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 0.1, 3600.0
+
 SAMPLE = """
 [site]
 id = "SZ1"
@@ -96,6 +98,12 @@ class DiagnosisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     clear: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 30
     order_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
     models: str = "bundled"
+
+    def __post_init__(self) -> None:
+        if not _SHORTEST_WINDOW <= self.window <= _LONGEST_WINDOW:
+            raise ValueError(f"A window is between 100ms and 1h long, not {self.window:g}s")
+        if self.late > _LONGEST_WINDOW:
+            raise ValueError("A slow input is waited for at most an hour (late)")
 
 
 class LanguageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -222,6 +230,7 @@ def _faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
     for group in ("line", "erp"):
         adapters = rows.get(group, {})
         if not isinstance(adapters, dict):
+            clean = False
             yield Fault(group, f"Expected tables such as [{group}.main]")
             continue
         for name, row in adapters.items():
@@ -264,7 +273,7 @@ def _cross_faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _bearing_faults(rows)
     for source, row in rows.get("line", {}).items():
         for number, tag in enumerate(row.get("tag", []) if isinstance(row.get("tag"), list) else []):
-            if tag.get("asset") is not None and tag["asset"] not in assets:
+            if isinstance(tag, dict) and isinstance(tag.get("asset"), str) and tag["asset"] not in assets:
                 yield Fault(
                     f"line.{source}.tag[{number}].asset",
                     f"no [[asset]] {tag['asset']!r}",
