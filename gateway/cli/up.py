@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 
 import rich_click as click
 
@@ -21,6 +22,7 @@ def cli(config: str | None, log_level: str, log_format: str | None) -> None:
     """
     import asyncio
 
+    from gateway.core.errors import AndonError
     from gateway.runtime.logs import configure
     from gateway.runtime.settings import load
 
@@ -28,9 +30,19 @@ def cli(config: str | None, log_level: str, log_format: str | None) -> None:
     from gateway.cli.process import run
 
     configure(log_level, json=None if log_format is None else log_format == "json")
-    asyncio.run(run(settings, lambda url: click.echo(f"UP {url}")))
-    # All that must survive is committed and closed. A model that is still being loaded in its thread would
-    # hold the exit back for as long as the import takes.
+    try:
+        asyncio.run(run(settings, lambda url: click.echo(f"UP {url}")))
+    except AndonError:
+        raise
+    except Exception:  # noqa: BLE001  (a bug ends the process, also when a model hangs in its thread)
+        traceback.print_exc()
+        _leave(1)
+    _leave(0)
+
+
+def _leave(code: int) -> None:
+    # All that must survive is committed and closed. A model that is still being loaded, or never ends, in its
+    # thread would hold the exit back.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)

@@ -1,5 +1,7 @@
 """Commands at the edge: empty stores, nonsense, unknown names; a message and an exit code, never a trace."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,24 @@ def test_a_line_number_that_no_trail_has_is_a_wrong_option(config: str, after: s
 
 def test_a_long_age_is_a_time() -> None:
     assert moment("365d").year >= 2024
+
+
+HANGS = """
+import asyncio, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from gateway.cli import process, up
+
+async def run(settings, ready):
+    asyncio.get_running_loop().run_in_executor(ThreadPoolExecutor(1), threading.Event().wait)
+    raise ZeroDivisionError
+
+process.run = run
+up.cli(["-c", sys.argv[1]])
+"""
+
+
+def test_a_bug_ends_the_process_also_while_a_model_hangs_in_its_thread(config: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, config], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True), done.stderr
