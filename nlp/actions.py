@@ -8,7 +8,7 @@ _DONE_AFTER = re.compile(
     r"^(?:完成|完毕|完|好|掉|过)?(?:了(?!吧|吗)|过|完了|完的|好了|好的|的(?!话|时候))|^(?:完成|完毕|完|过)|^(?:后|之后|以后|前(?!来)|时(?!间)|中|记录|人员|员|工(?!作)|师傅|单|工单|报告|结果|周期|次数|费|标准|期|合格|正常)"
 )
 _DONE_BEFORE = re.compile(
-    r"(?:已经?|刚刚?|才|昨天|昨晚|上次|上周|前天|上个?月|没有?|未|不用|不需要?|无需|无须|别|不必|不要|勿|免|暂不|停止|避免|防止|怎么|如何|谁|被|正在|在|等待?|自行|已由\S{1,3}|上班|夜班|上一班|没人|新|多次|反复|曾|是否)(?:就|都|自己|给|有人|去|来|过来|安排|再)?$"
+    r"(?:已经?|刚刚?|才|昨天|昨晚|上次|上周|前天|上个?月|没有?|未|不用|不需要?|无需|无须|别|不必|不要|勿|免|暂不|停止|避免|防止|怎么|如何|谁|被|正在|在|等待?|自行|已由\S{1,3}|上班|夜班|上一班|没人|(?<!重)新|多次|反复|曾|是否)(?:就|都|自己|给|有人|去|来|过来|安排|再)?$"
 )
 _DONE_BEFORE_EN = re.compile(
     r"\b(?:was|were|been|being|is|are|got|already|just|after|after the|after a|before the|the last|last|previous|this|that|your|my|our|no|no need to|need not|don't|do not|didn't|did not|never|without|not|won't|will not|can't|cannot|unable to|refuses to|fails to|failed to|try to|tried to|trying to|how to|hard to|used to|how do i|how do we|how can i|should i|can i|may i|the|a|an|during|during the|since|since the|since last|of|of the|from|from the|for the|of a|in|in the|with|with the|under|has|have|had|who|we|i|they|he|she|maintenance|mechanic|when you|started to|due to|needs no|requires no|no further|to|doesn't|didn't|need to (?:not)|each|every|next|on|at|by|it|which)\s+(?:to )?$"
@@ -171,7 +171,7 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
     if _DONE_BEFORE.search(before) and not word.startswith(("别", "不", "禁", "停", "勿", "暂")):
         return False
     due = re.search(r"(?:该|要|得|需|应|到|必须|务必|前|内|帮忙)[^,。;!?]{0,5}$", before) is not None
-    if not due and (_DONE_AFTER.match(after) or word.endswith("了")):
+    if not due and (_DONE_AFTER.match(after) or (word.endswith("了") and not _FALLEN_DUE.search(word))):
         return False
     if word in {
         "检",
@@ -266,7 +266,8 @@ _ORDINARY_ZH = re.compile(
 _ORDINARY_EN = re.compile(
     r"^(?:quarterly|monthly|weekly|yearly|annual|periodic|regular|routine|full|scheduled|planned|half-yearly|take|another|have|preventive(?= service)) (?:a |another )?"
 )
-_TAIL_ZH = re.compile(r"(?<=.)(?:一下子?|下来|下(?!来)|好|掉|完)$")
+_FALLEN_DUE = re.compile(r"(?:周期|时间)?(?:到期|到时间|到)了?$")
+_TAIL_ZH = re.compile(r"(?<=.)(?:(?:周期|时间)?(?:到期|到时间)了?|一下子?|下来|下(?!来)|好|掉|完)$")
 _LEAD_EN = re.compile(
     r"^(?:(?:please|pls|plz|kindly|immediately|must be|must|should be|should|needs? to be|needs? an?|needs? some|needs?|need|to be|to|wants?|requires?|due for an?|due for its|due for|is due for|overdue for|for|can you|could you|could someone|can someone|someone to|someone|schedule an? |schedule|book an? |book|arrange an? |arrange|plan|perform|carry out|do|put|place|want it|it|its|a|an|the|some|want|send a|send|has to|must)\s+)+"
 )

@@ -140,7 +140,7 @@ def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: 
     norm = cues.norm
     asks = bool(
         re.search(
-            r"[?]|吗|呢|么(?![样办])|几时|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b",
+            r"[?]|吗|呢|么(?![样办])|几时|(?:备件|备用|现货|库存|存货|配件|货|了)没有?(?=$|[,。!])|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b",
             norm,
         )
     )
@@ -249,7 +249,7 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
             or thanks
             or (
                 not inspected
-                and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after", cues.norm)
+                and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after|new|no more|did the|held", cues.norm)
             )
         ):
             return Meant("feedback", "repair_confirmed", 0.85)

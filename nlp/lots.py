@@ -12,7 +12,7 @@ _BATCH = re.compile(
     rf"(?:批次号|批次|批号|生产批|炉号|炉次|批(?=号|次|[:\s#]*[a-z]{{0,4}}-?\d)|卷号|料号批)(?:号|是|为|编号)?[\s:#]*(?P<zh>{_ID})"
     rf"|\b(?:lots?|batch(?:es)?|heat|coil|lot/batch|b/n)(?: (?:no|nr|number|num|id|code))?\b\.?[\s:#]*(?P<en>{_ID})"
     rf"|(?<![a-z0-9-])(?P<joined>(?:lot|batch|bat|bt|heat|ht)[-_]?\d[a-z\d]*(?:[-_/][a-z\d]+)*)"
-    rf"|(?P<before>(?<![a-z\d-])(?!(?:po|wo|mo|so)[-\d])[a-z]{{0,4}}-?\d[a-z\d]*(?:-[a-z\d]+)*)(?:这|那|该|整)?(?:一)?批(?:次|号|货|料|件|产品|零件)"
+    rf"|(?P<before>(?<![a-z\d-])(?!(?:po|wo|mo|so)[-\d])[a-z]{{0,4}}-?\d[a-z\d]*(?:-[a-z\d]+)*)(?:(?:这|那|该|整)一?批(?!准|量)|一?批(?:次|号|货|料|件|产品|零件))"
     r"|(?<![a-z\d-])(?P<bare>[bl]-?(?:20)?\d{5,8}(?:-[a-z\d]+)*)(?![a-z\d])"
 )
 _ORDER = re.compile(

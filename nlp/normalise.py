@@ -140,6 +140,11 @@ def priority_of(
     return 4 if low or any(mark.code == "SER" and not mark.status for mark in marks) else 3
 
 
+_OVER_SAID = re.compile(
+    r"超标|超限|超过|上限|限值|报警值|报警线|exceed|limit|(?:over|above) (?!\d[\d.,]* ?(?:rpm|hz|%|bar|amps?|a\b|kg|min|h\b))"
+)
+
+
 def _over_limit(norm: str, codes: list[str], marks: list[Mark]) -> bool:
     hot = any(mark.kind == "characteristic" and mark.code.startswith("temp") for mark in marks)
     if (
@@ -149,7 +154,7 @@ def _over_limit(norm: str, codes: list[str], marks: list[Mark]) -> bool:
         and re.search(r"超|过高|太高|偏高|高于|over|above|exceed|high|hot|overshoot", norm)
     ):
         return True
-    said = re.search(r"超标|超限|超过|上限|限值|报警值|报警线|over|above|exceed|limit", norm)
+    said = _OVER_SAID.search(norm)
     return "VIB" in codes and said is not None
 
 

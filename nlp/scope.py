@@ -56,13 +56,15 @@ _CAUSE_MID = re.compile(
     r"导致了?|造成了?|引起了?|致使|使得|引发了?|以致于?|从而|弄得|搞得|害得|所以|因此|→|->|=>|\b(?:causing|leading to|led to|leads to|resulting in|results in|resulted in|which causes|which caused|causes|caused(?! by)|has caused|therefore|hence|thus|consequently|triggering|made the|so (?:the|it|parts?|we)\b)"
 )
 _CAUSE_END = re.compile(
-    r"(?:所)?(?:引起|造成|导致|所致|引发)的?(?=[,。;!?\s]|$)|所致|的(?:原因|缘故|问题)(?=[,。;!?\s]|$)|\bis (?:the|a) (?:likely |probable |root |suspected )?(?:cause|culprit|reason)\b|\bto blame\b|\b(?:suspected|probably|likely)(?=[,.;!?]|$)|(?:引起|造成)(?:的)?吧"
+    r"(?:所)?(?:引起|造成|导致|所致|引发)的?(?=[,。;!?\s]|$)|所致|的(?:原因|缘故|问题)(?=[,。;!?\s]|$)|\bis (?:the|a) (?:likely |probable |root |suspected )?(?:cause|culprit|reason)\b|\bto blame\b|\b(?:suspected|probably|likely)(?=[,.;!?]|$)|(?:引起|造成)(?:的)?吧|\b(?:i|we) (?:guess|think|suppose|reckon|believe|bet)(?=[,.;!?]|$)|(?:好像|估计|可能|应该|大概)吧?(?=[,。;!?]|$)"
 )
 
 
 _FINE_AFTER = re.compile(
     r"\s*(?:is |are |was |were |:|,? all |都|均|也|值|检查|检测)?(?:正常|合格|良好|normal|ok\b|okay|fine\b|within (?:spec|limits|range)|in range)(?!\w)"
 )
+_BACK = re.compile(r"又(?!是谁)\S{0,3}$|\b(?:again|still|keeps)\b[\w ]{0,8}$")
+_BACK_AFTER = re.compile(r"\s*(?:\w+ ){0,2}(?:again|once more)\b")
 _SHORT_QUESTION = 40
 _ASKS = re.compile(
     r"吗|怎么|如何|什么|哪|谁|多少|多久|\b(?:what|when|where|who|which|how|any|can|do|does|is|are|did|could|have|has)\b"
@@ -184,6 +186,8 @@ class Scopes:
         clause = self.clauses[number]
         if self._cleared(end, clause[1]):
             return True
+        if _BACK.search(self.norm[clause[0] : start]) or _BACK_AFTER.match(self.norm[end : clause[1]]):
+            return False
         following = self.clauses[number + 1] if number + 1 < len(self.clauses) else None
         if (
             following is None

@@ -31,11 +31,12 @@ _SEVERE_PART = re.compile(
 )
 _MILD = re.compile(r"轻微|略微|稍微|slight|minor|light|small")
 _ORDERED = re.compile(r"赶快|赶紧|马上|立即|立刻|请|先|快|要|必须")
+_MOOD = re.compile(r"[担小当放关]心")
 _HURT = re.compile(r"operator|someone|somebody|\\bgot\\b|hand|finger|hurt|injur|伤|人|手")
 _COUNTED = re.compile(r"\d|好?几|[一二三四五六七八九十两]+[件个只]")
 _FAILED = re.compile(r"fail(?:ed|s|ure|ing)?|has failed")
 _CHECK_BEFORE = re.compile(
-    r"(?:check|test|inspection|audit|fai|article|gauge|measurement|approval|检|测|验)[a-z ]{0,8}$"
+    r"(?:check|test|inspection|audit|fai|article|gauge|measurement|approval|检|测|验)(?:[a-z ]{0,8}|[a-z ,:#]{0,8}[a-z]{0,4}-?\d[\w-]{2,14},? )$"
 )
 _CHECK_AFTER = re.compile(r" (?:the |its |our )?(?:\w+ )?(?:test|check|inspection|audit|fai|first)")
 
@@ -70,8 +71,9 @@ class Reader:
         return sorted(self._caused(marks, scopes), key=lambda one: one.start), scopes
 
     def _candidates(self) -> Iterable[Mark]:
+        moods = {hit.start() + 1 for hit in _MOOD.finditer(self.norm)}
         for one in self.found:
-            if one.category in _RANK:
+            if one.category in _RANK and one.start not in moods:
                 yield Mark(one.start, one.end, one.category, one.code, one.slot)
 
     def _chosen(self, candidates: list[Mark]) -> list[Mark]:
@@ -147,7 +149,7 @@ class Reader:
             return False
         if _COUNTED.match(self.norm[mark.end :]):
             return True
-        before, after = self.norm[max(0, mark.start - 22) : mark.start], self.norm[mark.end : mark.end + 24]
+        before, after = self.norm[max(0, mark.start - 36) : mark.start], self.norm[mark.end : mark.end + 24]
         return _FAILED.fullmatch(word) is not None and bool(_CHECK_BEFORE.search(before) or _CHECK_AFTER.match(after))
 
     def _split(self, mark: Mark) -> Iterable[Mark]:
