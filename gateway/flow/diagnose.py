@@ -115,9 +115,9 @@ class Diagnosing:
             self._diagnoser.restore(baselines)
         cutter = self._new_cutter()
         while True:
+            self._wake.clear()  # before the look: what is journalled meanwhile must wake us
             at, more = await self._step(cutter, at)
             if not more:
-                self._wake.clear()
                 try:
                     async with asyncio.timeout(_IDLE_S):
                         await self._wake.wait()

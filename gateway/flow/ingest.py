@@ -1,9 +1,13 @@
 """Source -> journal (committed) -> everyone else."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 
 from gateway.core.ports import LineSource, Store, Tx
 from gateway.core.reading import Batch
+
+_CLOSE_S = 10.0
 
 
 async def ingest(source: LineSource, store: Store, noted: Callable[[Batch], None]) -> None:
@@ -18,7 +22,10 @@ async def ingest(source: LineSource, store: Store, noted: Callable[[Batch], None
             await store.write(_Append(batch))
             noted(batch)
     finally:
-        await source.close()
+        # A link that is half dead must not hold up the end of the gateway, nor the next try.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S):
+                await source.close()
 
 
 class _Append:
