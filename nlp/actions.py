@@ -269,7 +269,7 @@ _ORDINARY_EN = re.compile(
 _FALLEN_DUE = re.compile(r"(?:周期|时间)?(?:到期|到时间|到)了?$")
 _TAIL_ZH = re.compile(r"(?<=.)(?:(?:周期|时间)?(?:到期|到时间)了?|一下子?|下来|下(?!来)|好|掉|完)$")
 _LEAD_EN = re.compile(
-    r"^(?:(?:please|pls|plz|kindly|immediately|must be|must|should be|should|needs? to be|needs? an?|needs? some|needs?|need|to be|to|wants?|requires?|due for an?|due for its|due for|is due for|overdue for|for|can you|could you|could someone|can someone|someone to|someone|schedule an? |schedule|book an? |book|arrange an? |arrange|plan|perform|carry out|do|put|place|want it|it|its|a|an|the|some|want|send a|send|has to|must)\s+)+"
+    r"^(?:(?:please|pls|plz|kindly|immediately|must be|must|should be|should|needs? to be|needs? an?|needs? some|needs?|need|to be|to|wants?|requires?|due for an?|due for its|due for|is due for|overdue for|for|can you|could you|could someone|can someone|someone to|someone|schedule an? |schedule|book an? |book|arrange an? |arrange|plan|perform|carry out|do(?! not)|put|place|want it|it|its|a|an|the|some|want|send a|send|has to|must)\s+)+"
 )
 _TAIL_EN = re.compile(r"(?:\s+(?:needed|required|due|overdue|is due|is overdue|expired|interval|reached))+$")
 

@@ -270,7 +270,7 @@ def _widened(norm: str, start: int, end: int, *, leading: bool, trailing: bool) 
 
 def _by_class(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
     for word in lexicon().find(norm):
-        if word.category == "machine" and word.code != "machine":
+        if word.category == "machine" and word.code != "machine" and not _is_goods(norm, word.start, word.end):
             yield from _numbered(norm, cut, word.start, word.end, partial(_of_kind, known, word.code))
     for at, piece in enumerate(cut):
         for term, _ in known.terms.get(piece.key, ()):
@@ -292,6 +292,8 @@ def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: Callable[
     after = next((piece for piece in cut if piece.start >= end), None)
     for piece, is_before in ((before, True), (after, False)):
         if piece is None or not piece.key.isdigit() or len(piece.key) > 5:
+            continue
+        if is_before and re.search(r"(?<![a-z])[abd-mo-z]$", norm[: piece.start]) and norm[start : start + 1].isascii():
             continue
         gap = (norm[piece.end : start] if is_before else norm[end : piece.start]).removeprefix("-")
         if not re.fullmatch(r"\s*(?:号|#|线的?|号线的?|台|no\.?|nr\.?|number|_|\s|th|nd|rd|st)*\s*", gap):
@@ -318,9 +320,23 @@ def _numbered(norm: str, cut: list[Piece], start: int, end: int, find: Callable[
         yield Mention(first, last, next(iter(assets)) if len(assets) == 1 else None, "class", tuple(sorted(assets)))
 
 
+_GOODS_AFTER = re.compile(
+    r" (?:bodies|housings|casings|castings|covers|shafts|impellers|blanks|rotors|lids|brackets)\b|[体壳盖轴架座]"
+)
+_COUNTED = re.compile(r"(?:批|\d ?(?:件|个|只|套|片|台)|[一二三四五六七八九十](?:件|个|只|套|片))(?:次|的)?$")
+
+
+def _is_goods(norm: str, start: int, end: int) -> bool:
+    """Whether a machine's name is the beginning of what is made: "5 pump bodies", 这批泵体."""
+    after = _GOODS_AFTER.match(norm, end)
+    if after is None:
+        return False
+    return norm[start].isascii() or _COUNTED.search(norm[max(0, start - 6) : start]) is not None
+
+
 def _generic(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
     for word in lexicon().find(norm):
-        if word.category != "machine":
+        if word.category != "machine" or _is_goods(norm, word.start, word.end):
             continue
         if word.code == "machine":
             if norm[word.start : word.end] != "it":

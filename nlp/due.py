@@ -398,7 +398,7 @@ def _period_day(rule: str, today: date) -> date:
 
 
 _ZH_POINT = re.compile(
-    rf"(?:{_DAY_ZH}(?:的|之)?{_PART_ZH}?(?:的)?(?:{_TIME_ZH})?|{_PART_ZH.replace('part', 'part9')}(?:{_TIME_ZH.replace('<h', '<xh').replace('<min', '<xmin').replace('<half', '<xhalf')})|(?:{_TIME_ZH.replace('<h', '<yh').replace('<min', '<ymin').replace('<half', '<yhalf')})|(?P<part8>中午|上午|下午|晚上|傍晚|午夜|半夜)(?=之前|以前|前|之内))"
+    rf"(?:{_DAY_ZH}(?:的|之)?{_PART_ZH}?(?:的)?(?:{_TIME_ZH})?|{_PART_ZH.replace('part', 'part9')}(?:{_TIME_ZH.replace('<h', '<xh').replace('<min', '<xmin').replace('<half', '<xhalf')})|(?:{_TIME_ZH.replace('<h', '<yh').replace('<min', '<ymin').replace('<half', '<yhalf')})|(?P<part8>中午|上午|下午|晚上|傍晚|午夜|半夜)(?=之前|以前|前|之内|就?(?:请|麻烦|派|安排|叫|能不能|能否|有空|抽空|抽时间)|(?:过来|过去|上来|来(?!料)|去)?(?:个?人)?(?:来|去)?(?:换|修|调|清|校|检|看|瞧|处理|弄|搞|打|加|保养)(?!的|了|过|完|好了)))"
     rf"(?P<work>下班|交班|开班|开机|上班|开工)?{_END_ZH}"
 )
 _DIRECTION = re.compile(r"\s*(?:钟)?(?:方向|方位|位置|处|的位置)")

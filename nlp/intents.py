@@ -102,10 +102,10 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
     return Meant(None, None, 0.3, ("out_of_scope",))
 
 
-_DEVICE_ZH = r"光幕|光栅(?!尺)|安全(?:门|锁|开关|光幕|光栅|联锁|装置|继电器|围栏|插销|回路|阀|绳|带)|防护(?:门|罩|栏|网|板)|护罩|护栏|急停(?:按钮|开关)?|联锁|双手(?:按钮|启动)|门开关|拉绳开关"
-_BROKEN_ZH = r"失灵|失效|坏|不起作用|短接|屏蔽|拆|掉|缺|没反应|无反应|不灵|旁路|没关|破|断|不动作|不管用|没用|故障|损坏|绑|遮挡|按不下|卡住|关不|打不开|松脱|没装|取消|跳过|不停|没停"
-_DEVICE_EN = r"light (?:curtain|barrier|screen)s?|e-?\s?stops?|emergency stops?|guards?|guarding|interlocks?|safety (?:\w+)|door switch(?:es)?|gate switch(?:es)?|two[- ]hand \w+|area scanner|laser scanner|pull cord|dead ?man"
-_BROKEN_EN = r"dead|broken|broke|fail(?:ed|s)?|not work\w*|bypass\w*|missing|defeated|jumper\w*|bridged|damaged|loose|open|doesn't|does not|didn't|inop\w*|stuck|taped|removed|disabled|faulty|defective|out of order|no longer|gone|overridden|blocked|muted|off\b|tied|no effect|ignored|stop(?:s|ped) working"
+_DEVICE_ZH = r"光幕|光栅(?!尺)|安全(?:门|锁|开关|光幕|光栅|联锁|装置|继电器|围栏|插销|回路|阀|绳|带)|防护(?:门|罩|栏|网|板)|护罩|护栏|急停(?:按钮|开关)?|联锁|双手(?:按钮|启动)|门开关|拉绳开关|吊钩|钢丝绳|吊带|吊链|吊环|泄压阀"
+_BROKEN_ZH = r"失灵|失效|坏|不起作用|短接|屏蔽|拆|掉|缺|没反应|无反应|不灵|旁路|没关|破|断|不动作|不管用|没用|故障|损坏|绑|遮挡|按不下|卡住|关不|打不开|松脱|没装|取消|跳过|不停|没停|锈死|卡死"
+_DEVICE_EN = r"light (?:curtain|barrier|screen)s?|e-?\s?stops?|emergency stops?|guards?|guarding|interlocks?|safety (?:\w+)|door switch(?:es)?|gate switch(?:es)?|two[- ]hand \w+|area scanner|laser scanner|pull cord|dead ?man|(?:hook |safety )latch(?:es)?|(?:crane |hoist |lifting )?hooks?|(?:wire|hoist|lifting) ropes?|slings?|lifting chains?|relief valves?"
+_BROKEN_EN = r"dead|broken|broke|snapped|cracked|frayed|sheared|slipp\w+|fail(?:ed|s)?|not work\w*|bypass\w*|missing|defeated|jumper\w*|bridged|damaged|loose|open|doesn't|does not|didn't|inop\w*|stuck|taped|removed|disabled|faulty|defective|out of order|no longer|gone|overridden|blocked|muted|off\b|tied|no effect|ignored|stop(?:s|ped) working"
 _HAZARD = re.compile(
     rf"(?:{_DEVICE_ZH})[^,。;!?]{{0,6}}(?:{_BROKEN_ZH})|(?:差点|险些|几乎|差一点)[^,。;!?]{{0,14}}(?:夹|压|砸|划|烫|撞|伤|卷|割|电|摔|滑|绊|碰)"
     rf"|\b(?:{_DEVICE_EN})\b(?:(?! and ok| ok\b)[^,.;!?]){{0,28}}?\b(?:{_BROKEN_EN})|\b(?:bypassed|missing|defeated|broken|dead|faulty|jumpered|removed|disabled) (?:the )?(?:{_DEVICE_EN})"
@@ -249,7 +249,10 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
             or thanks
             or (
                 not inspected
-                and re.search(r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after|new|no more|did the|held", cues.norm)
+                and re.search(
+                    r"修|换|处理|恢复|解决|repair|fix|replac|again|now|solved|gone|since|after|new|no more|did the|held",
+                    cues.norm,
+                )
             )
         ):
             return Meant("feedback", "repair_confirmed", 0.85)

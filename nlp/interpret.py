@@ -42,6 +42,8 @@ _WEAK = re.compile(
 _GENERIC_DEFECT = re.compile(
     r"不良品?|次品|废品|缺陷|瑕疵|ng品?|not ok|nok|rejects?(?:ed)?|defects?|defective|不合格品?|外观不良|质量问题|bad parts?|out of (?:spec|tolerance|tol)|超差|尺寸不良|ncr"
 )
+_NOT_USE = re.compile(r"\b(?:do not|don't|dont|not to be) use|(?:别|不要|不得|勿|停止|禁止)(?:再)?(?:使用|用)")
+_REDO = re.compile(r"(?:please |pls )?re-?do|重做|返工|re-?work(?: it)?|返修")
 
 
 LONGEST = 2_000
@@ -166,12 +168,23 @@ class _Report:
         self.marks = [self._held(mark) for mark in kept]
 
     def _held(self, mark: Mark) -> Mark:
-        """To stop an order or a lot is to hold it."""
+        """To stop an order or a lot is to hold it; not to use a machine is to stop it, to redo its repair to repair it."""
+        if mark.kind == "action" and mark.code in {"hold", "rework"} and self._of_machine():
+            word = self.norm[mark.start : mark.end]
+            if _NOT_USE.search(word):
+                return replace(mark, code="stop")
+            if _REDO.fullmatch(word):
+                return replace(mark, code="repair")
         if mark.kind != "action" or mark.code != "stop":
             return mark
         numbers = [*self.owned.batches, *self.owned.orders]
         near = any(0 <= mark.start - one.end <= 6 or 0 <= one.start - mark.end <= 6 for one in numbers)
         return replace(mark, code="hold") if near else mark
+
+    def _of_machine(self) -> bool:
+        """Whether the report names a machine and no goods, lot or order."""
+        goods = any(mark.kind in {"defect", "product"} for mark in self.marks)
+        return bool(self.owned.resolved.mentions) and not (goods or self.owned.batches or self.owned.orders)
 
     def _meaning(self) -> Meant:
         resolved = self.owned.resolved

@@ -151,7 +151,7 @@ def _over_limit(norm: str, codes: list[str], marks: list[Mark]) -> bool:
         "PDE" in codes
         and re.search(r"温|temp|°c|℃|\d ?c\b", norm)
         and (hot or re.search(r"°c|度|\d ?c\b|deg", norm))
-        and re.search(r"超|过高|太高|偏高|高于|over|above|exceed|high|hot|overshoot", norm)
+        and re.search(r"超|过高|太高|偏高|高于|上限|over|above|exceed|high|hot|overshoot|limit", norm)
     ):
         return True
     said = _OVER_SAID.search(norm)

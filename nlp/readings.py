@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,20 @@ _LIMIT_WORD = re.compile(
     r"超标|超限|超|超过\S*|(?:over|above|out of|beyond|below|under)(?: the)?(?: alarm| upper| lower)? (?:limit|limits|threshold)|too high|high"
 )
 _VALUE_WORD = re.compile(r"(?:振动|震动|噪[音声]|vibrations?|vib|noise)$")
+_ANSWERS = re.compile(
+    r"(?:没有?|无)(?:反应|动作|动静)|no (?:response|reaction|signal)|(?:not|doesn't|won't) respond(?:ing)?"
+)
+_SIGNALS = re.compile(
+    r"传感|感应|探头|开关|按钮|屏|灯|电眼|光|阀|编码|sensor|switch|button|screen|panel|display|eye|probe|encoder|valve|hmi"
+)
+_STRAYS = re.compile(r"\b(?:drift|wander|walk|pull|run|veer|stray)(?:s|ing|ed)?\b[^,.;!?]*$|跑|走")
+_HEATED = re.compile(r"螺杆|料筒|炮筒|机头|模|喷嘴|射嘴|\d区|[一二三四五]区|screw|barrel|zone|\bdie\b|mou?ld|nozzle")
+_OFF_SETPOINT = re.compile(
+    r"[\s,;(]*(?:(?:but |and |vs\.? |versus )?(?P<set>should be|shall be|set ?point(?: is)?|set(?: to| at)?|instead of|rather than|target(?: is)?|recipe(?: says)?|nominal|设定值?|标准值?|应该?是?|应为|要求|规定|目标值?|工艺)|(?P<usual>normal(?:ly)?(?: is)?|usual(?:ly)?|正常|平时|往常)|(?P<top>limit(?: is)?|max(?:imum)?|alarm(?: at)?|上限|最高|不超过|报警值)|(?P<bottom>min(?:imum)?|下限|最低|不低于))[\s:=是为到在(]*"
+)
+_USUAL = 0.1
+_OFF_CODES = {"PDE", "OHE", "VIB", "NOI", "ERO", "AIR", "OVERSIZE", "UNDERSIZE"}
+_PROCESS_TERMS = {"temp_machine", "temp_process", "pressure", "speed", "electric", "flow"}
 _ALARM = re.compile(r"(?:报警|告警|异常|不正常|不对)了?|alarm(?:s|ed)?|abnormal")
 _WITH_LIMIT = re.compile(
     r"(?<![\d.])(?P<v>\d{1,6}\.?\d{0,6})(?: ?(?:mm|um))?[^\d.;。!?]{0,6}(?P<w>上限|最大|max(?:imum)?|upper limit|下限|最小|min(?:imum)?|lower limit)[^\d;。!?]{0,6}(?P<l>\d{1,6}\.?\d{0,6})"
@@ -58,7 +73,28 @@ class Readings:
                 kept.append(one)
         alone = self._values_alone(characteristics, kept)
         told = [part for one in kept for part in (self._apart(one) if one.kind == "characteristic" else [one])]
-        return [*told, *alone, *self._set_and_actual(kept)]
+        off = self._off_setpoint([*kept, *alone])
+        return [*told, *alone, *off, *([] if off else self._set_and_actual(kept))]
+
+    def _off_setpoint(self, marks: list[Mark]) -> list[Mark]:
+        """A reading and the value that it should have: "230 bar, should be 180 bar", 235度，上限220度."""
+        if any(mark.kind in {"trouble", "defect"} and not mark.status and mark.code in _OFF_CODES for mark in marks):
+            return []
+        terms = [one for one in marks if one.kind == "characteristic" and one.code in _PROCESS_TERMS]
+        for first, second in itertools.pairwise(self.owned.measures):
+            cue = _OFF_SETPOINT.fullmatch(self.norm, first.end, second.start)
+            if cue is None or not any(0 <= first.start - one.end <= 8 for one in terms):
+                continue
+            (value, unit), (limit, other) = first.values[-1], second.values[0]
+            wide = abs(value - limit) > _USUAL * abs(limit) and len(second.values) == 1
+            if unit == other and (
+                (cue["set"] and value != limit)
+                or (cue["usual"] and wide)
+                or (cue["top"] and value > limit)
+                or (cue["bottom"] and value < limit)
+            ):
+                return [Mark(cue.start(), cue.start(), "trouble", "PDE", "symptom")]
+        return []
 
     def _set_and_actual(self, kept: list[Mark]) -> list[Mark]:
         """设定220 实际195 and "reads 5, should be 8" tell of a deviation without a word for it."""
@@ -163,6 +199,8 @@ class Readings:
         if kind in {"", "rate"}:
             return None
         if kind == _SIZE:
+            if not goods and near is None and _STRAYS.search(self.norm[max(0, mark.start - 24) : mark.start]):
+                return replace(mark, kind="trouble", code="MISALIGN", slot="symptom")
             if not goods and near is None:
                 return replace(mark, kind="trouble", code="PDE", slot="symptom")
             code = {"high": "OVERSIZE", "low": "UNDERSIZE"}.get(mark.code, "OTHER")
@@ -172,7 +210,7 @@ class Readings:
         code = "PDE"
         if kind in {"noise", "vibration"}:
             code = "NOI" if kind == "noise" else "VIB"
-        elif kind in {"temp_machine", "temp"} and mark.code in {"high", "off"} and not self._is_process():
+        elif kind in {"temp_machine", "temp"} and mark.code in {"high", "off"} and not self._is_heated(near):
             code = "OHE"
         return replace(mark, kind="trouble", code=code, slot="symptom")
 
@@ -196,6 +234,8 @@ class Readings:
                 and _beside(mark, characteristics, 3)
             ) or (mark.kind == "trouble" and mark.code == "FTS" and _beside(mark, characteristics, 2)):
                 mark = replace(mark, code="PDE", slot="symptom")
+            elif mark.kind == "trouble" and mark.code == "FTS" and self._is_mute(mark):
+                mark = replace(mark, code="BRD", slot="failure_mode")
             elif (
                 mark.kind == "defect"
                 and mark.code in {"OVERSIZE", "UNDERSIZE"}
@@ -228,6 +268,20 @@ class Readings:
             and re.search(r"轴|电机|bearing|motor|fan|pump|gear", self.norm[one.start : one.end])
             for one in self.found
         )
+
+    def _is_mute(self, mark: Mark) -> bool:
+        """Whether a sensor, a button or a screen gives no answer: broken, where a machine would not start."""
+        return _ANSWERS.fullmatch(self.norm, mark.start, mark.end) is not None and any(
+            one.category == "component"
+            and 0 <= mark.start - one.end <= 3
+            and _SIGNALS.search(self.norm[one.start : one.end])
+            for one in self.found
+        )
+
+    def _is_heated(self, near: Mark | None) -> bool:
+        """Whether the heat is one of the process: an oven's, or of a screw, a barrel, a die."""
+        part = self.norm[max(0, near.start - 8) : near.end] if near else ""
+        return self._is_process() or _HEATED.search(part) is not None
 
     def _has_value(self, one: Mark) -> bool:
         return any(
