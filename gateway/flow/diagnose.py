@@ -31,6 +31,7 @@ BASELINES = "baselines"
 _READ = 64
 _IDLE_S = 0.5
 _DEADLINE_S = 300.0
+_MANY = 10_000
 _MOST = 32
 """Windows that are diagnosed in one go: memory is bounded after a long outage too."""
 
@@ -55,7 +56,7 @@ class Book:
         """Write one diagnosis and all that follows from it; a window that was diagnosed before changes nothing."""
         if not tx.put_diagnosis(seen):
             return []
-        changed = self.folded(tx.episodes(seen.asset, live=True), seen)
+        changed = self.folded(tx.episodes(seen.asset, live=True, limit=_MANY), seen)
         return [self.put(tx, episode, seen, window, now) for episode in changed]
 
     def folded(self, live: Sequence[Episode], seen: Diagnosis) -> list[Episode]:

@@ -21,7 +21,7 @@ from gateway.core.window import Window
 from gateway.flow.cut import Cutter
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import CURSOR, NOT_JUDGED, Book, Diagnosing
-from gateway.flow.episode import Rules
+from gateway.flow.episode import Rules, told_episode
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.replay import Span, diagnose
@@ -253,6 +253,17 @@ async def test_a_lot_is_known_again_among_many_open_troubles(store: Store) -> No
             pass
     await told(store, Reads(lot=lot), ("again", "lot"), moment=at(120))
     assert await orders(store) == 151
+
+
+async def test_a_machines_trouble_is_confirmed_behind_many_open_reports_about_the_machine(store: Store) -> None:
+    later = [
+        told_episode(f"K{number}", TOLD, QualityReport(id=f"r{number}", text="x", reported_at=at(100)))
+        for number in range(120)
+    ]
+    await store.write(lambda tx: [tx.put_episode(episode) for episode in later])
+    await journal(store, [1, 1, 1, 1])
+    await diagnosed(store, 4, LevelDiagnoser())
+    assert await orders(store) == 1
 
 
 # replay
