@@ -264,7 +264,7 @@ _ORDINARY_ZH = re.compile(
     r"^(?:先|再|定期|月度|季度|年度|例行|日常|计划|半年|预防性|一级|二级|做个?|来|去|过来|进行)+(?=.{2})"
 )
 _ORDINARY_EN = re.compile(
-    r"^(?:quarterly|monthly|weekly|yearly|annual|periodic|regular|routine|full|scheduled|planned|half-yearly|take|another|have|preventive(?= service)) (?:a |another )?"
+    r"^(?:quarterly|monthly|weekly|yearly|annual|periodic|regular|routine|full|scheduled|planned|half-yearly|take(?= a | another )|another|have|preventive(?= service)) (?:a |another )?"
 )
 _FALLEN_DUE = re.compile(r"(?:周期|时间)?(?:到期|到时间|到)了?$")
 _TAIL_ZH = re.compile(r"(?<=.)(?:(?:周期|时间)?(?:到期|到时间)了?|一下子?|下来|下(?!来)|好|掉|完)$")

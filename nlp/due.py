@@ -599,6 +599,13 @@ def _en_points(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
         if re.match(r"\s?(?:position|o'?clock position)", norm[found.end() :]):
             continue
         if (
+            (g["h3"] or g["xh3"])
+            and not g["day"]
+            and not g["day2"]
+            and re.match(r" (?:on|of|side|area)\b", norm[found.end() :])
+        ):
+            continue
+        if (
             g["day"]
             and re.fullmatch(r"(?:on |this |the )?(?:sun|sat|mon|wed|fri|tue|tues|thu)", g["day"].strip())
             and not pre

@@ -124,7 +124,10 @@ def _is_denied_safety(cues: Cues, marks: list[Mark]) -> bool:
     hazard = _HAZARD.search(cues.norm) or _HAZARD_MORE.search(cues.norm)
     if hazard is not None and not _DENIAL.search(cues.norm[max(0, hazard.start() - 14) : hazard.start()]):
         return False
+    calmed = cues.all("feedback.false_alarm")
     for one in cues.all("safety.words"):
+        if any(other.start <= one.start and one.end <= other.end for other in calmed):
+            continue
         before = cues.norm[max(0, one.start - 14) : one.start]
         if not re.search(
             r"(?:没有|无|不存在|未发现|没|不)$|\b(?:no|not a|without|not|isn't a|any)\s*$|\b(?:false|test(?:ed)?|check(?:ed)?|the)\s+$",
@@ -275,6 +278,8 @@ def _is_taken_back(cues: Cues) -> bool:
 _AGAIN = re.compile(
     r"(?:修|换|校验|校准|标定|调|保养|返修|排查|维修|处理|弄|检修|紧固|清洗|焊|清理|更换)\S{0,2}(?:过|后|完|了|好)以?后?[,，]?\s?(?:没\S{1,3}[,，]?)?(?:还是|照样|又|仍|依然|还在|还|照旧)(?!有(?:库存|备件))|没修好|白修|修了等于没修|返修后"
     r"|\b(?:repaired|replaced|fixed|changed|serviced|rebuilt|swapped|tightened|adjusted|cleaned)\b[^.;!?]{0,32}\b(?:yesterday|last \w+|this (?:morning|week)|on \w+day|\d+ \w+ ago|already|twice|recently)\b[^.;!?]{0,48}\b(?:again|still|back)\b"
+    r"|\b(?:again|back)\b[^.;!?]{0,30}\b(?:was|were|been|just|only|already|had|you|we) (?:\w+ )?(?:repaired|replaced|fixed|changed|serviced|rebuilt|swapped|tightened|adjusted|cleaned)\b[^.;!?]{0,24}\b(?:yesterday|last \w+|this (?:morning|week)|(?:on )?\w+day|ago|already|twice|recently)\b"
+    r"|又[^,。;!?]{1,10},(?:明明)?(?:昨天|前天|上周|刚刚?|才|上次|早上|上午)\S{0,3}(?:修|换|调|处理|校|紧)"
     r"|\b(?:came back from repair|after (?:the |your |last )?(?:repair|fix|service|replacement|rebuild|overhaul) (?:it |still|the)|not fixed|wasn't fixed|repair (?:did not|didn't) (?:hold|help|last|work)|(?:repaired|fixed|replaced|changed|serviced) (?:\w+ ){0,4}(?:but|and|yet) (?:\w+ ){0,3}(?:still|again))\b"
 )
 
@@ -326,6 +331,12 @@ def _inspection(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | N
                 "检验",
                 "inspection",
                 "spot",
+                "random",
+                "sampl",
+                "visual",
+                "quality",
+                "dimensional",
+                "checked #",
                 "daily",
                 "routine",
                 "round",

@@ -36,6 +36,7 @@ _SAFETY_PART = re.compile(
 _ADVERB = re.compile(
     r"(?:又|还在|还是|还|在|一直在?|老是|老(?=[响漏抖卡跳振震])|直(?=[响漏抖])|总是|总|仍在?|有点|往外|四处|到处|不停地|突然|都|已经|已)(?=[^\s])"
 )
+_ADVERB_EN = re.compile(r"(?:(?:keeps|kept|constantly|always|still|now|just|suddenly|has been|is) )+(?=\w)")
 _WEAK = re.compile(
     r"派|来人|来个人|someone|somebody|^(?:come|attend|tech needed|need|来一?个|[叫派找]一?个|stop by|swing by|drop by|pop over|come down|come over|come by)"
 )
@@ -446,13 +447,14 @@ class _Report:
             and not re.search(r"不\S了$", self.norm[mark.start : end])
         ):
             end -= 1
-        lead = _ADVERB.match(self.norm[mark.start : end])
+        lead = (_ADVERB_EN if self.norm[mark.start].isascii() else _ADVERB).match(self.norm[mark.start : end])
         start = mark.start + lead.end() if lead and mark.start + lead.end() < end else mark.start
         return start, end
 
     def _stripped(self, mark: Mark) -> tuple[int, int]:
         lead = re.match(r"(?:and|is|are|was|it|has been|has|been) ", self.norm[mark.start : mark.end])
-        return mark.start + (lead.end() if lead else 0), mark.end
+        end = mark.end - (self.norm[mark.end - 1] == "了" and mark.end - mark.start > 1)
+        return mark.start + (lead.end() if lead else 0), end
 
     def _apart(self, made: list[tuple[str, int, int]]) -> tuple[Slot, ...]:
         kept: list[tuple[str, int, int]] = []

@@ -78,7 +78,8 @@ class Lexicon:
         """Every longest entry of each category at each place, in order of place."""
         best: dict[tuple[int, str], Found] = {}
         for start in range(len(norm)):
-            if norm[start] not in self._root or _inside_word(norm, start):
+            digit = norm[start].isdigit() and "#" in self._root
+            if (norm[start] not in self._root and not digit) or _inside_word(norm, start):
                 continue
             for end, entry in self._walk(norm, start):
                 best[start, entry.category] = Found(start, end, *entry)

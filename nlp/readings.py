@@ -27,6 +27,7 @@ _SIGNALS = re.compile(
     r"传感|感应|探头|开关|按钮|屏|灯|电眼|光|阀|编码|sensor|switch|button|screen|panel|display|eye|probe|encoder|valve|hmi"
 )
 _STRAYS = re.compile(r"\b(?:drift|wander|walk|pull|run|veer|stray)(?:s|ing|ed)?\b[^,.;!?]*$|跑|走")
+_STRAYING = re.compile(r"(?:keeps )?(?:drift|wander|stray|veer)(?:s|ing|ed)?")
 _HEATED = re.compile(r"螺杆|料筒|炮筒|机头|模|喷嘴|射嘴|\d区|[一二三四五]区|screw|barrel|zone|\bdie\b|mou?ld|nozzle")
 _OFF_SETPOINT = re.compile(
     r"[\s,;(]*(?:(?:but |and |vs\.? |versus )?(?P<set>should be|shall be|set ?point(?: is)?|set(?: to| at)?|instead of|rather than|target(?: is)?|recipe(?: says)?|nominal|设定值?|标准值?|应该?是?|应为|要求|规定|目标值?|工艺)|(?P<usual>normal(?:ly)?(?: is)?|usual(?:ly)?|正常|平时|往常)|(?P<top>limit(?: is)?|max(?:imum)?|alarm(?: at)?|上限|最高|不超过|报警值)|(?P<bottom>min(?:imum)?|下限|最低|不低于))[\s:=是为到在(]*"
@@ -234,6 +235,14 @@ class Readings:
                 and _beside(mark, characteristics, 3)
             ) or (mark.kind == "trouble" and mark.code == "FTS" and _beside(mark, characteristics, 2)):
                 mark = replace(mark, code="PDE", slot="symptom")
+            elif (
+                mark.kind == "trouble"
+                and mark.code == "PDE"
+                and _STRAYING.fullmatch(word)
+                and not characteristics
+                and self._unit_near(mark) in {"", "mm"}
+            ):
+                mark = replace(mark, code="MISALIGN")
             elif mark.kind == "trouble" and mark.code == "FTS" and self._is_mute(mark):
                 mark = replace(mark, code="BRD", slot="failure_mode")
             elif (
