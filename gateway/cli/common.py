@@ -59,9 +59,13 @@ def _text(value: object) -> str:
 
 def with_store(config: str | None, act: Callable[[Any, Any], Awaitable[T]]) -> T:
     """Open the settings' store for one command, and close it."""
+    import structlog
+
     from gateway.runtime.settings import load
 
     settings = load(config)
+    if not structlog.is_configured():  # standard output is the command's alone: it may be piped
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     async def run() -> T:
         store = settings.store.open()

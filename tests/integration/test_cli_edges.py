@@ -77,3 +77,12 @@ def test_a_bug_ends_the_process_also_while_a_model_hangs_in_its_thread(config: s
         [sys.executable, "-c", HANGS, config], capture_output=True, text=True, timeout=30, check=False
     )
     assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True), done.stderr
+
+
+def test_what_is_logged_does_not_come_between_the_rows(config: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "andon.db").write_bytes(b"not a database at all " * 500)
+    command = [sys.executable, "-m", "gateway.cli.main", "orders", "list", "-o", "json", "-c", config]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+    assert "store.damaged" in done.stderr
