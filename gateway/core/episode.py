@@ -16,11 +16,15 @@ class EpisodeState(enum.StrEnum):
 
 
 class Decision(enum.StrEnum):
-    """What policy made of a confirmed trouble."""
+    """What policy made of a confirmed trouble.
+
+    JOINED: a person reported it first, and the order that the report made stands for both.
+    """
 
     NOTE = "note"
     REVIEW = "review"
     ORDER = "order"
+    JOINED = "joined"
 
 
 class Episode(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from gateway.core.ports import Clock, Diagnoser, Store, Tx
 from gateway.core.window import Window
 from gateway.flow import aside, compose, evidence, policy
 from gateway.flow.cut import Cutter
-from gateway.flow.episode import Rules, fold
+from gateway.flow.episode import Rules, fold, seconded, told_before
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -66,20 +66,33 @@ class Book:
     def put(self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime) -> Episode:
         """Write an episode; one that has just been confirmed gets its decision and, if so decided, its order."""
         if episode.state is EpisodeState.OPEN and episode.decision is not Decision.ORDER:
-            asset = self.plant.asset(episode.asset) or Asset(id=episode.asset)
-            decision = policy.of_machine(episode, asset, self.limit)
+            decision = self._decide(tx, episode, now)
             if decision is not episode.decision:
                 tx.note("episode.decided", episode.key, now, f"{decision} {episode.failure_mode}")
             episode = replace(episode, decision=decision)
             if decision is Decision.ORDER:
-                kept = evidence.of_window(tx, window, seen)
-                order = compose.of_episode(episode, seen, self.plant, kept, self.language, self.config)
-                if tx.put_order(order, self.erp, now):
-                    tx.note("order.made", order.key, now, f"machine {order.failure_mode}")
+                self._order(tx, episode, seen, window, now)
         if episode.state is EpisodeState.CLOSED:
             tx.note("episode.closed", episode.key, now, episode.failure_mode)
         tx.put_episode(episode)
         return episode
+
+    def _decide(self, tx: Tx, episode: Episode, now: datetime) -> Decision:
+        """Decide about a confirmed trouble: a person's open order about it stands for both while it is open."""
+        first = told_before(tx.episodes(episode.asset, live=True, limit=_MANY), episode)
+        if first is None:
+            asset = self.plant.asset(episode.asset) or Asset(id=episode.asset)
+            return policy.of_machine(episode, asset, self.limit)
+        if episode.decision is not Decision.JOINED:
+            tx.put_episode(seconded(first, episode))
+            tx.note("episode.witness", first.key, now, f"machine {episode.failure_mode} {episode.key}")
+        return Decision.JOINED
+
+    def _order(self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime) -> None:
+        kept = evidence.of_window(tx, window, seen)
+        order = compose.of_episode(episode, seen, self.plant, kept, self.language, self.config)
+        if tx.put_order(order, self.erp, now):
+            tx.note("order.made", order.key, now, f"machine {order.failure_mode}")
 
 
 class Diagnosing:

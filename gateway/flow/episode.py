@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.core.diagnosis import Diagnosis, Fault
-from gateway.core.episode import Episode, EpisodeState
+from gateway.core.episode import Decision, Episode, EpisodeState
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow.troubles import OF_FAULT, felt_as
 
@@ -104,7 +104,8 @@ def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityRepor
     """
     codes = set(told.failure_modes) | set(told.defects)
     subject = subject_of(told)
-    for episode in live:
+    known = list(live)
+    for episode in known:
         after, before = report.reported_at - episode.last_at, episode.started_at - report.reported_at
         # Both ways: a report that was stamped next year must not swallow all of this year's.
         if episode.state is not EpisodeState.OPEN or max(after, before) > SAME_REPORT:
@@ -115,8 +116,26 @@ def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityRepor
         if episode.source == "report" and codes & set(episode.codes):
             return episode
         if episode.source == "machine" and felt_as(episode.family, codes):
+            joined = told_before(known, episode) if episode.decision is Decision.JOINED else None
+            return joined or episode
+    return None
+
+
+def told_before(live: Iterable[Episode], confirmed: Episode) -> Episode | None:
+    """Find the open, ordered episode in which a person told of a machine's trouble before the machine did."""
+    for episode in live:
+        ordered = episode.source == "report" and episode.decision is Decision.ORDER
+        if not ordered or episode.state is not EpisodeState.OPEN or episode.asset != confirmed.asset:
+            continue
+        near = abs(confirmed.started_at - episode.last_at) <= SAME_REPORT
+        if near and felt_as(confirmed.family, episode.codes):
             return episode
     return None
+
+
+def seconded(episode: Episode, confirmed: Episode) -> Episode:
+    """Append a machine's confirmation to the episode that a person opened."""
+    return replace(episode, hits=episode.hits + 1, last_at=max(episode.last_at, confirmed.last_at))
 
 
 def witness(episode: Episode, report: QualityReport) -> Episode:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.core.asset import Asset, Plant, Site
 from gateway.core.delivery import DeliveryState, StatusUpdate
-from gateway.core.episode import EpisodeState
+from gateway.core.episode import Decision, EpisodeState
 from gateway.core.ports import Store
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow.cut import Cutter
@@ -184,6 +184,42 @@ async def test_a_person_who_hears_the_bearing_that_the_machine_reported_makes_no
     await told(store, "r1", TOLD, seconds=60)
     [stored] = await store.read(lambda tx: tx.orders())
     assert stored.order.source.kind == "machine"
+
+
+async def test_a_machine_that_confirms_what_a_person_told_first_makes_no_second_order(store: Store) -> None:
+    await told(store, "r1", TOLD)
+    await journal(store, [1, 1, 1, 1])
+    await diagnosed(store, 4)
+    [stored] = await store.read(lambda tx: tx.orders())
+    assert stored.order.source.kind == "report"
+    decisions = await store.read(lambda tx: {episode.source: episode.decision for episode in tx.episodes()})
+    assert decisions == {"machine": Decision.JOINED, "report": Decision.ORDER}
+    events = await store.read(lambda tx: [line.event for line in tx.audit()])
+    assert events.count("episode.witness") == 1
+
+
+async def test_a_third_witness_finds_the_first_order_through_the_machine(store: Store) -> None:
+    await told(store, "r1", TOLD)
+    await journal(store, [1, 1, 1])
+    await diagnosed(store, 3)
+    await told(store, "r2", replace(TOLD, failure_modes=("OHE",)), seconds=60)
+    [stored] = await store.read(lambda tx: tx.orders())
+    second = await store.read(lambda tx: tx.report("r2"))
+    assert second is not None
+    assert second.order_key == stored.order.key
+
+
+async def test_a_trouble_that_goes_on_after_the_persons_order_was_closed_gets_an_order_of_its_own(store: Store) -> None:
+    await told(store, "r1", TOLD)
+    await journal(store, [1, 1, 1])
+    await diagnosed(store, 3)
+    [stored] = await store.read(lambda tx: tx.orders())
+    closed = StatusUpdate(key=stored.order.key, number="1", status="Closed")
+    assert await take_status(store, closed, "e1", "hash", lambda: at(7))
+    await journal(store, [1, 1], first=3)
+    await diagnosed(store, 5)
+    kinds = await store.read(lambda tx: sorted(row.order.source.kind for row in tx.orders()))
+    assert kinds == ["machine", "report"]
 
 
 async def test_another_trouble_of_the_same_asset_is_another_order(store: Store) -> None:
