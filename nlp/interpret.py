@@ -379,14 +379,19 @@ class _Report:
         return self._filled(self._apart(made), quiet=quiet)
 
     def _filled(self, slots: tuple[Slot, ...], *, quiet: bool) -> tuple[Slot, ...]:
-        """Add what the network saw and the lexicon does not know."""
+        """Widen and add what the network saw and the lexicon does not know."""
         if self.network is None or quiet:
             return slots
         denied = [self.text.span(mark.start, mark.end) for mark in self.marks if mark.status]
         denied += [self.text.span(start, end) for start, end in self.owned.spans()]
-        more = merge.gaps(self.network, [*denied, *((slot.start, slot.end) for slot in slots)])
-        added = [Slot(_slot_name(name), start, end, self.report.text[start:end]) for name, start, end in more]
-        return tuple(sorted((*slots, *added), key=lambda slot: slot.start))
+        known = merge.widened(self.network, [(slot.slot, slot.start, slot.end) for slot in slots])
+        machine = any(slot == "equipment" for slot, _, _ in known)
+        more = merge.gaps(self.network, [*denied, *((start, end) for _, start, end in known)], machine=machine)
+        text = self.report.text
+        return tuple(
+            Slot(_slot_name(name), start, end, text[start:end])
+            for name, start, end in sorted((*known, *more), key=lambda one: one[1])
+        )
 
     def _content_slots(self, *, quiet: bool) -> list[tuple[str, int, int]]:
         made: list[tuple[str, int, int]] = []

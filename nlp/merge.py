@@ -1,20 +1,42 @@
-"""Grammar and network together: the grammar's spans stay, the network fills gaps and agrees or doubts."""
+"""Grammar and network together: the grammar's spans stay, the network fills gaps, widens words, agrees or doubts."""
 
 from gateway.core.report import Intent
 from nlp.intents import Meant
 from nlp.spans import Read
 
 _SURE_SPAN = 3.0
+_WIDER = 2.0
 _SURE_INTENT = 0.8
 _WEAK_RULE = 0.5
 _FILLS = frozenset({"product", "component", "location", "symptom", "failure_mode", "defect", "characteristic"})
+_WIDENED = frozenset({"product", "component", "location", "symptom", "failure_mode"})
+Placed = tuple[str, int, int]
 
 
-def gaps(read: Read, taken: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
-    """Spans of the network (original offsets) that it is sure of and that nobody else claims: (slot, start, end)."""
+def widened(read: Read, slots: list[Placed]) -> list[Placed]:
+    """Slots with the network's span where it holds the word list's as a part: "screen" in "screen pack", 称 in 称重仪.
+
+    Only the same slot gives way; what else the network would replace was measured and helped nobody.
+    """
+    kept = list(slots)
+    for span in sorted(read.spans, key=lambda one: -one.logit):
+        if span.slot not in _WIDENED or span.logit < _WIDER:
+            continue
+        inside = [one for one in kept if span.start < one[2] and one[1] < span.end]
+        if inside and all(slot == span.slot and span.start <= start and end <= span.end for slot, start, end in inside):
+            kept = [one for one in kept if one not in inside] + [(span.slot, span.start, span.end)]
+    return kept
+
+
+def gaps(read: Read, taken: list[tuple[int, int]], *, machine: bool) -> list[tuple[str, int, int]]:
+    """Spans of the network (original offsets) that it is sure of and that nobody else claims: (slot, start, end).
+
+    `machine` says that the machine is known; otherwise what the network takes for one is told.
+    """
+    fills = _FILLS if machine else _FILLS | {"equipment"}
     kept: list[tuple[str, int, int]] = []
     for span in sorted(read.spans, key=lambda one: -one.logit):
-        if span.slot not in _FILLS or span.logit < _SURE_SPAN or span.end <= span.start:
+        if span.slot not in fills or span.logit < _SURE_SPAN or span.end <= span.start:
             continue
         if any(span.start < end and start < span.end for start, end in (*taken, *((s, e) for _, s, e in kept))):
             continue
