@@ -13,9 +13,13 @@ def cli(file: str | None, config: str | None) -> None:
 
     Example:  andon check andon.toml
     """
+    from gateway.runtime.preflight import demand, open_to_nobody
     from gateway.runtime.settings import load
 
     settings = load(file or config)
+    demand(settings)
+    if open_to_nobody(settings):
+        click.echo("note: [api] lets nobody in: name an [[api.issuer]], or anonymous = [...]", err=True)
     tags = len(settings.sources)
     click.echo(
         f"{settings.file}: fine. {len(settings.assets)} assets, {tags} line sources, "

@@ -46,4 +46,5 @@ async def _tell(folder: Path, port: int, seed: int, output: str, *, going_on: bo
     try:
         return await telling
     except asyncio.CancelledError:
-        return 130
+        click.echo("Everything is ended.", err=True)
+        return story.code

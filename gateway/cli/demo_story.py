@@ -39,6 +39,7 @@ OUTAGE_REPORTS = (
 OUTAGE_S = 10
 _SCENE_S = 90.0
 _POLL_S = 0.2
+_STOPPED = 130
 
 
 class Story:
@@ -51,6 +52,8 @@ class Story:
         self._first: float | None = None
         self._told: set[str] = set()
         self._parts: tuple[Process, ...] = ()
+        self.code = _STOPPED
+        """The exit code, also when it is stopped: how the story ended, or that it did not."""
 
     async def tell(self, *, going_on: bool) -> int:
         """Tell it; give the exit code: 1 when an order was lost or doubled, or a scene did not come."""
@@ -81,11 +84,14 @@ class Story:
             await self._until("both reports and the bearing to be ordered", lambda: self._delivered(stage, store, 3))
             await self._outage(http, stage, store)
             summary = await self._sum(stage, store)
-            self._print(stage, summary)
+            self._print(summary)
+            self.code = 1 if summary.lost or summary.duplicates else 0
             if going_on:
                 self._say("The line goes on. Open the operator page; Ctrl-C ends everything.")
+                self._say(f"Next: {sys.argv[0]} orders list -c {stage.config}")
+                self._say(f"      {sys.argv[0]} replay --since 5min --dry-run -c {stage.config}")
                 await asyncio.Event().wait()
-        return 1 if summary.lost or summary.duplicates else 0
+        return self.code
 
     async def _healthy(self, store: Store) -> None:
         """Wait until the models know what the healthy machine is like."""
@@ -174,7 +180,7 @@ class Story:
                 raise Unreachable(f"waited {_SCENE_S:.0f} s for {what}")
             await asyncio.sleep(_POLL_S)
 
-    def _print(self, stage: Plant, summary: Summary) -> None:
+    def _print(self, summary: Summary) -> None:
         table = Table("key", "asset", "trouble", "source", "ERP number", title="Every order, exactly once", box=None)
         for line in summary.orders:
             table.add_row(line.key, line.asset, line.failure_mode, line.source, line.erp_number)
@@ -184,7 +190,6 @@ class Story:
             f"{summary.episodes} episodes, {len(summary.orders)} orders; in the ERP's database {summary.erp_orders}: "
             f"lost {summary.lost}, duplicates {summary.duplicates}."
         )
-        self._say(f"Next: andon orders list -c {stage.config}   andon replay --since 5min --dry-run -c {stage.config}")
         if self._output == "json":
             sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
             sys.stdout.flush()

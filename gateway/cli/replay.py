@@ -46,11 +46,14 @@ def cli(
     Examples:  andon replay --since 2h --asset M-01 --dry-run   |   andon replay --since 7d --stage deliver
     """
     from gateway.flow.replay import Span
+    from gateway.runtime.settings import load
     from gateway.runtime.wiring import now
 
     span = Span(moment(since), moment(until) if until else now(), asset)
     if span.since >= span.until:
         raise click.BadParameter("--since must be before --until")
+    if asset is not None and load(config).plant.asset(asset) is None:
+        click.echo(f"note: the settings have no asset {asset!r}", err=True)
     if stage == "deliver":
         show(with_store(config, _Deliver(span, dry_run=dry_run)), ORDERS, output)
         return

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SOME_LINES_FAILED = 5
 _LONGEST_LINE = 1_000_000
+_OF_A_REPORT = frozenset({"id", "text", "reported_at", "asset_hint"})
 
 
 @click.group()
@@ -100,12 +101,15 @@ class Seen:
 
 
 def extractions(lines: BinaryIO, plant: "Plant", interpreter: "Interpreter", seen: Seen) -> "Iterator[Extraction]":
-    """Read each line; say on standard error which is no report and why. Empty lines are passed over."""
+    """Read each line; say on standard error which is no report and why. Empty lines are passed over.
+
+    What else stands in a line (a language, a gold label) is left unread: files of others are read as they are.
+    """
     import msgspec
 
     from gateway.core.report import QualityReport
 
-    decoder = msgspec.json.Decoder(QualityReport)
+    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     for number, line in enumerate(lines, 1):
         content = line.strip(b"\xef\xbb\xbf \t\r\n")
         if not content:
@@ -114,7 +118,8 @@ def extractions(lines: BinaryIO, plant: "Plant", interpreter: "Interpreter", see
         try:
             if len(content) > _LONGEST_LINE:
                 raise msgspec.ValidationError(f"the line is longer than {_LONGEST_LINE} bytes")
-            report = decoder.decode(content)
+            told = {key: value for key, value in decoder.decode(content).items() if key in _OF_A_REPORT}
+            report = msgspec.json.decode(msgspec.json.encode(told), type=QualityReport)
         except (msgspec.DecodeError, UnicodeDecodeError) as bad:
             seen.failed += 1
             click.echo(f"line {number}: {bad}", err=True)

@@ -24,9 +24,11 @@ def cli(config: str | None, log_level: str, log_format: str | None) -> None:
 
     from gateway.core.errors import AndonError
     from gateway.runtime.logs import configure
+    from gateway.runtime.preflight import demand
     from gateway.runtime.settings import load
 
     settings = load(config)
+    demand(settings)
     from gateway.cli.process import run
 
     configure(log_level, json=None if log_format is None else log_format == "json")

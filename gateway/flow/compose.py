@@ -1,7 +1,7 @@
 """Episode or extraction into a work order (pure)."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Literal
 
 from gateway.core.asset import Asset, Plant, Site
@@ -15,6 +15,8 @@ Language = Literal["zh", "en"]
 Priority = Literal[1, 2, 3, 4]
 
 _SEVERE, _SERIOUS = 0.75, 0.4
+_SUREST = 0.99
+"""No model is surer than this in words."""
 
 
 def of_episode(
@@ -32,7 +34,7 @@ def of_episode(
         work_type="maintenance",
         activity="condition-based",
         title=f"{asset.id}: {name}",
-        description=_machine_text(episode, seen, asset, name, language),
+        description=_machine_text(episode, seen, plant.site, asset, name, language),
         language=language,
         hierarchy=hierarchy(plant.site, asset),
         asset=asset.id,
@@ -114,14 +116,20 @@ def _product(told: Extraction) -> ProductRef | None:
     return ProductRef(batch=told.batch, order=told.order, quantity=told.quantity)
 
 
-def _machine_text(episode: Episode, seen: Diagnosis, asset: Asset, name: str, language: Language) -> str:
-    """Say what was found, how sure, since when, by which evidence, and what is not known."""
-    shares = ", ".join(f"{part.modality} {part.weight:+.2f}" for part in seen.contributions)
+def _machine_text(episode: Episode, seen: Diagnosis, site: Site, asset: Asset, name: str, language: Language) -> str:
+    """Say what was found, how sure, since when, by which evidence, and what is not known.
+
+    What was not there is no evidence, whatever weight its absence had in the model.
+    """
+    shares = ", ".join(
+        f"{part.modality} {part.weight:+.2f}" for part in seen.contributions if part.modality in seen.present
+    )
+    sure = f"{min(episode.peak_confidence, _SUREST):.0%}"
     speed = "" if seen.speed_rpm is None else f"{seen.speed_rpm:.0f} rpm"
-    since = _when(episode.started_at)
+    since = episode.started_at.astimezone(site.zone).isoformat(sep=" ", timespec="seconds")
     if language == "zh":
         lines = [
-            f"{asset.id} {name}，置信度 {episode.peak_confidence:.0%}，严重度 {episode.peak_severity:.0%}。",
+            f"{asset.id} {name}，置信度 {sure}，严重度 {episode.peak_severity:.0%}。",
             f"首次出现 {since}，由 {episode.hits} 个窗口确认。",
             f"依据：{shares}" if shares else "",
             f"转速：{speed}" if speed else "",
@@ -129,14 +137,10 @@ def _machine_text(episode: Episode, seen: Diagnosis, asset: Asset, name: str, la
         ]
     else:
         lines = [
-            f"{asset.id}: {name}, confidence {episode.peak_confidence:.0%}, severity {episode.peak_severity:.0%}.",
+            f"{asset.id}: {name}, confidence {sure}, severity {episode.peak_severity:.0%}.",
             f"First seen {since}, confirmed by {episode.hits} windows.",
             f"Evidence (log-odds): {shares}" if shares else "",
             f"Speed: {speed}" if speed else "",
             *(f"Note: {remark}" for remark in seen.remarks),
         ]
     return "\n".join(line for line in lines if line)
-
-
-def _when(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

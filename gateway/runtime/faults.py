@@ -41,7 +41,9 @@ def faults(value: Any, kind: Any, at: str) -> Iterator[Fault]:
     try:
         msgspec.convert(value, kind, dec_hook=decode)
     except (msgspec.ValidationError, ValueError) as bad:
-        yield Fault(at, str(bad).replace(" - at `$`", ""))
+        choices = [str(choice) for choice in typing.get_args(kind)] if typing.get_origin(kind) is typing.Literal else []
+        hint = suggest(value, choices) if choices else ""
+        yield Fault(at, str(bad).replace(" - at `$`", ""), hint)
 
 
 def _of_struct(value: Any, kind: Any, at: str) -> Iterator[Fault]:
@@ -52,25 +54,37 @@ def _of_struct(value: Any, kind: Any, at: str) -> Iterator[Fault]:
     for key in value:
         if key not in fields:
             yield Fault(_join(at, key), "unknown key", suggest(key, fields))
-    found = False
+    sound = {}
     for key, field in fields.items():
         if key in value:
-            for fault in faults(value[key], field.type, _join(at, key)):
-                found = True
-                yield fault
+            found = list(faults(value[key], field.type, _join(at, key)))
+            yield from found
+            if not found:
+                sound[key] = value[key]
         elif field.required:
-            found = True
             yield Fault(_join(at, key), "missing")
-    if not found and all(key in fields for key in value):
-        try:  # what only the whole table can say (`__post_init__`)
-            msgspec.convert(value, kind, dec_hook=decode)
-        except (msgspec.ValidationError, ValueError) as bad:
-            yield Fault(at, str(bad).replace(" - at `$`", ""))
+    yield from _of_whole(value, sound, kind, at)
+
+
+def _of_whole(value: dict[str, Any], sound: dict[str, Any], kind: Any, at: str) -> Iterator[Fault]:
+    """What only the whole table can say (`__post_init__`), with the faulty scalars left out so that it can be asked.
+
+    A table with a faulty list of tables cannot be asked: without its list it would complain of that too.
+    """
+    if any(isinstance(value[key], list | dict) for key in value.keys() - sound.keys()):
+        return
+    missing = [field for field in msgspec.structs.fields(kind) if field.required and field.encode_name not in sound]
+    if missing:
+        return
+    try:
+        msgspec.convert(sound, kind, dec_hook=decode)
+    except (msgspec.ValidationError, ValueError) as bad:
+        yield Fault(at, str(bad).replace(" - at `$`", ""))
 
 
 def suggest(word: str, known: typing.Iterable[str]) -> str:
     """Give `did you mean "x"?`, or what there is to choose from."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else f"known: {', '.join(names)}"
 

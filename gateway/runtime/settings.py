@@ -3,12 +3,9 @@
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from importlib import import_module
-from importlib.metadata import entry_points
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -18,7 +15,9 @@ from gateway.core.ports import ErpAdapter, LineSource
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from gateway.runtime.api_settings import ApiSettings
+from gateway.runtime.crosscheck import cross_faults
 from gateway.runtime.faults import Fault, faults, places, suggest
+from gateway.runtime.plugins import protocols, settings_of
 from gateway.store.settings import Settings as StoreSettings
 
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 0.1, 3600.0
@@ -37,6 +36,8 @@ path = "andon-data"
 [api]
 host = "127.0.0.1"
 port = 8000
+# What a caller without a token may do. Name an [[api.issuer]] and take this away where others can reach the port.
+anonymous = ["read", "reports:write", "review:write"]
 
 [[asset]]
 id = "M-01"
@@ -62,7 +63,7 @@ rate_hz = 12800
 protocol = "rest"
 base_url = "http://127.0.0.1:9000"
 token_url = "http://127.0.0.1:9000/oauth/token"
-client_id = "andon"
+client_id = "andon-gateway"
 client_secret = { env = "ERP_SECRET" }
 """
 
@@ -196,13 +197,7 @@ def parse(text: str, file: str = "andon.toml") -> Settings:
         rows = tomllib.loads(text)
     except tomllib.TOMLDecodeError as bad:
         raise Misconfigured(f"{file}: not TOML: {bad}") from bad
-    found = list(_faults(rows))
-    if found:
-        known = places(text)
-        raise Misconfigured(
-            f"{file}: {len(found)} fault{'s' if len(found) > 1 else ''}",
-            tuple(fault.said(known, file) for fault in found),
-        )
+    refuse(list(_faults(rows)), text, file)
     digest = hashlib.sha256(msgspec.json.encode(rows, order="deterministic")).hexdigest()[:12]
     parts = {
         name: msgspec.convert(rows.get(key, [] if key == "asset" else {}), kind, dec_hook=decode)
@@ -217,28 +212,31 @@ def parse(text: str, file: str = "andon.toml") -> Settings:
     )
 
 
+def refuse(found: Sequence[Fault], text: str, file: str) -> None:
+    """Raise `Misconfigured` with every fault, its line and a suggestion, when there is one."""
+    if found:
+        known = places(text)
+        raise Misconfigured(
+            f"{file}: {len(found)} fault{'s' if len(found) > 1 else ''}",
+            tuple(fault.said(known, file) for fault in found),
+        )
+
+
 def _faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
     for key in rows:
         if key not in _TABLES and key not in {"line", "erp"}:
             yield Fault(key, "unknown table", suggest(key, [*_TABLES, "line", "erp"]))
-    clean = True
     for key, (_, kind) in _TABLES.items():
         if key in rows:
-            for fault in faults(rows[key], kind, key):
-                clean = False
-                yield fault
+            yield from faults(rows[key], kind, key)
     for group in ("line", "erp"):
         adapters = rows.get(group, {})
         if not isinstance(adapters, dict):
-            clean = False
             yield Fault(group, f"Expected tables such as [{group}.main]")
             continue
         for name, row in adapters.items():
-            for fault in _adapter_faults(group, name, row):
-                clean = False
-                yield fault
-    if clean:
-        yield from _cross_faults(rows)
+            yield from _adapter_faults(group, name, row)
+    yield from cross_faults(rows)
 
 
 def _adapter_faults(group: str, name: str, row: Any) -> Iterator[Fault]:
@@ -247,79 +245,18 @@ def _adapter_faults(group: str, name: str, row: Any) -> Iterator[Fault]:
         yield Fault(at, f"Expected a table [{at}]")
         return
     if "protocol" not in row:
-        yield Fault(f"{at}.protocol", "missing", f"one of: {', '.join(_protocols(group))}")
+        yield Fault(f"{at}.protocol", "missing", f"one of: {', '.join(protocols(group))}")
         return
-    kind = _settings_of(group, row["protocol"])
+    kind = settings_of(group, row["protocol"])
     if kind is None:
         yield Fault(
-            f"{at}.protocol", f"unknown protocol {row['protocol']!r}", suggest(str(row["protocol"]), _protocols(group))
+            f"{at}.protocol", f"unknown protocol {row['protocol']!r}", suggest(str(row["protocol"]), protocols(group))
         )
         return
     own = {key: value for key, value in row.items() if key != "protocol"}
     yield from faults({"name": name, **own}, kind, at)
 
 
-def _cross_faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
-    """What no single value can say: names that must exist elsewhere."""
-    zone = rows.get("site", {}).get("timezone", "UTC")
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        yield Fault("site.timezone", f"unknown time zone {zone!r}", 'an IANA name such as "Asia/Shanghai"')
-    assets = [row["id"] for row in rows.get("asset", [])]
-    for number, name in enumerate(assets):
-        if name in assets[:number]:
-            yield Fault(f"asset[{number}].id", f"asset {name!r} stands twice")
-    yield from _bearing_faults(rows)
-    for source, row in rows.get("line", {}).items():
-        for number, tag in enumerate(row.get("tag", []) if isinstance(row.get("tag"), list) else []):
-            if isinstance(tag, dict) and isinstance(tag.get("asset"), str) and tag["asset"] not in assets:
-                yield Fault(
-                    f"line.{source}.tag[{number}].asset",
-                    f"no [[asset]] {tag['asset']!r}",
-                    suggest(tag["asset"], assets),
-                )
-    erps = rows.get("erp", {})
-    wanted = rows.get("orders", {}).get("erp")
-    if wanted is not None and wanted not in erps:
-        yield Fault("orders.erp", f"no [erp.{wanted}]", suggest(wanted, erps))
-    if wanted is None and len(erps) > 1:
-        yield Fault("orders.erp", "missing: there are several ERPs", f"one of: {', '.join(erps)}")
-
-
-def _bearing_faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
-    named = [
-        (number, row["bearing"])
-        for number, row in enumerate(rows.get("asset", []))
-        if isinstance(row.get("bearing"), str)
-    ]
-    if not named:
-        return
-    known = import_module("gateway.diagnosis.bearing").DESIGNATIONS  # numpy only when a bearing is named
-    for number, name in named:
-        if name not in known:
-            yield Fault(
-                f"asset[{number}].bearing",
-                f"unknown bearing {name!r}",
-                f"{suggest(name, known)}; or give balls, ball_mm, pitch_mm, contact_deg",
-            )
-
-
 def _adapter(group: str, name: str, row: Mapping[str, Any]) -> Any:
     own = {key: value for key, value in row.items() if key != "protocol"}
-    return msgspec.convert({"name": name, **own}, _settings_of(group, row["protocol"]), dec_hook=decode)
-
-
-def _settings_of(group: str, protocol: Any) -> Any | None:
-    """Find the Settings type of a protocol: ours by module name, others' by entry point."""
-    if not isinstance(protocol, str) or not protocol.isidentifier() or protocol not in _protocols(group):
-        return None
-    for entry in entry_points(group=f"andon.{group}"):
-        if entry.name == protocol:
-            return entry.load()
-    return import_module(f"connectors.{group}.{protocol}").Settings
-
-
-def _protocols(group: str) -> list[str]:
-    ours = {"line": ["modbus", "opcua", "syslog", "tail"], "erp": ["rest"]}[group]
-    return sorted({*ours, *(entry.name for entry in entry_points(group=f"andon.{group}"))})
+    return msgspec.convert({"name": name, **own}, settings_of(group, row["protocol"]), dec_hook=decode)

@@ -1,6 +1,7 @@
 """Wiring: where everything is made and joined. The only place that sees adapters."""
 
 import asyncio
+import fcntl
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -17,6 +18,7 @@ import structlog
 from gateway.core.artifact import read_manifest
 from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
+from gateway.core.errors import Misconfigured
 from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Store, Tx
 from gateway.core.reading import Batch, TagState
 from gateway.core.report import Extraction
@@ -177,6 +179,7 @@ class Running:
 async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Running]:
     """Make and join everything; close it in the reverse order."""
     async with AsyncExitStack() as stack:
+        _alone(settings, stack)
         store = await _store(settings, stack)
         secret = await business_secret(settings, store)
         pool = ThreadPoolExecutor(2, thread_name_prefix="models")
@@ -237,6 +240,25 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
 def _model(settings: Settings) -> str:
     """Name the model bundle without loading it. Raises `Misconfigured` when there is none."""
     return read_manifest(bundle_of(settings.diagnosis.models)).digest if settings.line else ""
+
+
+def _alone(settings: Settings, stack: AsyncExitStack) -> None:
+    """Take the folder for this gateway alone: two on one embedded store would each tell half of the story.
+
+    Raises `Misconfigured` when another gateway has it. PostgreSQL may be shared.
+    """
+    if settings.store.location() is not None:
+        return
+    folder = Path(settings.store.path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = stack.enter_context((folder / "gateway.lock").open("w"))
+    except OSError as no:
+        raise Misconfigured(f"[store] path {folder}: {no.strerror}") from no
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as taken:
+        raise Misconfigured(f"[store] path {folder}: another gateway runs on it") from taken
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> Store:

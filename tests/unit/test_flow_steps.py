@@ -21,8 +21,9 @@ PLANT = Plant(
 )
 EPISODE = Episode("AN1", "M", "bearing", "bearing_inner_race", "machine", EpisodeState.OPEN, at(0), at(6), hits=3)
 SEEN = Diagnosis(
-    "M", at(4), at(6), Fault.BEARING_INNER, 0.8, 0.9, 0.6, {}, contributions=(Contribution("vibration", 2.5),)
-)
+    "M", at(4), at(6), Fault.BEARING_INNER, 0.8, 0.9, 0.6, {},
+    contributions=(Contribution("vibration", 2.5), Contribution("thermal", 0.4)), present=("vibration",),
+)  # fmt: skip
 TOLD = Extraction(
     id="r", intent="defect_report", fine_intent="product_surface_defect", asset=None, defects=("BURR",), batch="L7",
     quantity=12, priority=None, route="order", masked="lot L7 burrs on 12 flanges, told by [name]", reporter=True,
@@ -48,6 +49,8 @@ def test_a_machines_order_says_what_how_sure_since_when_and_why() -> None:
     assert "confidence 87%" in order.description
     assert "confirmed by 3 windows" in order.description
     assert "vibration +2.50" in order.description
+    assert "thermal" not in order.description
+    assert "2026-03-18 12:00:00+00:00" in order.description
     assert [level.id for level in order.hierarchy] == ["ACME", "SZ1", "HALL-2", "A"]
     assert "轴承内圈故障" in compose.of_episode(episode, SEEN, PLANT, (), "zh", "cfg").title
 

@@ -1,0 +1,60 @@
+"""What a settings file needs of this machine before anything is started: secrets, and adapters that can be made."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.core.errors import Misconfigured
+from gateway.core.secret import SecretRef
+from gateway.runtime.faults import Fault
+from gateway.runtime.settings import Settings, refuse
+
+
+def preflight(settings: Settings) -> list[Fault]:
+    """Give every secret that is not there and every adapter that refuses its settings. Opens no connection."""
+    found = [
+        fault for part in ("store", "api", "orders", "line", "erp") for fault in _secrets(getattr(settings, part), part)
+    ]
+    if not found:
+        found += _adapters(settings)
+    return found
+
+
+def demand(settings: Settings) -> None:
+    """Raise `Misconfigured` with all that `preflight` found, each with its line in the file."""
+    text = Path(settings.file).read_text("utf-8-sig") if Path(settings.file).exists() else ""
+    refuse(preflight(settings), text, settings.file)
+
+
+def open_to_nobody(settings: Settings) -> bool:
+    """Tell whether no caller can ever get in: no anonymous scope, no issuer of tokens, no webhook secret."""
+    api = settings.api
+    return not (api.anonymous or api.issuer or api.erp_secrets or api.report_secrets)
+
+
+def _secrets(value: Any, at: str) -> Iterator[Fault]:
+    if isinstance(value, SecretRef):
+        try:
+            value.reveal()
+        except Misconfigured as missing:
+            yield Fault(at, str(missing))
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            yield from _secrets(getattr(value, name), f"{at}.{name}")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _secrets(member, f"{at}.{name}")
+    elif isinstance(value, tuple):
+        for number, member in enumerate(value):
+            yield from _secrets(member, f"{at}[{number}]")
+
+
+def _adapters(settings: Settings) -> Iterator[Fault]:
+    for group, adapters in (("line", settings.line), ("erp", settings.erp)):
+        for name, adapter in adapters.items():
+            try:
+                adapter.open()  # a constructor only keeps what it is given: nothing to close
+            except Misconfigured as wrong:
+                yield Fault(f"{group}.{name}", str(wrong))
