@@ -114,6 +114,10 @@ _ORDER_AFTER = re.compile(
 _HAS_HAPPENED = re.compile(
     r"(?:已经?|被迫|自动|突然|现在|目前|导致|造成|都|全|又|就|自己|频繁|老|老是|经常|一直|报警|跳|故障|引起|现|昨\S|早上|上午|从|会|因|整线|全线|正|在|就会|只能|只好|而|直接|卡死|卡死了|次|现场|机器|设备|线|多次|偶尔|偶发|随机|间歇性?|无故|不定时)$"
 )
+_NO_HELP = re.compile(
+    r" (?:it )?(?:doesn't|does not|didn't|did not|won't|has not|hasn't) (?:help|work|fix|solve|change)"
+)
+_AFTER_WORK = re.compile(r"\bafter (?:the |your |last |this )?(?:[\w']+ ){1,3}$")
 
 
 def is_wanted(norm: str, start: int, end: int, code: str) -> bool:
@@ -121,6 +125,8 @@ def is_wanted(norm: str, start: int, end: int, code: str) -> bool:
     word, before, after = norm[start:end], norm[max(0, start - 24) : start], norm[end : end + 24]
     if not word[0].isascii() or not word[0].isalpha():
         return _wanted_zh(word, before, after, code)
+    if _NO_HELP.match(after) or _AFTER_WORK.search(norm[max(0, start - 48) : start]):
+        return False
     if word == "hold" and re.match(r" (?:pressure|temp|vacuum|speed|position|water|load|torque|down|up)", after):
         return False
     if _ALWAYS.match(word):
@@ -197,6 +203,10 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
     if word in {"检", "测", "查", "检验", "巡检", "检测", "点检", "检查", "复检", "全检", "探伤"} and re.match(
         r"^(?:到|出|发现|时|中|结果|ok|合格|不合格|正常|员|\d|没|了|异常|:|后|报告|,?一切|了|显示|,?均|\S{0,12}(?:正常|合格|ok|不合格|发现))",
         after,
+    ):
+        return False
+    if code in {"replace", "adjust", "clean"} and re.match(
+        r"^(?:不(?!然|行)|失败|超时|卡|慢|异常|故障|报警|臂)", after
     ):
         return False
     if word in {"设定", "拧紧", "调", "紧固", "锁紧", "调节"} and re.match(

@@ -255,7 +255,7 @@ _SHIFT_DAY_AFTER = re.compile(r" (?:the )?(?:day after tomorrow|tomorrow)\b")
 def _shifts(norm: str, now: datetime, site: Site) -> Iterator[Hit]:
     for found in _SHIFT_END.finditer(norm):
         end = found.end()
-        yield Hit(found.start(), end, end_of_shift(now, site), "shift", strong=True)
+        yield Hit(found.start(), end, end_of_shift(now, site), "shift", strong=found[0] != "this shift")
     for found in _SHIFT_NAMED.finditer(norm):
         name = found["name"] or found["en"]
         if name == "next":
@@ -792,6 +792,6 @@ def _told(norm: str, hit: Hit, wants: list[tuple[int, int]]) -> bool:
         return True
     if not hit.strong and _FUTURE_TALK.search(after):
         return True
-    if hit.strong or hit.rule not in {"point", "relative"}:
+    if hit.strong or hit.rule not in {"point", "relative", "shift"}:
         return False
     return not _asked_with(norm, hit, wants)

@@ -104,7 +104,7 @@ def understand(cues: Cues, marks: list[Mark], *, has_asset: bool, has_machine: b
 
 _DEVICE_ZH = r"光幕|光栅(?!尺)|安全(?:门|锁|开关|光幕|光栅|联锁|装置|继电器|围栏|插销|回路|阀|绳|带)|防护(?:门|罩|栏|网|板)|护罩|护栏|急停(?:按钮|开关)?|联锁|双手(?:按钮|启动)|门开关|拉绳开关|吊钩|钢丝绳|吊带|吊链|吊环|泄压阀"
 _BROKEN_ZH = r"失灵|失效|坏|不起作用|短接|屏蔽|拆|掉|缺|没反应|无反应|不灵|旁路|没关|破|断|不动作|不管用|没用|故障|损坏|绑|遮挡|按不下|卡住|关不|打不开|松脱|没装|取消|跳过|不停|没停|锈死|卡死"
-_DEVICE_EN = r"light (?:curtain|barrier|screen)s?|e-?\s?stops?|emergency stops?|guards?|guarding|interlocks?|safety (?:\w+)|door switch(?:es)?|gate switch(?:es)?|two[- ]hand \w+|area scanner|laser scanner|pull cord|dead ?man|(?:hook |safety )latch(?:es)?|(?:crane |hoist |lifting )?hooks?|(?:wire|hoist|lifting) ropes?|slings?|lifting chains?|relief valves?"
+_DEVICE_EN = r"light (?:curtain|barrier|screen)s?|e-?\s?stops?|emergency stops?|guards?|guarding|interlocks?|safety (?:\w+)|door switch(?:es)?|gate switch(?:es)?|two[- ]hand \w+|area scanner|laser scanner|pull cord|dead ?man|(?:hook |safety )latch(?:es)?|(?:crane |hoist |lifting )?hooks?|(?:wire|hoist|lifting) ropes?|slings?|lifting chains?|relief valves?|(?:crane|hoist|lift) brakes?"
 _BROKEN_EN = r"dead|broken|broke|snapped|cracked|frayed|sheared|slipp\w+|fail(?:ed|s)?|not work\w*|bypass\w*|missing|defeated|jumper\w*|bridged|damaged|loose|open|doesn't|does not|didn't|inop\w*|stuck|taped|removed|disabled|faulty|defective|out of order|no longer|gone|overridden|blocked|muted|off\b|tied|no effect|ignored|stop(?:s|ped) working"
 _HAZARD = re.compile(
     rf"(?:{_DEVICE_ZH})[^,。;!?]{{0,6}}(?:{_BROKEN_ZH})|(?:差点|险些|几乎|差一点)[^,。;!?]{{0,14}}(?:夹|压|砸|划|烫|撞|伤|卷|割|电|摔|滑|绊|碰)"
@@ -143,7 +143,7 @@ def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: 
     norm = cues.norm
     asks = bool(
         re.search(
-            r"[?]|吗|呢|么(?![样办])|几时|(?:备件|备用|现货|库存|存货|配件|货|了)没有?(?=$|[,。!])|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b",
+            r"[?]|吗|呢|么(?![样办])|几时|[出发交做完走货]不(?=$|[?,。])|(?:备件|备用|现货|库存|存货|配件|货|了)没有?(?=$|[,。!])|什么|怎么|如何|多久|哪|多少|有没有|\b(?:what|when|where|who|which|how|any|is|are|do|does|can|has|have|could|status|eta|did|need to know|update|still|in stock|part number|lead time|wondering)\b",
             norm,
         )
     )
@@ -164,6 +164,8 @@ def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: 
         return Meant("inquiry", "spare_part", 0.85)
     if re.search(r"\bneed (?:a |the )?(?:[\w-]+ ){0,4}(?:part )?number for\b", norm):
         return Meant("inquiry", "spare_part", 0.8)
+    if _HOW.search(norm) and not claimed and not wants:
+        return Meant("inquiry", "how_to", 0.8)
     how, spare, order = cues.all("inquiry.how_to"), cues.all("inquiry.spare_part"), cues.all("inquiry.order_status")
     if not (how or spare or order):
         return None
@@ -195,6 +197,11 @@ def _inquiry(cues: Cues, claimed: list[Mark], wants: list[Mark], *, has_number: 
     if order:
         return Meant("inquiry", "order_status", 0.9)
     return Meant("inquiry", "spare_part", 0.8)
+
+
+_HOW = re.compile(
+    r"(?:怎么|咋)(?!回事|样|又|还|老|总|这么|那么|一直|不|没|了|搞的|会|说|都|就|那|这|来)[^,。!]{1,8}[?]?$"
+)
 
 
 def _in_question(norm: str, mark: Mark, cues: tuple[Found, ...]) -> bool:
@@ -279,6 +286,7 @@ _AGAIN = re.compile(
     r"(?:修|换|校验|校准|标定|调|保养|返修|排查|维修|处理|弄|检修|紧固|清洗|焊|清理|更换)\S{0,2}(?:过|后|完|了|好)以?后?[,，]?\s?(?:没\S{1,3}[,，]?)?(?:还是|照样|又|仍|依然|还在|还|照旧)(?!有(?:库存|备件))|没修好|白修|修了等于没修|返修后"
     r"|\b(?:repaired|replaced|fixed|changed|serviced|rebuilt|swapped|tightened|adjusted|cleaned)\b[^.;!?]{0,32}\b(?:yesterday|last \w+|this (?:morning|week)|on \w+day|\d+ \w+ ago|already|twice|recently)\b[^.;!?]{0,48}\b(?:again|still|back)\b"
     r"|\b(?:again|back)\b[^.;!?]{0,30}\b(?:was|were|been|just|only|already|had|you|we) (?:\w+ )?(?:repaired|replaced|fixed|changed|serviced|rebuilt|swapped|tightened|adjusted|cleaned)\b[^.;!?]{0,24}\b(?:yesterday|last \w+|this (?:morning|week)|(?:on )?\w+day|ago|already|twice|recently)\b"
+    r"|\b(?:still|same|again)\b[^.;!?]{0,40}\bafter (?:the |your |last )?(?:[\w']+ ){0,4}(?:change|repair|fix|replacement|service|overhaul|swap|adjustment|rebuild)\b"
     r"|又[^,。;!?]{1,10},(?:明明)?(?:昨天|前天|上周|刚刚?|才|上次|早上|上午)\S{0,3}(?:修|换|调|处理|校|紧)"
     r"|\b(?:came back from repair|after (?:the |your |last )?(?:repair|fix|service|replacement|rebuild|overhaul) (?:it |still|the)|not fixed|wasn't fixed|repair (?:did not|didn't) (?:hold|help|last|work)|(?:repaired|fixed|replaced|changed|serviced) (?:\w+ ){0,4}(?:but|and|yet) (?:\w+ ){0,3}(?:still|again))\b"
 )

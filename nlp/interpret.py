@@ -43,6 +43,10 @@ _WEAK = re.compile(
 _GENERIC_DEFECT = re.compile(
     r"不良品?|次品|废品|缺陷|瑕疵|ng品?|not ok|nok|rejects?(?:ed)?|defects?|defective|不合格品?|外观不良|质量问题|bad parts?|out of (?:spec|tolerance|tol)|超差|尺寸不良|ncr"
 )
+_TO_STOP = re.compile(
+    r"(?:今晚|明天|明晚|明早|后天|周[一二三四五六日天末]|下班|中午|晚上|夜班|等|待|趁)$|\btak(?:e|ing|en) (?:it |them |the \w+ )?$"
+)
+_STOPPED_OFTEN = re.compile(r" ?(?:了?(?:\d|[两二三四五六几好多])+(?:次|回)|once|twice|(?:\w+ ){1,2}times)")
 _NOT_USE = re.compile(r"\b(?:do not|don't|dont|not to be) use|(?:别|不要|不得|勿|停止|禁止)(?:再)?(?:使用|用)")
 _REDO = re.compile(r"(?:please |pls )?re-?do|重做|返工|re-?work(?: it)?|返修")
 
@@ -316,8 +320,10 @@ class _Report:
             if mark.kind != "severity" or mark.code != "down":
                 continue
             before, after = self.norm[max(0, mark.start - 16) : mark.start], self.norm[mark.end : mark.end + 10]
+            if _TO_STOP.search(before) or _STOPPED_OFTEN.match(after):
+                continue
             if re.search(
-                r"(?:没有?|未|不用|不需要?|无需|不|别|避免|以免|防止|会|将|不必|否则|免得|暂不)$|\b(?:not|no|without|avoid|prevent|n't|before it|or it|might go|will be|will go|could go|may go|if it|could be|get|gets|getting|got|come|comes|coming|came|move[sd]?|moving|pull(?:s|ed)?|push(?:es|ed)?|lower(?:s|ed)?|ramp(?:s|ed)?|drop(?:s|ped)?|runs?|ran|running|cool(?:s|ed|ing)?|wash(?:ed)?|wipe|trickle|sits?|lies?|lay|let|bolt(?:ed)?|tied?|cut|close[sd]?|drip(?:s|ping)?|tear|flow(?:s|ing)?|drift(?:s|ing)?|fall(?:s|ing)?|fell|side|upside|up and|worn|wear(?:s|ing)?|slow(?:ed|s|ing)?|shut(?:s|ting)?|calm|slows|settled?|goes|wind(?:s|ing)?|step(?:s|ped)?|hold(?:s|ing)?|press(?:ed)?|break(?:s|ing)?|broke|turn(?:ed)?|going)\s*$",
+                r"(?:没有?|未|不用|不需要?|无需|不|别|避免|以免|防止|会|将|不必|否则|免得|暂不)$|\b(?:not|no|without|avoid|prevent|n't|before it|or it|might go|will be|will go|could go|may go|if it|could be|get|gets|getting|got|come|comes|coming|came|move[sd]?|moving|pull(?:s|ed)?|push(?:es|ed)?|lower(?:s|ed)?|ramp(?:s|ed)?|drop(?:s|ped)?|runs?|ran|running|cool(?:s|ed|ing)?|wash(?:ed)?|wipe|trickle|sits?|lies?|lay|let|bolt(?:ed)?|tied?|cut|close[sd]?|drip(?:s|ping)?|tear|flow(?:s|ing)?|drift(?:s|ing)?|fall(?:s|ing)?|fell|side|upside|up and|worn|wear(?:s|ing)?|slow(?:ed|s|ing)?|shut(?:s|ting)?|calm|creep(?:s|ing)?|sag(?:s|ging)?|slid(?:es|ing)|slip(?:s|ping)?|slows|settled?|goes|wind(?:s|ing)?|step(?:s|ped)?|hold(?:s|ing)?|press(?:ed)?|break(?:s|ing)?|broke|turn(?:ed)?|going)\s*$",
                 before,
             ) and not re.search(r"(?:was|has|been|is|it) (?:shut|broken?|went)\s*$|\bbroke\s*$", before):
                 continue

@@ -2,13 +2,13 @@
 
 # ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from nlp.lexicon import Found
 from nlp.marks import Mark, Owned
+from nlp.measure import Measure
 
 _SURFACE_WORD = re.compile(r"[a-z]")
 _SIZE = "size"
@@ -33,6 +33,7 @@ _OFF_SETPOINT = re.compile(
     r"[\s,;(]*(?:(?:but |and |vs\.? |versus )?(?P<set>should be|shall be|set ?point(?: is)?|set(?: to| at)?|instead of|rather than|target(?: is)?|recipe(?: says)?|nominal|设定值?|标准值?|应该?是?|应为|要求|规定|目标值?|工艺)|(?P<usual>normal(?:ly)?(?: is)?|usual(?:ly)?|正常|平时|往常)|(?P<top>limit(?: is)?|max(?:imum)?|alarm(?: at)?|上限|最高|不超过|报警值)|(?P<bottom>min(?:imum)?|下限|最低|不低于))[\s:=是为到在(]*"
 )
 _USUAL = 0.1
+_BARE = re.compile(r"(?P<n>\d{1,6}(?:\.\d{1,4})?)(?=\s*(?:[,;。!?)]|\.(?!\d)|$))")
 _OFF_CODES = {"PDE", "OHE", "VIB", "NOI", "ERO", "AIR", "OVERSIZE", "UNDERSIZE"}
 _PROCESS_TERMS = {"temp_machine", "temp_process", "pressure", "speed", "electric", "flow"}
 _ALARM = re.compile(r"(?:报警|告警|异常|不正常|不对)了?|alarm(?:s|ed)?|abnormal")
@@ -82,20 +83,34 @@ class Readings:
         if any(mark.kind in {"trouble", "defect"} and not mark.status and mark.code in _OFF_CODES for mark in marks):
             return []
         terms = [one for one in marks if one.kind == "characteristic" and one.code in _PROCESS_TERMS]
-        for first, second in itertools.pairwise(self.owned.measures):
-            cue = _OFF_SETPOINT.fullmatch(self.norm, first.end, second.start)
-            if cue is None or not any(0 <= first.start - one.end <= 8 for one in terms):
+        for first in self.owned.measures:
+            cue = _OFF_SETPOINT.match(self.norm, first.end)
+            term = next((one for one in terms if 0 <= first.start - one.end <= 8), None)
+            limit = self._limit(first, cue.end()) if cue else None
+            hot = first.values[-1][1] == "degC" and not self._is_heated(term)
+            if cue is None or limit is None or (term is None and not hot):
                 continue
-            (value, unit), (limit, other) = first.values[-1], second.values[0]
-            wide = abs(value - limit) > _USUAL * abs(limit) and len(second.values) == 1
-            if unit == other and (
+            value = first.values[-1][0]
+            wide = abs(value - limit) > _USUAL * abs(limit)
+            if (
                 (cue["set"] and value != limit)
                 or (cue["usual"] and wide)
                 or (cue["top"] and value > limit)
                 or (cue["bottom"] and value < limit)
             ):
-                return [Mark(cue.start(), cue.start(), "trouble", "PDE", "symptom")]
+                over = hot and cue["top"] and (term is None or term.code == "temp_machine")
+                return [Mark(cue.start(), cue.start(), "trouble", "OHE" if over else "PDE", "symptom")]
         return []
+
+    def _limit(self, first: Measure, at: int) -> float | None:
+        """The value at `at` in the unit of the reading before it, said or left out; None for another unit or a range."""
+        second = next((one for one in self.owned.measures if one.start == at), None)
+        if second is not None:
+            return (
+                second.values[0][0] if len(second.values) == 1 and second.values[0][1] == first.values[-1][1] else None
+            )
+        bare = _BARE.match(self.norm, at)
+        return float(bare["n"]) if bare else None
 
     def _set_and_actual(self, kept: list[Mark]) -> list[Mark]:
         """设定220 实际195 and "reads 5, should be 8" tell of a deviation without a word for it."""
