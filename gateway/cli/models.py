@@ -57,8 +57,7 @@ def train(seed: int, rigs: int, out: Path | None, runs: Path | None, *, quick: b
     from nlp.training.logs import fit as fit_log
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    bundle = out or Path("bundle")
-    bundle.mkdir(parents=True, exist_ok=True)
+    bundle = _folder(out)
     _take_over(bundle)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="andon-runs-") as scratch:
@@ -144,10 +143,19 @@ def build_encoder(data: Path, out: Path | None, seed: int) -> None:
     """
     from nlp.training.build import build_encoder as built
 
-    bundle = out or Path("bundle")
-    bundle.mkdir(parents=True, exist_ok=True)
+    bundle = _folder(out)
     for name, value in built(data, bundle, seed, click.echo).items():
         click.echo(f"{name:24} {value:.4f}")
+
+
+def _folder(out: Path | None) -> Path:
+    """Make the folder of a new bundle."""
+    bundle = out or Path("bundle")
+    try:
+        bundle.mkdir(parents=True, exist_ok=True)
+    except OSError as no:
+        raise click.BadParameter(f"{bundle} cannot be a folder: {no.strerror}", param_hint="--out") from no
+    return bundle
 
 
 def _take_over(bundle: Path) -> None:

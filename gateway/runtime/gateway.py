@@ -23,7 +23,8 @@ class Gateway:
 
     `confirm` turns a reviewed report into an order inside the transaction. `wake_words` is called
     after a report was committed, `wake_delivery` after an order was. `sources` names every node,
-    register and link with its health. `stopping` is set before the web server is asked to end.
+    register and link with its health; `troubles` says what else ails, each as "name: why". `stopping`
+    is set before the web server is asked to end.
     `version`, `config` and `model` name the software, the settings and the model bundle.
     """
 
@@ -37,6 +38,7 @@ class Gateway:
     wake_words: Callable[[], None] = _nothing
     wake_delivery: Callable[[], None] = _nothing
     sources: Callable[[], Sequence[TagState]] = tuple
+    troubles: Callable[[], Sequence[str]] = tuple
     version: str = "0"
     config: str = ""
     model: str = ""

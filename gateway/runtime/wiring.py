@@ -14,11 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.core.artifact import read_manifest
 from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
-from gateway.core.errors import Misconfigured
+from gateway.core.errors import Misconfigured, Unreachable
 from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Store, Tx
 from gateway.core.reading import Batch, TagState
 from gateway.core.report import Extraction
@@ -121,6 +122,8 @@ class Line:
     def __init__(self, sources: Sequence[LineSettings], store: Store, noted: Callable[[Batch], None]) -> None:
         self._sources, self._store, self._noted = sources, store, noted
         self._open: dict[str, LineSource] = {}
+        self._lost: dict[str, str] = {}
+        self._down: set[str] = set()
 
     def jobs(self) -> dict[str, Job]:
         """Give one job per source; each run opens a new source."""
@@ -128,7 +131,17 @@ class Line:
 
     async def _run(self, settings: LineSettings) -> None:
         source = self._open[settings.name] = settings.open()
-        await ingest(source, self._store, self._noted)
+        self._down.discard(settings.name)
+        try:
+            await ingest(source, self._store, self._heard)
+        except Unreachable as lost:
+            self._lost[settings.name] = str(lost)
+            self._down.add(settings.name)
+            raise
+
+    def _heard(self, batch: Batch) -> None:
+        self._lost.pop(batch.source, None)
+        self._noted(batch)
 
     def tags(self) -> list[TagState]:
         """Say how every node, register and unit is doing; a source that never opened is unhealthy by name."""
@@ -138,8 +151,17 @@ class Line:
             if source is None:
                 states.append(TagState(settings.name, settings.name, healthy=False, detail="not open yet"))
             else:
-                states += source.tags()
+                states += [self._as_it_is(state) for state in source.tags()]
         return states
+
+    def _as_it_is(self, state: TagState) -> TagState:
+        """Put the reason of the last lost link beside what a source says that is down, or not yet up again."""
+        lost = self._lost.get(state.source, "")
+        if state.source in self._down:
+            return replace(state, healthy=False, detail=lost)
+        if not lost or state.healthy:
+            return state
+        return replace(state, detail=f"{state.detail}; the last try: {lost}")
 
 
 class Models:
@@ -214,10 +236,13 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
         }
         if settings.line:  # a gateway for words alone needs no models
             jobs["diagnose"] = diagnose
+        troubles: Callable[[], Sequence[str]] = tuple
         if settings.the_erp is not None:
             erp = settings.the_erp.open()
             stack.push_async_callback(erp.close)
-            jobs |= _delivery(settings, store, erp, delivering, telemetry)
+            patience = Patience(now, _policy(settings).longest_wait, erp.name)
+            troubles = partial(_troubles, erp.name, patience)
+            jobs |= _delivery(settings, store, erp, patience, delivering, telemetry)
         gateway = Gateway(
             plant=settings.plant,
             store=store,
@@ -229,6 +254,7 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
             wake_words=reading.set,
             wake_delivery=delivering.set,
             sources=line.tags,
+            troubles=troubles,
             version=version("andon-gateway"),
             config=settings.digest,
             model=_model(settings),
@@ -268,12 +294,20 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
     return store
 
 
+def _policy(settings: Settings) -> Policy:
+    return Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
+
+
+def _troubles(name: str, patience: Patience) -> Sequence[str]:
+    """Say why an ERP is being left alone."""
+    return (f"erp.{name}: {patience.why}",) if patience.why else ()
+
+
 def _delivery(
-    settings: Settings, store: Store, erp: ErpAdapter, wake: asyncio.Event, telemetry: Telemetry
+    settings: Settings, store: Store, erp: ErpAdapter, patience: Patience, wake: asyncio.Event, telemetry: Telemetry
 ) -> dict[str, Job]:
     """Give the jobs of one ERP: sending, and ending the doubt; both share one circuit breaker."""
-    policy = Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
-    patience = Patience(now, policy.longest_wait, erp.name)
+    policy = _policy(settings)
 
     def observe(outcome: Outcome) -> None:
         telemetry.attempts.labels(erp.name, type(outcome).__name__).inc()

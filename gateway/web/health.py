@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -11,13 +11,17 @@ from litestar.di import NamedDependency
 
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Counts, Tx
+from gateway.core.reading import TagState
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.telemetry import MEDIA_TYPE
 
 _DEADLINE_S = 3.0
 _STALE = timedelta(seconds=30)
 _MOST = 1000
+_NAMED = 3
+_LOG = "/log"
 _UNSETTLED = ("WAITING", "SENDING", "UNCERTAIN", "PARKED")
+_TEXT = MEDIA_TYPE.removesuffix("; charset=utf-8")  # Litestar says it of every text
 _HEADERS = {"Cache-Control": "no-store"}
 
 
@@ -29,16 +33,23 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 class PartHealth(msgspec.Struct, frozen=True):
-    """One source: how many of its nodes are well, the bad ones by name, the age of its newest data."""
+    """One source: how many of its nodes are well, the bad ones by name, the age of its newest data.
+
+    `why` says in words what ails it; empty when nothing does.
+    """
 
     status: Literal["pass", "warn"]
+    why: str
     healthy: int
     bad: Mapping[str, str]
     age_s: float | None
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Whether work can be taken. `degraded` names the parts that ail while the rest goes on."""
+    """Whether work can be taken. `degraded` names the parts that ail while the rest goes on.
+
+    `troubles` are those that are no source, such as an ERP that is left alone: the part's name and why.
+    """
 
     status: Literal["pass", "warn", "fail"]
     version: str
@@ -47,6 +58,7 @@ class Ready(msgspec.Struct, frozen=True):
     store: str
     sources: Mapping[str, PartHealth]
     degraded: Sequence[str]
+    troubles: Sequence[str]
 
 
 @get("/health/live", opt={"scope": "public"})
@@ -63,12 +75,14 @@ async def startup(gateway: NamedDependency[Gateway]) -> Response[Alive]:
 
 @get("/health/ready", opt={"scope": "public"}, responses={})
 async def ready(gateway: NamedDependency[Gateway]) -> Response[Ready]:
-    """Say whether work can be taken; 503 only when the store cannot, an ailing source is named."""
+    """Say whether work can be taken; 503 only when the store cannot, an ailing part is named."""
     store = await _store_word(gateway)
     sources = _sources(gateway)
-    degraded = sorted(name for name, part in sources.items() if part.status != "pass")
+    troubles = gateway.troubles()
+    ailing = [name for name, part in sources.items() if part.status != "pass"]
+    degraded = sorted(ailing + [trouble.partition(":")[0] for trouble in troubles])
     status: Literal["pass", "warn", "fail"] = "fail" if store != "pass" else "warn" if degraded else "pass"
-    found = Ready(status, gateway.version, gateway.config, gateway.model, store, sources, degraded)
+    found = Ready(status, gateway.version, gateway.config, gateway.model, store, sources, degraded, troubles)
     return Response(found, status_code=503 if status == "fail" else 200, headers=_HEADERS)
 
 
@@ -83,7 +97,7 @@ async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
     gateway.telemetry.set_orders({**states, "DELIVERED": counted.orders - sum(states.values())})
     for name in ("readings", "windows", "diagnoses", "episodes", "orders", "reports"):
         gateway.telemetry.stored.labels(name).set(getattr(counted, name))
-    return Response(gateway.telemetry.text(), media_type=MEDIA_TYPE, headers=_HEADERS)
+    return Response(gateway.telemetry.text(), media_type=_TEXT, headers=_HEADERS)
 
 
 async def _store_word(gateway: Gateway) -> str:
@@ -107,12 +121,30 @@ def _sources(gateway: Gateway) -> dict[str, PartHealth]:
     for source in sorted({state.source for state in states}):
         own = [state for state in states if state.source == source]
         newest = max((state.last_at for state in own if state.last_at is not None), default=None)
-        stale = newest is None or now - newest > _STALE
+        age_s = round((now - newest).total_seconds(), 3) if newest is not None else None
         bad = {state.name: state.detail for state in own if not state.healthy}
+        why = "; ".join([*_ills(bad, len(own)), *_silence(own, now)])
         found[source] = PartHealth(
-            status="warn" if bad or stale else "pass",
+            status="warn" if why else "pass",
+            why=why,
             healthy=sum(state.healthy for state in own),
             bad=bad,
-            age_s=round((now - newest).total_seconds(), 3) if newest is not None else None,
+            age_s=age_s,
         )
     return found
+
+
+def _ills(bad: Mapping[str, str], among: int) -> list[str]:
+    """Name the first few that ail; once for all when the whole source has one reason, such as a lost link."""
+    if len(bad) == among and len(set(bad.values())) == 1:
+        return [next(iter(bad.values())) or "not healthy"]
+    named = [f"{name}: {detail or 'not healthy'}" for name, detail in list(bad.items())[:_NAMED]]
+    return named if len(bad) <= _NAMED else [*named, f"{len(bad) - _NAMED} more"]
+
+
+def _silence(states: Sequence[TagState], now: datetime) -> list[str]:
+    """Say that a source gives no values any more. A log is no measurement: its silence says nothing."""
+    measured = [state.last_at for state in states if state.last_at is not None and not state.name.endswith(_LOG)]
+    if not measured or now - max(measured) <= _STALE:
+        return []
+    return [f"no value for {(now - max(measured)).total_seconds():.0f} s"]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -31,6 +32,8 @@ ReportId = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[^\s/\\\x00-\x
 _SHORTEST_KEY = 8
 _LONGEST_KEY = 128
 _PARTS = 12
+_AHEAD = timedelta(hours=1)
+"""No clock of a person is this far ahead and right; what is due counts from it."""
 
 
 class PhotoIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,11 +48,15 @@ class PhotoIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ReportIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A quality report. `id` makes sending it again safe (as does the header Idempotency-Key)."""
+    """A quality report. `id` makes sending it again safe (as does the header Idempotency-Key).
+
+    `asset_hint` is another name of `asset`. `reported_at` lies at most an hour ahead; without it, it is now.
+    """
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000, pattern=r"\S")]
     id: ReportId | None = None
     asset: Name | None = None
+    asset_hint: Name | None = None
     reported_at: Moment | None = None
     photo: PhotoIn | None = None
 
@@ -60,6 +67,7 @@ class ReportForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000, pattern=r"\S")]
     id: ReportId | None = None
     asset: Name | None = None
+    asset_hint: Name | None = None
     reported_at: Moment | None = None
 
 
@@ -81,10 +89,27 @@ class Reports(msgspec.Struct, frozen=True):
 async def submit(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ReportTaken]:
     """Take a report in; 202 means that it is on disk. The same id again gives the same answer."""
     given, picture = await _read(request, gateway)
-    if given.asset is not None and gateway.plant.asset(given.asset) is None:
-        raise Wrong(400, "the request is not as it should be", (FieldFault("asset", "no such asset"),))
+    check(gateway, given, known=True)
     photo = await look_at(picture) if picture is not None else None
     return await taken(request, gateway, given, photo, "api")
+
+
+def check(gateway: Gateway, given: ReportIn, *, known: bool) -> None:
+    """Look for what the fields' types cannot say. Raises `Wrong` 400 that names every faulty field.
+
+    `known`: the asset must be one of the settings.
+    """
+    faults = []
+    if given.reported_at is not None and given.reported_at > gateway.now() + _AHEAD:
+        faults.append(FieldFault("reported_at", "lies more than an hour in the future"))
+    if None not in {given.asset, given.asset_hint} and given.asset != given.asset_hint:
+        faults.append(FieldFault("asset_hint", "says another asset than the field asset"))
+    for name in ("asset", "asset_hint") if known else ():
+        asset = getattr(given, name)
+        if asset is not None and gateway.plant.asset(asset) is None:
+            faults.append(FieldFault(name, "no such asset"))
+    if faults:
+        raise Wrong(400, "the request is not as it should be", tuple(faults))
 
 
 async def taken(
@@ -95,7 +120,7 @@ async def taken(
         id=given.id or _name_of(request),
         text=given.text,
         reported_at=given.reported_at or gateway.now(),
-        asset_hint=given.asset,
+        asset_hint=given.asset or given.asset_hint,
         photo=given.photo.sha256 if given.photo is not None else None,
         channel=channel,
     )
@@ -139,7 +164,7 @@ async def _read(request: Request[Any, Any, Any], gateway: Gateway) -> tuple[Repo
         if picture is not None and len(picture) > most_photo:
             raise Wrong(413, f"a photo of at most {most_photo} bytes")
         said = convert({name: value for name, value in form.items() if value != ""}, ReportForm)
-        return ReportIn(id=said.id, text=said.text, asset=said.asset, reported_at=said.reported_at), picture or None
+        return ReportIn(**msgspec.structs.asdict(said)), picture or None
     raise Wrong(415, "send application/json or multipart/form-data")
 
 

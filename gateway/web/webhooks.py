@@ -15,7 +15,7 @@ from gateway.runtime.gateway import Gateway
 from gateway.web.bodies import decode, raw
 from gateway.web.photo import look_at
 from gateway.web.problems import Denied
-from gateway.web.reports import ReportIn, ReportTaken, picture_of, taken
+from gateway.web.reports import ReportIn, ReportTaken, check, picture_of, taken
 
 _HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _LONGEST_ID = 128
@@ -94,6 +94,7 @@ async def signed_report(
     content = await raw(request, gateway.api.max_body + gateway.api.max_photo * 4 // 3)
     event = report_hooks.event_of(request.headers, content)
     given = decode(_payload(content), ReportIn)
+    check(gateway, given, known=False)
     picture = picture_of(given.photo, gateway.api.max_photo)
     photo = await look_at(picture) if picture is not None else None
     named = msgspec.structs.replace(given, id=given.id or _named(event))

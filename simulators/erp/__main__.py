@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 import signal
+import sys
 
 from simulators.erp.api import Erp, Habits
 from simulators.erp.asgi import Door
@@ -34,18 +35,28 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+class UnusableError(Exception):
+    """An option that cannot be followed, in one line."""
+
+
 async def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT. Raises `UnusableError` for faults that are none and a port that is taken."""
     clients = {
         options.client_id: options.client_secret or secrets.token_urlsafe(24),
         "erp-outbound": secrets.token_urlsafe(24),
     }
     idp = IdentityProvider("", clients, Policy(expires_in=options.token_seconds, algorithm=options.algorithm))
     erp = Erp(Book(options.db), Plan(options.seed), idp, Habits(profile=options.profile, strict=options.strict))
-    erp.plan.replace(json.loads(options.faults), None)
+    try:
+        erp.plan.replace(json.loads(options.faults), None)
+    except (ValueError, TypeError, AttributeError) as wrong:
+        raise UnusableError(f"--faults: {wrong}") from wrong
     # The control has a port of its own: it must answer while the ERP is down.
     erp.door, control = Door(erp.answer, options.host), Door(erp.answer, options.host)
-    idp.issuer = f"http://{options.host}:{await erp.door.open(options.port)}"
+    try:
+        idp.issuer = f"http://{options.host}:{await erp.door.open(options.port)}"
+    except (OSError, OverflowError) as wrong:
+        raise UnusableError(f"cannot listen on {options.host}:{options.port}: {wrong}") from wrong
     control_port = await control.open(0)
     if options.webhook:
         erp.bell = Bell(options.webhook, options.webhook_secret)
@@ -79,5 +90,13 @@ async def serve(options: argparse.Namespace) -> None:
     erp.book.close()
 
 
+def _told(wrong: UnusableError) -> int:
+    print(f"simulators.erp: {wrong}", file=sys.stderr)
+    return 2
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(_options()))
+    try:
+        asyncio.run(serve(_options()))
+    except UnusableError as wrong:
+        sys.exit(_told(wrong))

@@ -124,7 +124,11 @@ class Door:
     def _bound(self, port: int) -> socket.socket:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((self._host, port))
+        try:
+            listener.bind((self._host, port))
+        except BaseException:
+            listener.close()
+            raise
         return listener
 
     def _protocol(self) -> H11Protocol:

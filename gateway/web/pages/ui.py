@@ -25,7 +25,7 @@ from gateway.web.problems import Wrong
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SLOTS: tuple[str, ...] = get_args(SlotName)
 _YEAR_S = 31_536_000
-_OF_ASSET = {"gauges", "side", "log"}
+_OF_ASSET = {"gauges", "failing", "side", "log"}
 _WHOLE = {"tiles", "episodes", "orders", "review", "nav"}
 _PAGES = resources.files("gateway.web.pages")
 
@@ -66,10 +66,11 @@ class Pages:
             build=self.build,
             site=self.gateway.plant.site.id,
             gateway=self.gateway,
+            ruling="review:write" in self.gateway.api.anonymous,  # a browser sends no token
             slots={name: words(name.replace("_", " ") if words.language == "en" else name) for name in SLOTS},
             **values,
         )
-        return Response(text.encode(), media_type="text/html; charset=utf-8", headers={"Cache-Control": "no-store"})
+        return Response(text.encode(), media_type="text/html", headers={"Cache-Control": "no-store"})
 
     def docs(self, request: Request[Any, Any, Any], schema: dict[str, Any]) -> bytes:
         """Render the API's description."""
@@ -159,7 +160,9 @@ async def quick(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
 async def part(
     request: Request[Any, Any, Any],
     pages: NamedDependency[Pages],
-    name: FromPath[Literal["tiles", "alarms", "episodes", "orders", "review", "gauges", "side", "log", "nav"]],
+    name: FromPath[
+        Literal["tiles", "alarms", "episodes", "orders", "review", "gauges", "failing", "side", "log", "nav"]
+    ],
     of: FromQuery[str | None] = None,
 ) -> Response[bytes]:
     """Give one live part of a page, as it is now; `of` is the asset, or for the navigation the page's path."""

@@ -11,7 +11,7 @@ from gateway.core.episode import Episode
 from gateway.core.ports import StoredOrder, StoredReport, Tx
 from gateway.flow.live import AssetView
 from gateway.runtime.gateway import Gateway
-from gateway.web.line import AssetNow, Line, TagNow, line_of
+from gateway.web.line import AssetNow, Line, SourceNow, TagNow, line_of
 from gateway.web.masking import shown
 
 STALE_S = 10.0
@@ -170,13 +170,14 @@ def spark(anomalies: Sequence[float]) -> str:
 
 
 class Equipment(msgspec.Struct, frozen=True):
-    """One asset's page."""
+    """One asset's page; `failing` are its tags that give no good value, and why."""
 
     tile: Tile
     view: AssetView
     diagnosis: Diagnosis | None
     shares: Sequence[tuple[str, float, str]]
     steps: Sequence[Step]
+    failing: Sequence[SourceNow]
 
 
 async def equipment(gateway: Gateway, name: str, seen: Overview) -> Equipment | None:
@@ -190,7 +191,8 @@ async def equipment(gateway: Gateway, name: str, seen: Overview) -> Equipment | 
         held = await gateway.store.read(lambda tx: tx.diagnoses(name, limit=1))
         diagnosis = held[0] if held else None
     shares = shares_of(diagnosis) if diagnosis is not None else []
-    return Equipment(tile, view, diagnosis, shares, steps_of(tile.order, tile.episode))
+    failing = [state for state in seen.line.sources if not state.healthy and state.name.startswith(f"{name}/")]
+    return Equipment(tile, view, diagnosis, shares, steps_of(tile.order, tile.episode), failing)
 
 
 def shares_of(diagnosis: Diagnosis) -> list[tuple[str, float, str]]:
