@@ -1,7 +1,7 @@
 """Quality reports read against hand-written gold, Chinese and English apart, and reports per second of one core.
 
---data holds `reports/` with `examples.jsonl` (or `reports.jsonl`) and `site.toml`, or is that folder itself; without it the
-project's own set is read.
+--data holds `reports/` with `examples.jsonl` (or `reports.jsonl`) and `site.toml`, or is that folder itself; without
+it the project's own set is read.
 ECE is the expected calibration error of `confidence`. A target of "" is a figure without one.
 """
 

@@ -1,12 +1,14 @@
 """The demo's plant: simulators and the gateway as processes on free loopback ports."""
 
 import asyncio
+import ctypes
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ MACHINES = ("M-01", "M-02", "M-03")
 START_S = 90.0
 _STOP_S = 15.0
 _LINE = 1 << 20
+_PR_SET_PDEATHSIG = 1
 
 _CONFIG = """\
 # Written by `andon demo`.
@@ -194,7 +197,7 @@ async def plant(folder: Path, port: int, seed: int) -> AsyncIterator[Plant]:
             return process
 
         hook = f"http://127.0.0.1:{gateway_port}/api/v1/webhooks/erp"
-        erp, machines, oven = await asyncio.gather(
+        erp, machines, oven = await _together(
             start(
                 "erp",
                 *("simulators.erp", "--db", str(database), "--profile", "header", "--seed", str(seed)),
@@ -242,6 +245,21 @@ def _settings(folder: Path, port: int, syslog: int, erp: Process, machines: Proc
     return text
 
 
+async def _together(*starts: Coroutine[Any, Any, Process]) -> list[Process]:
+    """Start several at once; when one fails the others are stopped too, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            started = [group.create_task(start) for start in starts]
+    except* Unreachable as lost:
+        raise lost.exceptions[0] from None
+    return [task.result() for task in started]
+
+
+def _end_with_us() -> None:
+    """Have the kernel send SIGTERM when the demo dies, also by -9: no simulator is left behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 async def _start(name: str, command: list[str], environment: dict[str, str], folder: Path) -> Process:
     """Start a process and wait for its READY (or UP) line. Raises `Unreachable` with the end of its log."""
     log = folder / f"{name}.log"
@@ -254,6 +272,7 @@ async def _start(name: str, command: list[str], environment: dict[str, str], fol
             env=environment,
             limit=_LINE,
             start_new_session=True,  # Ctrl-C is for the demo; it ends its children itself
+            preexec_fn=_end_with_us if sys.platform == "linux" else None,
         )
     process = Process(name, child, {}, log)
     try:
