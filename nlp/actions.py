@@ -118,6 +118,9 @@ _NO_HELP = re.compile(
     r" (?:it )?(?:doesn't|does not|didn't|did not|won't|has not|hasn't) (?:help|work|fix|solve|change)"
 )
 _AFTER_WORK = re.compile(r"\bafter (?:the |your |last |this )?(?:[\w']+ ){1,3}$")
+_TO_BE_DONE = re.compile(
+    r"(?:前|之内|内|请|麻烦|帮忙|赶紧|尽快|马上|明天|明早|下午|今晚|周[一二三四五六日])[^,。;!?]{0,4}把[^,。;!?]{1,16}$"
+)
 
 
 def is_wanted(norm: str, start: int, end: int, code: str) -> bool:
@@ -177,6 +180,7 @@ def _wanted_zh(word: str, before: str, after: str, code: str) -> bool:
     if _DONE_BEFORE.search(before) and not word.startswith(("别", "不", "禁", "停", "勿", "暂")):
         return False
     due = re.search(r"(?:该|要|得|需|应|到|必须|务必|前|内|帮忙)[^,。;!?]{0,5}$", before) is not None
+    due = due or _TO_BE_DONE.search(before) is not None
     if not due and (_DONE_AFTER.match(after) or (word.endswith("了") and not _FALLEN_DUE.search(word))):
         return False
     if word in {

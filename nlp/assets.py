@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501, PLR2004 - patterns of whole phrases; reaches in characters; signs as people type them
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -41,6 +42,8 @@ _WRONG = re.compile(
 _RIGHT = re.compile(
     r"(?:更正|应该是|应为|而是|是|改为|不对|correction|i mean|i meant|rather|actually|make that|sorry|should be|should read|but|it's|its|wait|it is|i mean the|no)[\s,:-]*(?:是|it's|its|the|on|for|it is)?\s*$"
 )
+_SHORT = re.compile(r"[a-z]{3,}")
+_GAP = 2
 _ARTICLE = re.compile(r"(?:the|this|that|our|my) ")
 _NEIGHBOUR = re.compile(
     r"(?:旁边|隔壁|附近|边上|对面|next to|near|beside|behind|opposite|across from|in front of|adjacent to)(?: the)?\s*$"
@@ -184,7 +187,7 @@ def resolve(norm: str, plant: Plant, hint: str | None, taken: list[tuple[int, in
     mentions = _outermost([*_exact(norm, cut, known), *_by_class(norm, cut, known), *_generic(norm, cut, known)])
     mentions = _specific(mentions)
     if not any(one.asset and one.how in {"exact", "class"} for one in mentions):
-        near = list(_fuzzy(norm, cut, known))
+        near = list(_fuzzy(norm, cut, known)) or list(_shortened(cut, known))
         mentions = [*near, *(one for one in mentions if not any(one.start < n.end and n.start < one.end for n in near))]
         mentions = [one for one in mentions if not near or one.asset is None or one.how == "fuzzy"]
     kept = _corrected(norm, mentions, cut, known)
@@ -402,6 +405,22 @@ def _fuzzy(norm: str, cut: list[Piece], known: Registry) -> Iterable[Mention]:
         found = {one.asset: one for size, one in best if size == longest}
         if len(found) == 1:
             yield next(iter(found.values()))
+
+
+def _shortened(cut: list[Piece], known: Registry) -> Iterable[Mention]:
+    """A name cut short before its number: "extr 8" where the plant has one machine that it can be."""
+    for word, number in itertools.pairwise(cut):
+        if not number.key.isdigit() or not _SHORT.fullmatch(word.key) or number.start - word.end > _GAP:
+            continue
+        assets = {
+            asset
+            for first, named in known.names.items()
+            if first != word.key and first.startswith(word.key)
+            for keys, asset in named
+            if keys == (first, number.key)
+        }
+        if len(assets) == 1:
+            yield Mention(word.start, number.end, next(iter(assets)), "fuzzy", tuple(assets))
 
 
 def _corrected(norm: str, mentions: list[Mention], cut: list[Piece], known: Registry) -> list[Mention]:

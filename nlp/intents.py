@@ -214,7 +214,8 @@ def _in_question(norm: str, mark: Mark, cues: tuple[Found, ...]) -> bool:
 
 def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | None:
     real = [mark for mark in claimed if mark.code != "UNK"]
-    if cues.any("feedback.false_alarm") and (not real or _is_taken_back(cues)) and not _is_wanted_anyway(wants):
+    calls = [one for one in cues.all("feedback.false_alarm") if not _NO_CALL.search(cues.norm[: one.start])]
+    if calls and (not real or _is_taken_back(cues)) and not _is_wanted_anyway(wants):
         return Meant("feedback", "false_alarm", 0.9)
     repaired = cues.all("feedback.repaired")
     still = [
@@ -269,6 +270,7 @@ def _feedback(cues: Cues, claimed: list[Mark], wants: list[Mark]) -> Meant | Non
     return None
 
 
+_NO_CALL = re.compile(r"(?:不是|并非|不算|又|老|总是?|频繁|一直)$|\b(?:not a|no|isn't a|another|constant|repeated) $")
 _TAKEN_BACK = re.compile(
     r"误报(?!了?[几多]次)|虚惊|搞错|看错|弄错|报错了|取消报修|撤销报修|不用派人|不用来|false alarm|ignore (?:my|that|the|previous|last)|disregard|cancel (?:my|the|that)|my mistake|nothing (?:is )?wrong|never ?mind|no need to (?:send|come)"
 )

@@ -193,7 +193,11 @@ class _Report:
 
     def _meaning(self) -> Meant:
         resolved = self.owned.resolved
-        machine = any(one.how in {"exact", "class", "fuzzy", "generic"} for one in resolved.mentions)
+        away = self.cues.any("outside.words")
+        machine = any(
+            one.how in {"exact", "class", "fuzzy"} or (one.how == "generic" and (one.candidates or not away))
+            for one in resolved.mentions
+        )
         number = bool(self.owned.batches or self.owned.orders)
         return understand(
             self.cues, self.marks, has_asset=resolved.asset is not None, has_machine=machine, has_number=number

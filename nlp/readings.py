@@ -3,7 +3,7 @@
 # ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nlp.lexicon import Found
@@ -33,6 +33,7 @@ _OFF_SETPOINT = re.compile(
     r"[\s,;(]*(?:(?:but |and |vs\.? |versus )?(?P<set>should be|shall be|set ?point(?: is)?|set(?: to| at)?|instead of|rather than|target(?: is)?|recipe(?: says)?|nominal|设定值?|标准值?|应该?是?|应为|要求|规定|目标值?|工艺)|(?P<usual>normal(?:ly)?(?: is)?|usual(?:ly)?|正常|平时|往常)|(?P<top>limit(?: is)?|max(?:imum)?|alarm(?: at)?|上限|最高|不超过|报警值)|(?P<bottom>min(?:imum)?|下限|最低|不低于))[\s:=是为到在(]*"
 )
 _USUAL = 0.1
+_BARE_AFTER = re.compile(r"[\s:=是为达到在]{0,3}(?P<n>\d{1,6}(?:\.\d{1,4})?)(?![\d.a-z°℃%度])")
 _BARE = re.compile(r"(?P<n>\d{1,6}(?:\.\d{1,4})?)(?=\s*(?:[,;。!?)]|\.(?!\d)|$))")
 _OFF_CODES = {"PDE", "OHE", "VIB", "NOI", "ERO", "AIR", "OVERSIZE", "UNDERSIZE"}
 _PROCESS_TERMS = {"temp_machine", "temp_process", "pressure", "speed", "electric", "flow"}
@@ -75,15 +76,15 @@ class Readings:
                 kept.append(one)
         alone = self._values_alone(characteristics, kept)
         told = [part for one in kept for part in (self._apart(one) if one.kind == "characteristic" else [one])]
-        off = self._off_setpoint([*kept, *alone])
+        off = self._off_setpoint([*kept, *alone], characteristics)
         return [*told, *alone, *off, *([] if off else self._set_and_actual(kept))]
 
-    def _off_setpoint(self, marks: list[Mark]) -> list[Mark]:
+    def _off_setpoint(self, marks: list[Mark], characteristics: list[Mark]) -> list[Mark]:
         """A reading and the value that it should have: "230 bar, should be 180 bar", 235度，上限220度."""
         if any(mark.kind in {"trouble", "defect"} and not mark.status and mark.code in _OFF_CODES for mark in marks):
             return []
-        terms = [one for one in marks if one.kind == "characteristic" and one.code in _PROCESS_TERMS]
-        for first in self.owned.measures:
+        terms = [one for one in characteristics if one.code in _PROCESS_TERMS]
+        for first in (*self.owned.measures, *self._bare_values(terms)):
             cue = _OFF_SETPOINT.match(self.norm, first.end)
             term = next((one for one in terms if 0 <= first.start - one.end <= 8), None)
             limit = self._limit(first, cue.end()) if cue else None
@@ -101,6 +102,13 @@ class Readings:
                 over = hot and cue["top"] and (term is None or term.code == "temp_machine")
                 return [Mark(cue.start(), cue.start(), "trouble", "OHE" if over else "PDE", "symptom")]
         return []
+
+    def _bare_values(self, terms: list[Mark]) -> Iterator[Measure]:
+        """Values without a unit right behind what they are of: "flue temp 240, normal 180"."""
+        for one in terms:
+            hit = _BARE_AFTER.match(self.norm, one.end)
+            if hit is not None and _OFF_SETPOINT.match(self.norm, hit.end()):
+                yield Measure(hit.start("n"), hit.end(), ((float(hit["n"]), ""),))
 
     def _limit(self, first: Measure, at: int) -> float | None:
         """The value at `at` in the unit of the reading before it, said or left out; None for another unit or a range."""

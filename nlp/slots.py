@@ -31,6 +31,7 @@ _SEVERE_PART = re.compile(
 )
 _MILD = re.compile(r"轻微|略微|稍微|slight|minor|light|small")
 _ORDERED = re.compile(r"赶快|赶紧|马上|立即|立刻|请|先|快|要|必须")
+_UNBALANCED = re.compile(r"不平[衡稳]")
 _MOOD = re.compile(r"[担小当放关]心")
 _HURT = re.compile(r"operator|someone|somebody|\\bgot\\b|hand|finger|hurt|injur|伤|人|手")
 _COUNTED = re.compile(r"\d|好?几|[一二三四五六七八九十两]+[件个只]")
@@ -73,7 +74,7 @@ class Reader:
     def _candidates(self) -> Iterable[Mark]:
         moods = {hit.start() + 1 for hit in _MOOD.finditer(self.norm)}
         for one in self.found:
-            if one.category in _RANK and one.start not in moods:
+            if one.category in _RANK and one.start not in moods and not _UNBALANCED.match(self.norm, one.start):
                 yield Mark(one.start, one.end, one.category, one.code, one.slot)
 
     def _chosen(self, candidates: list[Mark]) -> list[Mark]:
