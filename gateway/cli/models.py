@@ -52,12 +52,12 @@ def train(seed: int, rigs: int, out: Path | None, runs: Path | None, *, quick: b
 
     Example:  andon models train --seed 7 --out my-bundle
     """
+    bundle = _folder(out)
     from gateway.diagnosis.training.fit import QUICK, Effort, fit_bundle
     from nlp.logs import open_log_modality
     from nlp.training.logs import fit as fit_log
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    bundle = _folder(out)
     _take_over(bundle)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="andon-runs-") as scratch:
@@ -154,7 +154,7 @@ def _folder(out: Path | None) -> Path:
     try:
         bundle.mkdir(parents=True, exist_ok=True)
     except OSError as no:
-        raise click.BadParameter(f"{bundle} cannot be a folder: {no.strerror}", param_hint="--out") from no
+        raise click.BadParameter(f"cannot be a folder ({no.strerror}): {bundle}", param_hint="--out") from no
     return bundle
 
 

@@ -164,7 +164,12 @@ class Edge:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, store: Store | None = None, stores: Callable[[Store], Store] | None = None, **api: Any
+    folder: Path,
+    *,
+    store: Store | None = None,
+    stores: Callable[[Store], Store] | None = None,
+    troubles: Callable[[], Sequence[str]] = tuple,
+    **api: Any,
 ) -> AsyncIterator[Edge]:
     """Serve on a free port; ends the server and closes the store."""
     own = store or StoreSettings(path=str(folder / "data")).open()
@@ -183,6 +188,7 @@ async def serving(
         wake_words=lambda: woken.append("words"),
         wake_delivery=lambda: woken.append("delivery"),
         sources=lambda: sources,
+        troubles=troubles,
         version="0.0-test",
         config="c0ffee",
         model="abc123",
