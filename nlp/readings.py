@@ -3,12 +3,12 @@
 # ruff: noqa: E501, PLR2004, PLW2901 - whole phrases in one pattern; reaches in characters; a word read anew
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from nlp.lexicon import Found
 from nlp.marks import Mark, Owned
-from nlp.measure import Measure
+from nlp.setpoints import is_heated, off_setpoint
 
 _SURFACE_WORD = re.compile(r"[a-z]")
 _SIZE = "size"
@@ -28,15 +28,6 @@ _SIGNALS = re.compile(
 )
 _STRAYS = re.compile(r"\b(?:drift|wander|walk|pull|run|veer|stray)(?:s|ing|ed)?\b[^,.;!?]*$|跑|走")
 _STRAYING = re.compile(r"(?:keeps )?(?:drift|wander|stray|veer)(?:s|ing|ed)?")
-_HEATED = re.compile(r"螺杆|料筒|炮筒|机头|模|喷嘴|射嘴|\d区|[一二三四五]区|screw|barrel|zone|\bdie\b|mou?ld|nozzle")
-_OFF_SETPOINT = re.compile(
-    r"[\s,;(]*(?:(?:but |and |vs\.? |versus )?(?P<set>should be|shall be|set ?point(?: is)?|set(?: to| at)?|instead of|rather than|target(?: is)?|recipe(?: says)?|nominal|设定值?|标准值?|应该?是?|应为|要求|规定|目标值?|工艺)|(?P<usual>normal(?:ly)?(?: is)?|usual(?:ly)?|正常|平时|往常)|(?P<top>limit(?: is)?|max(?:imum)?|alarm(?: at)?|上限|最高|不超过|报警值)|(?P<bottom>min(?:imum)?|下限|最低|不低于))[\s:=是为到在(]*"
-)
-_USUAL = 0.1
-_BARE_AFTER = re.compile(r"[\s:=是为达到在]{0,3}(?P<n>\d{1,6}(?:\.\d{1,4})?)(?![\d.a-z°℃%度])")
-_BARE = re.compile(r"(?P<n>\d{1,6}(?:\.\d{1,4})?)(?=\s*(?:[,;。!?)]|\.(?!\d)|$))")
-_OFF_CODES = {"PDE", "OHE", "VIB", "NOI", "ERO", "AIR", "OVERSIZE", "UNDERSIZE"}
-_PROCESS_TERMS = {"temp_machine", "temp_process", "pressure", "speed", "electric", "flow"}
 _ALARM = re.compile(r"(?:报警|告警|异常|不正常|不对)了?|alarm(?:s|ed)?|abnormal")
 _WITH_LIMIT = re.compile(
     r"(?<![\d.])(?P<v>\d{1,6}\.?\d{0,6})(?: ?(?:mm|um))?[^\d.;。!?]{0,6}(?P<w>上限|最大|max(?:imum)?|upper limit|下限|最小|min(?:imum)?|lower limit)[^\d;。!?]{0,6}(?P<l>\d{1,6}\.?\d{0,6})"
@@ -76,49 +67,8 @@ class Readings:
                 kept.append(one)
         alone = self._values_alone(characteristics, kept)
         told = [part for one in kept for part in (self._apart(one) if one.kind == "characteristic" else [one])]
-        off = self._off_setpoint([*kept, *alone], characteristics)
+        off = off_setpoint(self.norm, self.owned.measures, [*kept, *alone], characteristics, process=self._is_process())
         return [*told, *alone, *off, *([] if off else self._set_and_actual(kept))]
-
-    def _off_setpoint(self, marks: list[Mark], characteristics: list[Mark]) -> list[Mark]:
-        """A reading and the value that it should have: "230 bar, should be 180 bar", 235度，上限220度."""
-        if any(mark.kind in {"trouble", "defect"} and not mark.status and mark.code in _OFF_CODES for mark in marks):
-            return []
-        terms = [one for one in characteristics if one.code in _PROCESS_TERMS]
-        for first in (*self.owned.measures, *self._bare_values(terms)):
-            cue = _OFF_SETPOINT.match(self.norm, first.end)
-            term = next((one for one in terms if 0 <= first.start - one.end <= 8), None)
-            limit = self._limit(first, cue.end()) if cue else None
-            hot = first.values[-1][1] == "degC" and not self._is_heated(term)
-            if cue is None or limit is None or (term is None and not hot):
-                continue
-            value = first.values[-1][0]
-            wide = abs(value - limit) > _USUAL * abs(limit)
-            if (
-                (cue["set"] and value != limit)
-                or (cue["usual"] and wide)
-                or (cue["top"] and value > limit)
-                or (cue["bottom"] and value < limit)
-            ):
-                over = hot and cue["top"] and (term is None or term.code == "temp_machine")
-                return [Mark(cue.start(), cue.start(), "trouble", "OHE" if over else "PDE", "symptom")]
-        return []
-
-    def _bare_values(self, terms: list[Mark]) -> Iterator[Measure]:
-        """Values without a unit right behind what they are of: "flue temp 240, normal 180"."""
-        for one in terms:
-            hit = _BARE_AFTER.match(self.norm, one.end)
-            if hit is not None and _OFF_SETPOINT.match(self.norm, hit.end()):
-                yield Measure(hit.start("n"), hit.end(), ((float(hit["n"]), ""),))
-
-    def _limit(self, first: Measure, at: int) -> float | None:
-        """The value at `at` in the unit of the reading before it, said or left out; None for another unit or a range."""
-        second = next((one for one in self.owned.measures if one.start == at), None)
-        if second is not None:
-            return (
-                second.values[0][0] if len(second.values) == 1 and second.values[0][1] == first.values[-1][1] else None
-            )
-        bare = _BARE.match(self.norm, at)
-        return float(bare["n"]) if bare else None
 
     def _set_and_actual(self, kept: list[Mark]) -> list[Mark]:
         """设定220 实际195 and "reads 5, should be 8" tell of a deviation without a word for it."""
@@ -234,7 +184,11 @@ class Readings:
         code = "PDE"
         if kind in {"noise", "vibration"}:
             code = "NOI" if kind == "noise" else "VIB"
-        elif kind in {"temp_machine", "temp"} and mark.code in {"high", "off"} and not self._is_heated(near):
+        elif (
+            kind in {"temp_machine", "temp"}
+            and mark.code in {"high", "off"}
+            and not (self._is_process() or is_heated(self.norm, near))
+        ):
             code = "OHE"
         return replace(mark, kind="trouble", code=code, slot="symptom")
 
@@ -309,11 +263,6 @@ class Readings:
             and _SIGNALS.search(self.norm[one.start : one.end])
             for one in self.found
         )
-
-    def _is_heated(self, near: Mark | None) -> bool:
-        """Whether the heat is one of the process: an oven's, or of a screw, a barrel, a die."""
-        part = self.norm[max(0, near.start - 8) : near.end] if near else ""
-        return self._is_process() or _HEATED.search(part) is not None
 
     def _has_value(self, one: Mark) -> bool:
         return any(

@@ -103,6 +103,29 @@ def test_a_bare_part_of_the_day_is_due_only_with_the_work(text: str, due: str | 
     assert (got and got.strftime("%Y-%m-%dT%H:%M")) == due
 
 
+@pytest.mark.parametrize(
+    ("text", "asset", "down", "codes"),
+    [
+        ("extr 8 drive tripped", "EXT-08", False, ("ELEC",)),
+        ("extr 9 drive tripped", None, False, ("ELEC",)),
+        ("wrapper 7 stopped twice this shift, infeed jammed", "PKG-07", False, ("PLU",)),
+        ("3号车床今晚停产后做保养", "LTH-03", False, ()),
+        ("boiler house smells of gas", "BLR-01", False, ("LEAK",)),
+        ("磨床砂轮不平衡，一开就震", "GRD-11", False, ("VIB",)),
+        ("grinder 11 spindle bearing at 88 C, alarm at 75", "GRD-11", False, ("OHE",)),
+        ("filler 4 sensor 没反应", "FIL-04", False, ("BRD",)),
+        ("AGV-15 drifts 30 mm off the line", "AGV-15", False, ("MISALIGN",)),
+        ("chiller 3 leaking again, was fixed on Sunday", "CHL-03", False, ("LEAK",)),
+        ("filler 4 chain jammed, nothing is running", "FIL-04", True, ("PLU",)),
+    ],
+)
+def test_families_that_the_blind_set_taught_are_read(
+    text: str, asset: str | None, codes: tuple[str, ...], *, down: bool
+) -> None:
+    got = read(text)
+    assert (got.asset, got.machine_down, got.failure_modes) == (asset, down, codes)
+
+
 def test_the_network_widens_words_of_the_same_slot_only() -> None:
     spans = (Span("component", 0, 11, 2.5), Span("defect", 20, 30, 9.0), Span("symptom", 40, 50, 1.5))
     slots = [("component", 0, 6), ("defect", 22, 30), ("symptom", 44, 50), ("component", 60, 64)]
