@@ -39,7 +39,7 @@ reference = "key"
 title = { from = "title", max = 80 }
 description = { from = "text", max = 4000 }
 equipment = "asset"
-priority = "priority"           # or { from = "priority", values = { 1 = "urgent", 2 = "high", 3 = "medium", 4 = "low" } }
+priority = "priority"            # or from = "priority" with values = { 1 = "urgent", ... }
 source = { constant = "ANDON" }
 """
 
