@@ -1,0 +1,7 @@
+"""What the report wants: a defect told, work asked for, a check's result, a question, an answer to a repair."""
+
+from nlp.intents.choice import understand
+from nlp.intents.defects import product_class
+from nlp.intents.meant import Cues, Meant
+
+__all__ = ["Cues", "Meant", "product_class", "understand"]
