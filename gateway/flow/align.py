@@ -51,17 +51,3 @@ class Clocks:
 def is_stray(delay: timedelta, offset: timedelta) -> bool:
     """Tell whether a stamp means nothing: in the future, or `FAR` in the past, by its source's own clock."""
     return not -TOLERATED <= delay - offset <= FAR
-
-
-def hold_last(times: list[float], values: list[float], grid: list[float]) -> list[float]:
-    """Give, for each time of the grid, the last value at or before it; the first value before all of them.
-
-    `times` and `grid` are ascending seconds; never looks ahead of the first value.
-    """
-    held: list[float] = []
-    at = 0
-    for tick in grid:
-        while at + 1 < len(times) and times[at + 1] <= tick:
-            at += 1
-        held.append(values[at])
-    return held

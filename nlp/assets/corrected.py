@@ -20,11 +20,6 @@ _WRONG = re.compile(
 )
 
 
-_RIGHT = re.compile(
-    r"(?:更正|应该是|应为|而是|是|改为|不对|correction|i mean|i meant|rather|actually|make that|sorry|should be|should read|but|it's|its|wait|it is|i mean the|no)[\s,:-]*(?:是|it's|its|the|on|for|it is)?\s*$"
-)
-
-
 _NEIGHBOUR = re.compile(
     r"(?:旁边|隔壁|附近|边上|对面|next to|near|beside|behind|opposite|across from|in front of|adjacent to)(?: the)?\s*$"
 )

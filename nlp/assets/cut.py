@@ -17,9 +17,6 @@ _QUIET_WORDS = {"no", "nr", "num", "number", "the", "of"}
 _QUIET_CHARS = set(" -_#./号台的\t:°")
 
 
-_ORDINALS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "两": 2}
-
-
 _EN_NUMBERS = {
     "one": 1,
     "two": 2,

@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from gateway.core.diagnosis import Diagnosis, Fault
 from gateway.core.episode import Episode, EpisodeState
 from gateway.core.order import business_key
-from gateway.flow.align import hold_last
 from gateway.flow.cut import Cutter
 from gateway.flow.episode import Rules, fold
 from tests.fakes import at, batch, block
 
-ascending = st.lists(st.floats(0, 1e6), min_size=1, unique=True).map(sorted)
 verdicts = st.lists(
     st.tuples(
         st.sampled_from([None, Fault.HEALTHY, Fault.BEARING_OUTER, Fault.BEARING_INNER, Fault.IMBALANCE, Fault.SENSOR]),
@@ -22,13 +20,6 @@ verdicts = st.lists(
     ),
     max_size=60,
 )
-
-
-@given(ascending, st.data())
-def test_hold_last_never_looks_ahead(times: list[float], data: st.DataObject) -> None:
-    grid = sorted(data.draw(st.lists(st.floats(0, 1e6))))
-    for tick, taken in zip(grid, hold_last(times, times, grid), strict=True):
-        assert taken <= tick or taken == times[0]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(0, 30))
