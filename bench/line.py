@@ -20,8 +20,8 @@ import msgspec
 from report import Row, arguments, publish
 
 from connectors.line.opcua import Settings
+from gateway.core.batch import Batch
 from gateway.core.ports import Store, Tx
-from gateway.core.reading import Batch
 from gateway.core.units import decode
 from gateway.store.settings import Settings as StoreSettings
 

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 
 from report import Row, arguments, publish
 
+from gateway.core.batch import Batch
 from gateway.core.ports import Store, Tx
-from gateway.core.reading import Batch, Quality, Reading
+from gateway.core.reading import Quality, Reading
 from gateway.core.report import QualityReport
 from gateway.store.settings import Settings
 

@@ -4,8 +4,9 @@ import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from gateway.core.batch import Batch
 from gateway.core.diagnosis import Diagnosis, Fault
-from gateway.core.reading import Batch, LogLine, Quality, Reading, ThermalFrame, Waveform
+from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.window import Window
 
 NOON = datetime(2026, 3, 18, 12, 0, 0, tzinfo=UTC)

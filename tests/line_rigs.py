@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
-from gateway.core.reading import Batch
 from gateway.core.units import decode
 
 PROGRAM = Path(__file__).with_name("line_servers.py")

@@ -6,7 +6,7 @@ from datetime import datetime
 import structlog
 
 from connectors.line.tags import Tag
-from gateway.core.reading import TagState
+from gateway.core.batch import TagState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 WAITING = "waiting for the first value"

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 
 from connectors.line.lines import Said, parse
+from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
-from gateway.core.ports import Clock, LineSource
-from gateway.core.reading import Batch, LogLine, Name, TagState
+from gateway.core.ports import NOTHING, Clock, LineSource
+from gateway.core.reading import LogLine, Name
 from gateway.core.units import Duration
 
 SAMPLE = """
@@ -73,7 +74,7 @@ class Syslog:
         heard = [TagState(self.name, f"{asset}/log", healthy=True, last_at=at) for asset, at in self._last.items()]
         return [TagState(self.name, "udp", bound, detail), *heard]
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the lines; see `LineSource`. Raises `Unreachable` when the port cannot be bound."""
         if self._closed or self._transport is not None:
             raise Unreachable(f"{self.name}: this source was used; open a new one")

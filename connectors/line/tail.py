@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -15,9 +15,10 @@ import msgspec
 
 from connectors.line.lines import MOST_TEXT, read_line
 from connectors.line.tags import FileName
+from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
-from gateway.core.ports import Clock, LineSource
-from gateway.core.reading import Batch, LogLine, Name, TagState
+from gateway.core.ports import NOTHING, Clock, LineSource
+from gateway.core.reading import LogLine, Name
 from gateway.core.units import Duration
 
 SAMPLE = """
@@ -96,7 +97,7 @@ class Tail:
         detail = "" if there else f"{self._settings.path} is not there"
         return [TagState(self.name, f"{self._settings.asset}/log", there, detail, self._last)]
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the lines; see `LineSource`. Raises `Unreachable` when the file cannot be read."""
         if self._used:
             raise Unreachable(f"{self.name}: this source was used; open a new one")

@@ -1,29 +1,34 @@
 """The ports: small protocols that adapters fill in. A port's docstring is its contract."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from gateway.core.asset import Asset, Plant
+from gateway.core.batch import Batch, TagState
 from gateway.core.delivery import Capabilities, Delivery, ErpRef, Outcome, ProductionOrder, StatusUpdate
 from gateway.core.diagnosis import Contribution, Diagnosis, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import WorkOrder
-from gateway.core.reading import Batch, TagState
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Window
 
 T = TypeVar("T")
 Clock = Callable[[], datetime]
+NOTHING: Mapping[str, bytes] = MappingProxyType({})
+"""The memory of a source that runs for the first time."""
 
 
 class LineSource(Protocol):
     """Values from one part of the line, at least once.
 
-    Asking for the next batch says that the last one is committed. Raises `Unreachable` when the link
-    is lost; the supervisor then opens a NEW source (a source object is used once). One bad node,
+    Asking for the next batch says that the last one is committed, its `memory` in the same transaction.
+    `memory` of the last run is given back to the next (of a new source object, perhaps in a new process);
+    what it holds may be of another configuration, or damaged: then it is as good as none. Raises `Unreachable`
+    when the link is lost; the supervisor then opens a NEW source (a source object is used once). One bad node,
     register or unit never ends the stream: it is named in `tags()` and tried again alone. The
     consumer closes with `close()`, which may be called at any time, twice too.
     """
@@ -31,7 +36,7 @@ class LineSource(Protocol):
     @property
     def name(self) -> str: ...
 
-    def batches(self) -> AsyncIterator[Batch]: ...
+    def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]: ...
 
     def tags(self) -> Sequence[TagState]: ...
 
@@ -237,6 +242,8 @@ class Tx(Protocol):
     def counts(self) -> Counts: ...
     def get(self, name: str) -> bytes | None: ...
     def put(self, name: str, value: bytes) -> None: ...
+    def kept(self, prefix: str) -> dict[str, bytes]: ...
+    def forget(self, name: str) -> None: ...
 
 
 class Store(Protocol):

@@ -25,7 +25,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False, array_like=True):
     `value` is None whenever `quality` is BAD: a bad value never becomes a number. `why` names the
     reason (an OPC UA status name, a Modbus exception, a rule such as "out of range").
     `sourced_at` is the equipment's clock, `served_at` the server's, `received_at` ours; all aware
-    UTC. A source without a clock leaves the first two None.
+    UTC. A source without a clock leaves the first two None. `sequence` is the source's number of the
+    message or scan that brought it (0: none). `repeated` marks a heartbeat: the same value was said
+    again, with the stamp that it had; it shows that the source lives and is never a sample.
     """
 
     asset: str
@@ -37,6 +39,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False, array_like=True):
     served_at: datetime | None
     received_at: datetime
     why: str = ""
+    sequence: int = 0
+    repeated: bool = False
 
     @property
     def at(self) -> datetime:
@@ -104,35 +108,3 @@ class LogLine(msgspec.Struct, frozen=True, gc=False, array_like=True):
     def at(self) -> datetime:
         """The best known time of the line."""
         return self.sourced_at or self.received_at
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """What a source gives in one go; journalled in one transaction before anything acts on it.
-
-    `sequence` counts per source and run, from 1. `note` says what is worth knowing about the batch,
-    such as "gap" after a lost link.
-    """
-
-    source: str
-    sequence: int
-    received_at: datetime
-    readings: tuple[Reading, ...] = ()
-    waveforms: tuple[Waveform, ...] = ()
-    frames: tuple[ThermalFrame, ...] = ()
-    lines: tuple[LogLine, ...] = ()
-    note: str = ""
-
-    @property
-    def count(self) -> int:
-        """Number of values in the batch; a waveform, a frame or a line counts as one."""
-        return len(self.readings) + len(self.waveforms) + len(self.frames) + len(self.lines)
-
-
-class TagState(msgspec.Struct, frozen=True):
-    """How a node, register or unit is doing, for `andon doctor` and /health/ready."""
-
-    source: str
-    name: str
-    healthy: bool
-    detail: str = ""
-    last_at: datetime | None = None

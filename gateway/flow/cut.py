@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from gateway.core.reading import Batch, LogLine, Quality, Reading, ThermalFrame, Waveform
+from gateway.core.batch import Batch
+from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.window import Gap, Scalar, Window
 from gateway.flow.align import Clocks, is_stray
 

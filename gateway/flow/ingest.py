@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
+from gateway.core.batch import Batch
 from gateway.core.ports import LineSource, Store, Tx
-from gateway.core.reading import Batch
 
 _CLOSE_S = 10.0
 
@@ -13,12 +15,14 @@ _CLOSE_S = 10.0
 async def ingest(source: LineSource, store: Store, noted: Callable[[Batch], None]) -> None:
     """Journal what a source gives; the next batch is asked for only after COMMIT, which acknowledges the last.
 
-    `noted` is told after the commit and must not wait. Diagnosis reads the journal itself, so a slow
-    diagnosis never holds a source up: the journal is the backlog. Raises `Unreachable` when the link is
-    lost and `Full` when there is no room (the supervisor tries again; the source keeps its copy).
+    What the source wants to remember is committed in the same transaction, and given back to it at its
+    next start. `noted` is told after the commit and must not wait. Diagnosis reads the journal itself, so
+    a slow diagnosis never holds a source up: the journal is the backlog. Raises `Unreachable` when the
+    link is lost and `Full` when there is no room (the supervisor tries again; the source keeps its copy).
     """
     try:
-        async for batch in source.batches():
+        memory = await store.read(lambda tx: tx.kept(memory_of(source.name)))
+        async for batch in source.batches(memory):
             await store.write(_Append(batch))
             noted(batch)
     finally:
@@ -28,11 +32,24 @@ async def ingest(source: LineSource, store: Store, noted: Callable[[Batch], None
                 await source.close()
 
 
+def memory_of(source: str) -> str:
+    """Give the prefix of the names under which a source's memory is kept."""
+    return f"line.{source}."
+
+
 class _Append:
-    """The step that journals one batch."""
+    """The step that journals one batch, and keeps beside it what its source wants to know again."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
     def __call__(self, tx: Tx) -> int:
-        return tx.append(self._batch)
+        batch = self._batch
+        for name, value in batch.memory.items():
+            if value:
+                tx.put(memory_of(batch.source) + name, value)
+            else:
+                tx.forget(memory_of(batch.source) + name)
+        if batch.memory:
+            batch = replace(batch, memory={})
+        return tx.append(batch) if batch.count or batch.note or batch.gaps else 0

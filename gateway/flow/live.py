@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import msgspec
 
+from gateway.core.batch import Batch
 from gateway.core.diagnosis import Diagnosis
-from gateway.core.reading import Batch, LogLine, Reading, ThermalFrame, Waveform
+from gateway.core.reading import LogLine, Reading, ThermalFrame, Waveform
 
 _AHEAD = timedelta(hours=1)
 """No clock of a line is this far ahead and right: what it stamped must not stay the latest for good."""

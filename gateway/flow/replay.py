@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from gateway.core.batch import Batch
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Episode, EpisodeState
 from gateway.core.ports import Diagnoser, Store, Tx
-from gateway.core.reading import Batch
 from gateway.core.window import Window
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import Book

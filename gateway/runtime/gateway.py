@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.asset import Plant
+from gateway.core.batch import TagState
 from gateway.core.ports import Clock, Store
-from gateway.core.reading import TagState
 from gateway.flow.live import Live
 from gateway.flow.receive import Confirm
 from gateway.runtime.api_settings import ApiSettings

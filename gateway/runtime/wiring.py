@@ -17,11 +17,11 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.core.artifact import read_manifest
+from gateway.core.batch import Batch, TagState
 from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.errors import Misconfigured, Unreachable
 from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Store, Tx
-from gateway.core.reading import Batch, TagState
 from gateway.core.report import Extraction
 from gateway.flow.cut import Cutter
 from gateway.flow.deliver import Deliverer

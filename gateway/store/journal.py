@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import numpy as np
 from sqlalchemy import Column, ColumnElement, Row, bindparam, delete, insert, select
 
-from gateway.core.reading import Batch, LogLine, Reading, ThermalFrame
-from gateway.store.part import Part, running
-from gateway.store.tables import cursors, diagnoses, journal, pack, unpack
+from gateway.core.batch import Batch
+from gateway.core.reading import LogLine, Reading, ThermalFrame
+from gateway.core.series import NEVER, Series, moment
+from gateway.store.layouts import Layouts
+from gateway.store.part import running
+from gateway.store.tables import cursors, diagnoses, journal
 
 _LAST = datetime.max.replace(tzinfo=UTC)
 MOST_TRIMMED = 20_000  # rows a call, so that the writer is not held up for seconds
@@ -28,12 +32,12 @@ _APPEND = insert(journal).values(
 )
 
 
-class Journal(Part):
+class Journal(Layouts):
     """Batches and how far their readers have come."""
 
     def append(self, batch: Batch) -> int:
         """Write a batch down; gives its number. Numbers grow and are never used twice."""
-        body = pack(batch)
+        body = self._packed(batch)
         spans = list(_spans(batch)) or [(batch.received_at, batch.received_at)]
         done = self._db.execute(
             _APPEND,
@@ -59,12 +63,12 @@ class Journal(Part):
             .order_by(journal.c.id)
             .limit(limit)
         )
-        return [(number, unpack(body, Batch)) for number, body in self._db.execute(look)]
+        return [(number, self._unpacked(body)) for number, body in self._db.execute(look)]
 
     def batches_after(self, number: int, *, limit: int = 500) -> list[tuple[int, Batch]]:
         """Batches behind a number, by number."""
         look = select(journal.c.id, journal.c.body).where(journal.c.id > number).order_by(journal.c.id).limit(limit)
-        return [(found, unpack(body, Batch)) for found, body in self._db.execute(look)]
+        return [(found, self._unpacked(body)) for found, body in self._db.execute(look)]
 
     def cursor(self, name: str) -> int:
         """How far a reader of the journal has come; 0 at the start."""
@@ -127,6 +131,20 @@ def _spans(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
         # A server that knows no time says the largest that there is: no length fits behind it.
         length = timedelta(seconds=wave.seconds)
         yield wave.at, wave.at + length if _LAST - wave.at > length else _LAST
+    for block in batch.series:
+        if block.count:
+            yield _span(block)
+
+
+def _span(block: Series) -> tuple[datetime, datetime]:
+    """Give the times of a block's first and last value, by their best known times."""
+    made, served = (np.frombuffer(column, "<i8") for column in (block.sourced, block.served))
+    best = np.where(made == NEVER, served, made)
+    known = best[best != NEVER]
+    times = [at for at in (moment(int(edge)) for edge in (known.min(), known.max())) if at] if known.size else []
+    if known.size < best.size or not times:
+        times.append(block.received_at)
+    return min(times), max(times)
 
 
 def _assets(batch: Batch) -> set[str]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Table, func, select
+from sqlalchemy import Engine, Table, delete, func, select
 
 from gateway.core.errors import Full, Misconfigured, Unreachable
 from gateway.core.ports import Counts, Tx
@@ -57,6 +57,16 @@ class Transaction(Journal, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Trai
     def put(self, name: str, value: bytes) -> None:
         """Keep a small thing (a baseline, a setting) in the place of what was there."""
         self._upsert(tables.keepsakes, name=name, value=value)
+
+    def kept(self, prefix: str) -> dict[str, bytes]:
+        """Every small thing whose name begins so, by the rest of its name."""
+        names = tables.keepsakes.c.name
+        look = select(names, tables.keepsakes.c.value).where(names.startswith(prefix, autoescape=True))
+        return {name.removeprefix(prefix): value for name, value in self._db.execute(look)}
+
+    def forget(self, name: str) -> None:
+        """Let go of a small thing, if it is there."""
+        self._db.execute(delete(tables.keepsakes).where(tables.keepsakes.c.name == name))
 
     def _count(self, table: Table) -> int:
         return int(self._db.scalar(select(func.count()).select_from(table)) or 0)

@@ -6,6 +6,7 @@ needs a step in `migrations/` and a new `gateway.store.schema.HEAD`.
 """
 
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
+
+from gateway.core.series import Layout
 
 _WORTH_TRYING = 256
 _SAMPLE = 4096
@@ -218,7 +221,7 @@ keepsakes = _table("keepsakes", Column("name", Words, primary_key=True), _needed
 
 def pack(thing: Any) -> bytes:
     """Encode a struct as a document, compressed when that pays."""
-    raw = msgspec.msgpack.encode(thing)
+    raw = msgspec.msgpack.encode(thing, enc_hook=_digest)
     if len(raw) < _WORTH_TRYING:
         return b"\0" + raw
     # Waveforms do not shrink; a sample from the middle finds out before the whole is tried.
@@ -229,10 +232,23 @@ def pack(thing: Any) -> bytes:
     return b"\1" + small if len(small) < _PAYS * len(raw) else b"\0" + raw
 
 
-def unpack(body: bytes, kind: type[T]) -> T:
-    """Decode a document. Raises `msgspec.ValidationError` when it is not of this kind."""
+def unpack(body: bytes, kind: type[T], known: Callable[[type, Any], Any] | None = None) -> T:
+    """Decode a document; `known` turns a digest back into a layout.
+
+    Raises `msgspec.ValidationError` when it is not of this kind.
+    """
     raw = memoryview(body)[1:]
+    plain = zlib.decompress(raw) if body[0] else raw
+    if known is not None:
+        return msgspec.msgpack.decode(plain, type=kind, dec_hook=known)
     if kind not in _decoders:
         _decoders[kind] = msgspec.msgpack.Decoder(kind)
     decoder: msgspec.msgpack.Decoder[T] = _decoders[kind]
-    return decoder.decode(zlib.decompress(raw) if body[0] else raw)
+    return decoder.decode(plain)
+
+
+def _digest(thing: Any) -> str:
+    """Say how a layout stands in a document: by its digest."""
+    if isinstance(thing, Layout):
+        return thing.digest
+    raise NotImplementedError(f"{type(thing).__name__} cannot be stored")

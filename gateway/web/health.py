@@ -9,9 +9,9 @@ import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 
+from gateway.core.batch import TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Counts, Tx
-from gateway.core.reading import TagState
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.telemetry import MEDIA_TYPE
 

@@ -10,9 +10,10 @@ from typing import Protocol
 
 import pytest
 
+from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
-from gateway.core.reading import Batch, Quality, TagState
+from gateway.core.reading import Quality
 from tests.line_rigs import gather, lost, until
 
 

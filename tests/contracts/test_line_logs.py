@@ -10,9 +10,10 @@ import pytest
 from connectors.line.syslog import Settings as SyslogSettings
 from connectors.line.syslog import Syslog
 from connectors.line.tail import Settings as TailSettings
+from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
-from gateway.core.reading import Batch, LogLine
+from gateway.core.reading import LogLine
 from tests.contracts.line_source import LineSourceContract
 from tests.line_rigs import free_port, gather, settings_of, until
 

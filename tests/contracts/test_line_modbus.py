@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from connectors.line.modbus import Settings
+from gateway.core.batch import Batch
 from gateway.core.ports import LineSource
-from gateway.core.reading import Batch
 from tests.contracts.line_source import LinkContract
 from tests.line_rigs import Process, gather, settings_of
 

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from connectors.line.opcua import Settings
+from gateway.core.batch import Batch
 from gateway.core.ports import LineSource
-from gateway.core.reading import Batch, Quality
+from gateway.core.reading import Quality
 from tests.contracts.line_source import LinkContract
 from tests.line_rigs import Process, gather, settings_of, until
 

@@ -14,12 +14,12 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from gateway.core.asset import Asset, Plant, Site
+from gateway.core.batch import TagState
 from gateway.core.delivery import ProductionOrder
 from gateway.core.diagnosis import Diagnosis, Fault
 from gateway.core.episode import Episode, EpisodeState
 from gateway.core.order import Level, SourceRef, WorkOrder, business_key
 from gateway.core.ports import Store, StoredReport, Tx
-from gateway.core.reading import TagState
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow.live import Live
 from gateway.runtime.api_settings import ApiSettings, Issuer

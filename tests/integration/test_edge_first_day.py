@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from connectors.line.syslog import Settings as SyslogSettings
+from gateway.core.batch import TagState
 from gateway.core.errors import Unreachable
-from gateway.core.reading import TagState
 from gateway.core.secret import SecretRef
 from gateway.runtime.settings import parse
 from gateway.runtime.wiring import Line, wire

@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Misconfigured, Unreachable
-from gateway.core.reading import Batch, LogLine, Quality, Reading, TagState, ThermalFrame, Waveform
+from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.report import Extraction, QualityReport, Slot
 from gateway.flow.live import Live
 from gateway.web.app import build

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from connectors.line.modbus import Settings
+from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
-from gateway.core.reading import Batch, Quality, Reading
+from gateway.core.reading import Quality, Reading
 from tests.line_rigs import gather, settings_of
 from tests.modbus_devices import Answer, Device, denial, frame, healthy
 

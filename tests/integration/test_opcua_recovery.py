@@ -9,8 +9,8 @@ from asyncua import Server, ua
 
 from connectors.line.opcua import Settings
 from connectors.line.opcua.source import OpcUa
+from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
-from gateway.core.reading import Batch
 from tests.line_rigs import gather, settings_of, until
 
 URI = "urn:test:inside"

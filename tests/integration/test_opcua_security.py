@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from connectors.line.opcua import Settings
+from gateway.core.batch import Batch
 from gateway.core.errors import Misconfigured, Unreachable
-from gateway.core.reading import Batch
 from tests.line_rigs import Process, gather, settings_of
 
 

@@ -17,10 +17,10 @@ import msgspec
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from gateway.core.batch import Batch
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import Full, Misconfigured, Unreachable
 from gateway.core.ports import Tx
-from gateway.core.reading import Batch
 from gateway.core.units import decode
 from gateway.store.audit import verify
 from gateway.store.salvage import suspect

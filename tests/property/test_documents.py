@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.reading import Batch, LogLine, Quality, Reading, Waveform
+from gateway.core.batch import Batch
+from gateway.core.reading import LogLine, Quality, Reading, Waveform
 from gateway.store.tables import pack, unpack
 
 words = st.text(st.characters(codec="utf-8"), max_size=20)

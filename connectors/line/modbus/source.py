@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -12,9 +12,10 @@ from connectors.line.board import Board
 from connectors.line.modbus.settings import Register, Settings
 from connectors.line.modbus.units import Group, Unit
 from connectors.line.modbus.wire import Wire
+from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
-from gateway.core.ports import Clock
-from gateway.core.reading import Batch, Reading, TagState
+from gateway.core.ports import NOTHING, Clock
+from gateway.core.reading import Reading
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class Modbus:
         """How each tag is doing."""
         return self._board.states()
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the values; see `LineSource`."""
         if self._used:
             raise Unreachable(f"{self.name}: this source was used; open a new one")

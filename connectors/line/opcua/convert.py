@@ -12,7 +12,8 @@ from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node
 from connectors.line.shapes import Times, Unfit, frame, waveform
 from connectors.line.tags import Gate, judge
-from gateway.core.reading import Batch, Quality, Reading, ThermalFrame, Waveform
+from gateway.core.batch import Batch
+from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
 
 _SEVERITY = 30
 _CODE = 0xFFFF0000

@@ -4,7 +4,7 @@ import asyncio
 import enum
 import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,9 +19,9 @@ from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.pump import Arrival, Pump
 from connectors.line.opcua.security import advice, make_client
 from connectors.line.opcua.settings import Node, Settings
+from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
-from gateway.core.ports import Clock
-from gateway.core.reading import Batch, TagState
+from gateway.core.ports import NOTHING, Clock
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _FAREWELL = 3.0  # seconds for closing session, channel and socket
@@ -67,7 +67,7 @@ class OpcUa:
         """How each node is doing."""
         return self._board.states()
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the values; see `LineSource`."""
         if self._closed or self._owner is not None:
             raise Unreachable(f"{self.name}: this source was used; open a new one")
