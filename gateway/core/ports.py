@@ -13,6 +13,7 @@ from gateway.core.delivery import Capabilities, Delivery, ErpRef, Outcome, Produ
 from gateway.core.diagnosis import Contribution, Diagnosis, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import WorkOrder
+from gateway.core.reading import Value
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Window
 
@@ -41,6 +42,19 @@ class LineSource(Protocol):
     def tags(self) -> Sequence[TagState]: ...
 
     async def close(self) -> None: ...
+
+
+class Writable(Protocol):
+    """A source that can also write, to targets that the settings declare and to nothing else.
+
+    `write` gives what the equipment answered (the outputs of a method; nothing for a value). Raises
+    `Refused` for an unknown target, for values that do not fit it and when the equipment says no,
+    `Unreachable` when there is no live link: whether the write happened is then said in the message.
+    """
+
+    def targets(self) -> Sequence[str]: ...
+
+    async def write(self, target: str, values: Sequence[Value]) -> list[Value]: ...
 
 
 class Modality(Protocol):
