@@ -7,31 +7,25 @@ what was received is `late` beyond it; the clock is the journal's, never the wal
 with one is left out, because old lines of a file are no news.
 """
 
-from bisect import insort
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from gateway.core.batch import Batch
+from gateway.core.batch import Batch, SourceGap
 from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
-from gateway.core.window import Gap, Scalar, Window
-from gateway.flow.align import Clocks, is_stray
+from gateway.core.series import NEVER, Series, moment, ticks
+from gateway.core.window import Gap, Window
+from gateway.flow.align import FAR, TOLERATED, Clocks, is_stray
+from gateway.flow.inputs import Ages, Inputs
+from gateway.flow.track import Point
 
-FRAME_AGE = timedelta(seconds=15)
-"""A picture older than this at a window's end is not evidence about the window."""
-
-SCALAR_AGE = timedelta(seconds=60)
-"""A value that changes rarely (OPC UA reports changes only) is held this long."""
-
-FORGET = timedelta(seconds=30)
-"""An input that was silent this long is no longer waited for."""
-
-MOST_LINES = 200
 _MOST_WINDOWS = 64
-_JITTER_S = 0.005
-_SAMPLE = 4
+_MICROSECOND = timedelta(microseconds=1)
+_AGES = Ages()
 
 
 class Cutter:
@@ -39,16 +33,18 @@ class Cutter:
 
     `add` takes journalled batches in order; `ready` gives the windows that are complete, oldest first.
     `oldest` is the lowest journal number that an unfinished window still needs: a restart begins there.
-    `late` counts values that came after their window was closed (they stay in the journal).
+    `late` counts values that came after their window was closed (they stay in the journal), `skipped`
+    the windows that were left out for want of samples.
     """
 
-    def __init__(self, length: timedelta, late: timedelta) -> None:
-        self._length, self._late = length, late
+    def __init__(self, length: timedelta, late: timedelta, *, ages: Ages = _AGES, skip: bool = False) -> None:
+        self._length, self._late, self._ages, self._skip = length, late, ages, skip
         self._clocks = Clocks()
-        self._assets: dict[str, _Inputs] = {}
+        self._assets: dict[str, Inputs] = {}
         self._now: datetime | None = None
         self._newest = 0
         self.late = 0
+        self.skipped = 0
 
     def add(self, number: int, batch: Batch) -> None:
         """Take in one batch; `number` is its place in the journal."""
@@ -59,19 +55,22 @@ class Cutter:
         offset = self._clocks.offset(batch.source)
         for wave in batch.waveforms:
             start = wave.received_at - _made(_delay(wave), offset) - timedelta(seconds=wave.seconds)
-            self._place(wave.asset, number, msgspec.structs.replace(wave, sourced_at=start))
+            self._place(wave.asset, number, msgspec.structs.replace(wave, sourced_at=start), start)
         for frame in batch.frames:
             made = frame.received_at - _made(_delay(frame), offset)
-            self._place(frame.asset, number, msgspec.structs.replace(frame, sourced_at=made))
+            self._place(frame.asset, number, msgspec.structs.replace(frame, sourced_at=made), made)
         for reading in batch.readings:
-            own = offset if reading.sourced_at else timedelta(0)
-            self._place(reading.asset, number, reading, reading.received_at - _made(_delay(reading), own))
+            self._place_reading(number, reading, offset)
+        for block in batch.series:
+            self._place_series(number, block, offset)
         for line in batch.lines:
             own = offset if line.sourced_at else timedelta(0)
             if is_stray(_delay(line), own) and _delay(line) > own:
                 self.late += 1
                 continue
             self._place(line.asset, number, line, line.received_at - _made(_delay(line), own))
+        for gap in batch.gaps:
+            self._miss(gap, offset)
 
     def tick(self, now: datetime) -> None:
         """Let time pass without data (aware UTC): what is late enough closes."""
@@ -92,22 +91,85 @@ class Cutter:
         needed = [inputs.numbers[0][2] for inputs in self._assets.values() if inputs.numbers]
         return min(needed, default=self._newest + 1)
 
-    def _place(self, asset: str, number: int, item: "_Item", at: datetime | None = None) -> None:
-        inputs = self._assets.setdefault(asset, _Inputs())
-        moment = at or item.at
-        end = moment + timedelta(seconds=item.seconds) if isinstance(item, Waveform) else moment
-        if inputs.next is not None and end <= inputs.next:
-            self.late += 1
-            inputs.remember(moment, item)
-            return
-        if inputs.next is None:
-            inputs.next = _floor(moment, self._length)
-        inputs.numbers.append((moment, end, number))
-        inputs.remember(moment, item)
-        if isinstance(item, Waveform):
+    def _place(self, asset: str, number: int, item: Waveform | ThermalFrame | LogLine, at: datetime) -> None:
+        end = at + timedelta(seconds=item.seconds) if isinstance(item, Waveform) else at
+        inputs = self._inputs(asset, number, at, end)
+        inputs.remember(at, item)
+        if isinstance(item, Waveform) and not (inputs.next is not None and end <= inputs.next):
             inputs.heard[item.tag] = (end, item.received_at)
 
-    def _closed(self, name: str, inputs: "_Inputs") -> Iterator[Window]:
+    def _inputs(self, asset: str, number: int, at: datetime, end: datetime, count: int = 1) -> Inputs:
+        """Give an asset's inputs, with note taken of things that were made between these times."""
+        inputs = self._assets.setdefault(asset, Inputs())
+        if inputs.next is not None and end <= inputs.next:
+            self.late += count
+            return inputs
+        if inputs.next is None:
+            inputs.next = _floor(at, self._length)
+        inputs.numbers.append((at, end, number))
+        return inputs
+
+    def _place_reading(self, number: int, reading: Reading, offset: timedelta) -> None:
+        if reading.repeated:
+            self._confirm(reading.asset, reading.tag, reading.received_at)
+            return
+        own = offset if reading.sourced_at else timedelta(0)
+        at = reading.received_at - _made(_delay(reading), own)
+        inputs = self._inputs(reading.asset, number, at, at)
+        bad = reading.quality is Quality.BAD
+        number_of = float(reading.value) if isinstance(reading.value, int | float) and not bad else None
+        track = inputs.track(reading.tag, reading.unit)
+        track.add(Point(ticks(at), number_of, reading.why if bad else None))
+
+    def _confirm(self, asset: str, tag: str, at: datetime) -> None:
+        """The source said that a tag's last value still holds; of a tag that said nothing yet that is no news."""
+        inputs = self._assets.get(asset)
+        track = inputs.tracks.get(tag) if inputs is not None else None
+        if track is not None:
+            track.confirm(ticks(at))
+
+    def _place_series(self, number: int, block: Series, offset: timedelta) -> None:
+        """Place a block of values, tag by tag; a tag's values stand in the order of their times."""
+        if not block.count:
+            return
+        places, times = np.frombuffer(block.places, "<u4").astype(np.int64), _times(block, offset)
+        values = np.frombuffer(block.values, block.form).astype(np.float64).tolist()
+        columns = (block.qualities, block.whys, block.repeats)
+        qualities, whys, repeats = (each * block.count if len(each) == 1 else each for each in columns)
+        order = np.lexsort((times, places))
+        edges = [*np.flatnonzero(np.diff(places[order], prepend=-1)).tolist(), block.count]
+        rows, made = order.tolist(), times.tolist()
+        spans: dict[str, list[int]] = {}
+        for first, last in pairwise(edges):
+            name = block.layout.places[int(places[rows[first]])]
+            points = [
+                Point(made[row], None, block.reasons[whys[row]] or "bad")
+                if qualities[row] == Quality.BAD
+                else Point(made[row], values[row])
+                for row in rows[first:last]
+                if not repeats[row]
+            ]
+            if points:
+                spans.setdefault(name.asset, []).extend((points[0].at, points[-1].at))
+                inputs = self._assets.setdefault(name.asset, Inputs())
+                inputs.track(name.tag, name.unit).extend(points)
+                if inputs.next is not None and points[0].at <= ticks(inputs.next):
+                    self.late += sum(point.at <= ticks(inputs.next) for point in points)
+            if len(points) < last - first:
+                self._confirm(name.asset, name.tag, block.received_at)
+        for asset, edges_of in spans.items():
+            first_at, last_at = moment(min(edges_of)), moment(max(edges_of))
+            if first_at is not None and last_at is not None:
+                self._inputs(asset, number, first_at, last_at, 0)
+
+    def _miss(self, gap: SourceGap, offset: timedelta) -> None:
+        cause = f"{gap.cause} (filled from history)" if gap.filled else gap.cause
+        for asset, tag in gap.tags:
+            if (inputs := self._assets.get(asset)) is None:
+                inputs = self._assets[asset] = Inputs()
+            inputs.miss(Gap(tag, gap.start + offset, gap.end + offset, cause))
+
+    def _closed(self, name: str, inputs: Inputs) -> Iterator[Window]:
         assert self._now is not None  # noqa: S101  `ready` looked
         for _ in range(_MOST_WINDOWS):
             if inputs.next is None:
@@ -116,105 +178,47 @@ class Cutter:
             if not inputs.reaches(end, self._now, self._late):
                 return
             inputs.next = end
-            window = inputs.cut(name, start, end)
-            inputs.forget(end)
-            if window is not None:
+            window = inputs.cut(name, start, end, self._ages)
+            inputs.forget(end, told=window is not None)
+            if window is not None and not self._lacks(window, inputs):
                 yield window
-            else:  # silence: go on where data goes on, not window by window
+            elif window is None:  # silence: go on where data goes on, not window by window
                 following = inputs.earliest(end)
                 inputs.next = None if following is None else _floor(following, self._length)
 
-
-_Item = Waveform | ThermalFrame | Reading | LogLine
-
-
-@dataclass(slots=True)
-class _Inputs:
-    """What is known of one asset and not yet cut."""
-
-    next: datetime | None = None
-    waves: list[Waveform] = field(default_factory=list)
-    frames: list[ThermalFrame] = field(default_factory=list)
-    values: dict[str, list[tuple[datetime, Reading]]] = field(default_factory=dict)
-    lines: list[tuple[datetime, LogLine]] = field(default_factory=list)
-    heard: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
-    numbers: list[tuple[datetime, datetime, int]] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Nothing is known that a later window could need."""
-        return self.next is None and not (self.waves or self.frames or self.values or self.lines or self.numbers)
-
-    def remember(self, at: datetime, item: _Item) -> None:
-        if isinstance(item, Waveform):
-            self.waves.append(item)
-        elif isinstance(item, ThermalFrame):
-            self.frames.append(item)
-        elif isinstance(item, LogLine):
-            if len(self.lines) < MOST_LINES:
-                self.lines.append((at, item))
-        else:
-            insort(self.values.setdefault(item.tag, []), (at, item), key=lambda pair: pair[0])
-
-    def reaches(self, end: datetime, now: datetime, late: timedelta) -> bool:
-        """Tell whether a window ending here is complete, or has been waited for long enough."""
-        if now >= end + late:
-            return True
-        awaited = [upto for upto, received in self.heard.values() if now - received < FORGET]
-        return bool(awaited) and all(upto >= end - timedelta(seconds=_JITTER_S) for upto in awaited)
-
-    def cut(self, asset: str, start: datetime, end: datetime) -> Window | None:
-        """Cut [start, end) out; None when nothing of it was heard."""
-        waves: list[Waveform] = []
-        gaps: list[Gap] = []
-        for tag in sorted(self.heard):
-            pieces = list(_segments([wave for wave in self.waves if wave.tag == tag], start, end))
-            waves += pieces
-            gaps += _holes(tag, pieces, start, end)
-        frame = max((frame for frame in self.frames if start - FRAME_AGE <= frame.at < end), key=_at, default=None)
-        scalars = tuple(found for tag in sorted(self.values) if (found := _scalar(tag, self.values[tag], start, end)))
-        lines = tuple(line for at, line in sorted(self.lines, key=lambda pair: pair[0]) if at < end)
-        gaps += [
-            Gap(tag, at, end, f"bad: {reading.why}")
-            for tag, pairs in self.values.items()
-            for at, reading in pairs[-1:]
-            if reading.quality is Quality.BAD
-        ]
-        fresh = any(start <= at < end for pairs in self.values.values() for at, _ in pairs)
-        if not (waves or lines or fresh or (frame is not None and frame.at >= start)):
-            return None
-        numbers = tuple(sorted({number for since, upto, number in self.numbers if since < end and upto >= start}))
-        return Window(asset, start, end, scalars, tuple(waves), frame, lines, tuple(gaps), numbers)
-
-    def earliest(self, end: datetime) -> datetime | None:
-        """Give the time of the first thing after `end` that is known already."""
-        known = [
-            *(max(wave.at, end) for wave in self.waves),  # one that goes on beyond `end`, or begins there
-            *(frame.at for frame in self.frames),
-            *(at for at, _ in self.lines),
-            *(at for pairs in self.values.values() for at, _ in pairs),
-        ]
-        return min((at for at in known if at >= end), default=None)
-
-    def forget(self, end: datetime) -> None:
-        """Let go of what no later window needs; the last value of a tag and the last picture are held."""
-        self.waves = [wave for wave in self.waves if wave.at + timedelta(seconds=wave.seconds) > end]
-        self.frames = [frame for frame in self.frames if frame.at >= end] or self.frames[-1:]
-        self.lines = [(at, line) for at, line in self.lines if at >= end]
-        self.values = {
-            tag: [pair for pair in pairs if pair[0] >= end] or pairs[-1:] for tag, pairs in self.values.items()
-        }
-        self.numbers = [entry for entry in self.numbers if entry[1] > end]
+    def _lacks(self, window: Window, inputs: Inputs) -> bool:
+        """Tell whether a window is to be left out because samples of it are missing."""
+        lacks = self._skip and any(gap.tag in inputs.heard for gap in window.gaps)
+        self.skipped += lacks
+        return lacks
 
 
 def _delays(batch: Batch) -> Iterator[timedelta]:
-    """Give (received - made) of what says when it was made."""
+    """Give (received - made) of what says when it was made; of a block its least and its middle one."""
     yield from map(_delay, batch.waveforms)
     yield from map(_delay, batch.frames)
     yield from (_delay(reading) for reading in batch.readings if reading.sourced_at is not None)
+    for block in batch.series:
+        made = np.frombuffer(block.sourced, "<i8")
+        known = ticks(block.received_at) - made[made != NEVER]
+        if known.size:
+            yield int(known.min()) * _MICROSECOND
+            yield int(np.partition(known, known.size // 2)[known.size // 2]) * _MICROSECOND
 
 
-def _delay(item: _Item) -> timedelta:
+def _times(block: Series, offset: timedelta) -> NDArray[np.int64]:
+    """Give when each value was made, by our clock, in microseconds; a stamp that means nothing is the receipt's."""
+    received = ticks(block.received_at)
+    made, served = (np.frombuffer(column, "<i8") for column in (block.sourced, block.served))
+    own = np.where(made == NEVER, 0, offset // _MICROSECOND)
+    best = np.where(made == NEVER, served, made)
+    delay = np.where(best == NEVER, 0, received - best) - own
+    tolerated, far = TOLERATED // _MICROSECOND, FAR // _MICROSECOND
+    times = received - np.where((delay < -tolerated) | (delay > far), 0, delay)
+    return np.broadcast_to(times, block.count) if times.size == 1 else times
+
+
+def _delay(item: Waveform | ThermalFrame | Reading | LogLine) -> timedelta:
     """Give (received - made); a block is complete at its last sample. Differences of times cannot overflow."""
     length = timedelta(seconds=item.seconds) if isinstance(item, Waveform) else timedelta(0)
     return item.received_at - item.at - length
@@ -225,84 +229,6 @@ def _made(delay: timedelta, offset: timedelta) -> timedelta:
     return timedelta(0) if is_stray(delay, offset) else delay - offset
 
 
-def _at(item: ThermalFrame) -> datetime:
-    return item.at
-
-
 def _floor(moment: datetime, length: timedelta) -> datetime:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return epoch + (moment - epoch) // length * length
-
-
-def _segments(waves: Iterable[Waveform], start: datetime, end: datetime) -> Iterator[Waveform]:
-    """Cut blocks to [start, end) and join those that follow each other without a gap."""
-    held: Waveform | None = None
-    for wave in sorted(waves, key=lambda wave: wave.at):
-        piece = _clip(wave, start, end)
-        if piece is None:
-            continue
-        if held is not None and _follows(held, piece):
-            held = msgspec.structs.replace(held, samples=held.samples + piece.samples)
-            continue
-        if held is not None:
-            yield held
-        held = piece
-    if held is not None:
-        yield held
-
-
-def _clip(wave: Waveform, start: datetime, end: datetime) -> Waveform | None:
-    if wave.quality is Quality.BAD:
-        return None
-    total = len(wave.samples) // _SAMPLE
-    first = max(0, round((start - wave.at).total_seconds() * wave.rate_hz))
-    last = min(total, round((end - wave.at).total_seconds() * wave.rate_hz))
-    if first >= last:
-        return None
-    if (first, last) == (0, total):
-        return wave
-    return msgspec.structs.replace(
-        wave,
-        samples=wave.samples[first * _SAMPLE : last * _SAMPLE],
-        sourced_at=wave.at + timedelta(seconds=first / wave.rate_hz),
-    )
-
-
-def _follows(held: Waveform, piece: Waveform) -> bool:
-    expected = held.at + timedelta(seconds=held.seconds)
-    return held.rate_hz == piece.rate_hz and abs((piece.at - expected).total_seconds()) <= _JITTER_S
-
-
-def _holes(tag: str, pieces: list[Waveform], start: datetime, end: datetime) -> Iterator[Gap]:
-    at = start
-    for piece in pieces:
-        if (piece.at - at).total_seconds() > _JITTER_S:
-            yield Gap(tag, at, piece.at, "no samples")
-        at = piece.at + timedelta(seconds=piece.seconds)
-    if (end - at).total_seconds() > _JITTER_S:
-        yield Gap(tag, at, end, "no samples")
-
-
-def _scalar(tag: str, pairs: list[tuple[datetime, Reading]], start: datetime, end: datetime) -> Scalar | None:
-    """Sum up the good numbers of a tag; the last one before the window is held while it is young enough."""
-    good = [
-        (at, float(reading.value), reading)
-        for at, reading in pairs
-        if at < end and reading.quality is not Quality.BAD and isinstance(reading.value, int | float)
-    ]
-    if not good:
-        return None
-    at, last, reading = good[-1]
-    if at < start - SCALAR_AGE:
-        return None
-    inside = [value for moment, value, _ in good if moment >= start] or [last]
-    return Scalar(
-        tag,
-        reading.unit,
-        last,
-        sum(inside) / len(inside),
-        min(inside),
-        max(inside),
-        len(inside),
-        (end - at).total_seconds(),
-    )

@@ -89,12 +89,19 @@ class ErpSettings(Protocol):
 class DiagnosisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How windows are cut and troubles confirmed.
 
-    `window` is the length of a window, `late` how long a slow input is waited for. A trouble is
+    `window` is the length of a window, `late` how long a slow input is waited for. `missing` says what
+    becomes of a window that lacks samples of a waveform: "degrade" judges it and names its gaps, "wait"
+    waits as long as the input is believed to come back (30 s), "skip" leaves the window out. A value
+    that is older than `max_skew` at a window's start, or a picture older than `picture_age`, is no
+    evidence about the window: no row mixes fresh and stale without saying so. A trouble is
     confirmed by `confirm` windows before three clean ones, and over after `clear` clean windows.
     """
 
     window: Duration = Duration(2.0)
     late: Duration = Duration(3.0)
+    missing: Literal["degrade", "wait", "skip"] = "degrade"
+    max_skew: Duration = Duration(60.0)
+    picture_age: Duration = Duration(15.0)
     confirm: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     clear: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 30
     order_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6

@@ -28,6 +28,7 @@ from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Book, Diagnosing
 from gateway.flow.episode import Rules
 from gateway.flow.ingest import ingest
+from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.live import Live
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
@@ -106,7 +107,14 @@ def desk_of(settings: Settings, secret: bytes) -> Desk:
 
 def cutter_of(settings: Settings) -> Cutter:
     """Give a fresh cutter for the site's windows."""
-    return Cutter(timedelta(seconds=settings.diagnosis.window), timedelta(seconds=settings.diagnosis.late))
+    diagnosis = settings.diagnosis
+    late = timedelta(seconds=diagnosis.late)
+    return Cutter(
+        timedelta(seconds=diagnosis.window),
+        max(late, FORGET) if diagnosis.missing == "wait" else late,
+        ages=Ages(timedelta(seconds=diagnosis.max_skew), timedelta(seconds=diagnosis.picture_age)),
+        skip=diagnosis.missing == "skip",
+    )
 
 
 def _erp_name(settings: Settings) -> str:
