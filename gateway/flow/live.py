@@ -1,23 +1,35 @@
 """Live: the latest of everything, in memory, bounded, for people who look."""
 
-import asyncio
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
 
 import msgspec
 
-from gateway.core.batch import Batch
+from gateway.core.batch import Batch, SourceGap
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.reading import LogLine, Reading, ThermalFrame, Waveform
+from gateway.core.series import Layout
+from gateway.flow.latest import Latest
 
+_GAPS = 20
 _AHEAD = timedelta(hours=1)
 """No clock of a line is this far ahead and right: what it stamped must not stay the latest for good."""
 
 
+class Missed(msgspec.Struct, frozen=True):
+    """A gap in what a source gave of one asset: its tags, the span (aware UTC), the cause, what filled it."""
+
+    source: str
+    tags: tuple[str, ...]
+    start: datetime
+    end: datetime
+    cause: str
+    filled: Literal["", "history"] = ""
+
+
 class AssetView(msgspec.Struct, frozen=True):
-    """What is known of one asset right now. `lines` are the last ones, oldest first."""
+    """What is known of one asset right now. `lines` and `gaps` are the last ones, oldest first."""
 
     asset: str
     readings: tuple[Reading, ...] = ()
@@ -26,30 +38,7 @@ class AssetView(msgspec.Struct, frozen=True):
     lines: tuple[LogLine, ...] = ()
     diagnosis: Diagnosis | None = None
     anomalies: tuple[float, ...] = ()
-
-
-class Feed:
-    """One subscriber's batches. Bounded: a slow one loses the oldest, which `dropped` counts."""
-
-    def __init__(self, backlog: int) -> None:
-        self._held: deque[Batch] = deque(maxlen=backlog)
-        self._there = asyncio.Event()
-        self.dropped = 0
-
-    def put(self, batch: Batch) -> None:
-        """Hand a batch over; never waits."""
-        if len(self._held) == self._held.maxlen:
-            self.dropped += 1
-        self._held.append(batch)
-        self._there.set()
-
-    async def take(self) -> list[Batch]:
-        """Wait for batches and take all that are there. The caller sets the deadline."""
-        await self._there.wait()
-        taken = list(self._held)
-        self._held.clear()
-        self._there.clear()
-        return taken
+    gaps: tuple[Missed, ...] = ()
 
 
 class Live:
@@ -59,7 +48,7 @@ class Live:
     comes beyond is left out of the view and counted in `left_out`. The journal has everything.
     """
 
-    def __init__(self, *, tags: int = 10_000, assets: int = 2_000, lines: int = 40, history: int = 120) -> None:
+    def __init__(self, *, tags: int = 50_000, assets: int = 2_000, lines: int = 40, history: int = 120) -> None:
         self._tags, self._assets, self._lines_kept, self._history = tags, assets, lines, history
         self._readings: dict[str, dict[str, Reading]] = {}
         self._waveforms: dict[str, Waveform] = {}
@@ -67,7 +56,9 @@ class Live:
         self._lines: dict[str, deque[LogLine]] = {}
         self._diagnoses: dict[str, Diagnosis] = {}
         self._anomalies: dict[str, deque[float]] = {}
-        self._feeds: set[Feed] = set()
+        self._gaps: dict[str, deque[Missed]] = {}
+        self._columns: dict[Layout, Latest] = {}
+        self._places: dict[str, dict[str, tuple[Latest, int]]] = {}
         self._known = 0
         self.counted: dict[str, int] = {}
         self.left_out = 0
@@ -75,7 +66,8 @@ class Live:
     def note(self, batch: Batch) -> None:
         """Take a batch in. An older value never replaces a newer one, unless that one is stamped in the future."""
         for reading in batch.readings:
-            self._note_reading(reading)
+            if not reading.repeated:
+                self._note_reading(reading)
         for waveform in batch.waveforms:
             self._keep(self._waveforms, waveform.asset, waveform)
         for frame in batch.frames:
@@ -84,8 +76,12 @@ class Live:
             if line.asset in self._lines or len(self._lines) < self._assets:
                 self._lines.setdefault(line.asset, deque(maxlen=self._lines_kept)).append(line)
         self.counted[batch.source] = self.counted.get(batch.source, 0) + batch.count
-        for feed in self._feeds:
-            feed.put(batch)
+        for block in batch.series:
+            held = self._columns.get(block.layout) or self._board(block.layout)
+            if held is not None:
+                held.note(block)
+        for gap in batch.gaps:
+            self._note_gap(batch.source, gap)
 
     def note_diagnosis(self, diagnosis: Diagnosis) -> None:
         """Take a window's verdict in."""
@@ -98,34 +94,58 @@ class Live:
 
     def latest(self) -> list[Reading]:
         """Give the latest reading of every tag, by asset and tag."""
-        return [self._readings[asset][tag] for asset in sorted(self._readings) for tag in sorted(self._readings[asset])]
+        return [reading for asset in sorted({*self._readings, *self._places}) for reading in self._of(asset)]
 
     def assets(self) -> list[str]:
         """Give the names of the assets that have said anything."""
-        return sorted({*self._readings, *self._waveforms, *self._frames, *self._lines})
+        columns = (
+            asset for asset, tags in self._places.items() if any(board.heard(place) for board, place in tags.values())
+        )
+        return sorted({*self._readings, *columns, *self._waveforms, *self._frames, *self._lines})
 
     def of(self, asset: str) -> AssetView:
         """Give what is known of one asset; an empty view when nothing is."""
-        readings = self._readings.get(asset, {})
         return AssetView(
             asset=asset,
-            readings=tuple(readings[tag] for tag in sorted(readings)),
+            readings=tuple(self._of(asset)),
             waveform=self._waveforms.get(asset),
             frame=self._frames.get(asset),
             lines=tuple(self._lines.get(asset, ())),
             diagnosis=self._diagnoses.get(asset),
             anomalies=tuple(self._anomalies.get(asset, ())),
+            gaps=tuple(self._gaps.get(asset, ())),
         )
 
-    @contextmanager
-    def subscribe(self, backlog: int = 64) -> Iterator[Feed]:
-        """Follow the batches from now on."""
-        feed = Feed(backlog)
-        self._feeds.add(feed)
-        try:
-            yield feed
-        finally:
-            self._feeds.discard(feed)
+    def _of(self, asset: str) -> list[Reading]:
+        found = dict(self._readings.get(asset, {}))
+        for tag, (board, place) in self._places.get(asset, {}).items():
+            reading = board.reading(place)
+            if reading is not None and (tag not in found or found[tag].at <= reading.at):
+                found[tag] = reading
+        return [found[tag] for tag in sorted(found)]
+
+    def _board(self, layout: Layout) -> Latest | None:
+        """Make room for a source's tags; a layout that names them anew takes the place of the old one."""
+        news = sum(place.tag not in self._places.get(place.asset, {}) for place in layout.places)
+        if self._known + news > self._tags:
+            self.left_out += 1
+            return None
+        self._known += news
+        board = self._columns[layout] = Latest(layout)
+        for number, place in enumerate(layout.places):
+            self._places.setdefault(place.asset, {})[place.tag] = (board, number)
+        used = {id(each) for tags in self._places.values() for each, _ in tags.values()}
+        self._columns = {known: each for known, each in self._columns.items() if id(each) in used}
+        return board
+
+    def _note_gap(self, source: str, gap: SourceGap) -> None:
+        tags: dict[str, list[str]] = {}
+        for asset, tag in gap.tags:
+            tags.setdefault(asset, []).append(tag)
+        for asset, names in tags.items():
+            if asset in self._gaps or len(self._gaps) < self._assets:
+                missed = Missed(source, tuple(sorted(names)), gap.start, gap.end, gap.cause, gap.filled)
+                self._gaps.setdefault(asset, deque(maxlen=_GAPS)).append(missed)
 
     def _note_reading(self, reading: Reading) -> None:
         held = self._readings.get(reading.asset)

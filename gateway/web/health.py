@@ -122,12 +122,12 @@ def _sources(gateway: Gateway) -> dict[str, PartHealth]:
         own = [state for state in states if state.source == source]
         newest = max((state.last_at for state in own if state.last_at is not None), default=None)
         age_s = round((now - newest).total_seconds(), 3) if newest is not None else None
-        bad = {state.name: state.detail for state in own if not state.healthy}
+        bad = {state.name: state.detail for state in own if not state.healthy} | _stale(own, now)
         why = "; ".join([*_ills(bad, len(own)), *_silence(own, now)])
         found[source] = PartHealth(
             status="warn" if why else "pass",
             why=why,
-            healthy=sum(state.healthy for state in own),
+            healthy=len(own) - len(bad),
             bad=bad,
             age_s=age_s,
         )
@@ -142,9 +142,24 @@ def _ills(bad: Mapping[str, str], among: int) -> list[str]:
     return named if len(bad) <= _NAMED else [*named, f"{len(bad) - _NAMED} more"]
 
 
+def _stale(states: Sequence[TagState], now: datetime) -> dict[str, str]:
+    """Name the tags whose last value is older than their freshness allows, however well their source says it is."""
+    found = {}
+    for state in states:
+        if state.healthy and state.stale_after is not None and state.last_at is not None:
+            age_s = (now - state.last_at).total_seconds()
+            if age_s > state.stale_after:
+                found[state.name] = f"no value for {age_s:.0f} s (stale after {state.stale_after:g} s)"
+    return found
+
+
 def _silence(states: Sequence[TagState], now: datetime) -> list[str]:
     """Say that a source gives no values any more. A log is no measurement: its silence says nothing."""
-    measured = [state.last_at for state in states if state.last_at is not None and not state.name.endswith(_LOG)]
+    measured = [
+        state.last_at
+        for state in states
+        if state.last_at is not None and state.stale_after is None and not state.name.endswith(_LOG)
+    ]
     if not measured or now - max(measured) <= _STALE:
         return []
     return [f"no value for {(now - max(measured)).total_seconds():.0f} s"]

@@ -24,8 +24,19 @@ class TagNow(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class GapNow(msgspec.Struct, frozen=True):
+    """A span for which a source has no values of these tags; `filled` names what closed it ("history")."""
+
+    source: str
+    tags: Sequence[str]
+    start: Moment
+    end: Moment
+    cause: str
+    filled: str
+
+
 class AssetNow(msgspec.Struct, frozen=True):
-    """One asset as it is now. `fault` is the latest verdict, None for "I don't know"."""
+    """One asset as it is now. `fault` is the latest verdict, None for "I don't know"; `gaps` come oldest first."""
 
     asset: str
     name: str
@@ -35,6 +46,7 @@ class AssetNow(msgspec.Struct, frozen=True):
     confidence: float | None
     anomaly: float | None
     age_s: float | None
+    gaps: Sequence[GapNow] = ()
 
 
 class SourceNow(msgspec.Struct, frozen=True):
@@ -91,6 +103,7 @@ def _asset(gateway: Gateway, name: str, now: datetime) -> AssetNow:
         confidence=verdict.confidence if verdict is not None else None,
         anomaly=verdict.anomaly if verdict is not None else None,
         age_s=_age(max(times, default=None), now),
+        gaps=[GapNow(gap.source, gap.tags, gap.start, gap.end, gap.cause, gap.filled) for gap in view.gaps],
     )
 
 

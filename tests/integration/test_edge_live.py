@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gateway.core.batch import Batch, TagState
+from gateway.core.batch import Batch, SourceGap, TagState
 from gateway.core.errors import Misconfigured, Unreachable
 from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.report import Extraction, QualityReport, Slot
@@ -101,6 +101,41 @@ async def test_ready_names_bad_nodes_and_stays_ready(tmp_path: Path) -> None:
         assert (await edge.client.get("/health/startup")).status_code == 200
 
 
+@pytest.mark.pain(12)
+async def test_a_source_that_says_it_is_well_is_not_believed_when_its_data_are_old(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        now = datetime.now(UTC)
+        edge.sources[:] = [
+            TagState("plc", "M-07/speed", healthy=True, last_at=now - timedelta(seconds=40), stale_after=10),
+            TagState("plc", "M-07/load", healthy=True, last_at=now, stale_after=10),
+        ]
+        part = (await edge.client.get("/health/ready")).json()["sources"]["plc"]
+        assert (part["status"], part["healthy"]) == ("warn", 1)
+        assert list(part["bad"]) == ["M-07/speed"]
+        assert "stale after 10 s" in part["bad"]["M-07/speed"]
+
+
+@pytest.mark.pain(4)
+async def test_a_gap_is_on_the_page_of_its_asset_and_in_the_answer_about_the_line(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        await fill(edge)
+        since = datetime.now(UTC) - timedelta(minutes=9)
+        until = since + timedelta(minutes=3)
+        gaps = (
+            SourceGap((("M-07", "speed"),), since, until, "server restarted"),
+            SourceGap((("M-07", "speed"),), since, until, "connection lost", "history"),
+        )
+        edge.gateway.live.note(msgspec.structs.replace(batch(), gaps=gaps))
+        line = (await edge.client.get("/api/v1/line")).json()
+        [asset] = [asset for asset in line["assets"] if asset["asset"] == "M-07"]
+        assert [(gap["tags"], gap["cause"], gap["filled"]) for gap in asset["gaps"]] == [
+            (["speed"], "server restarted", ""),
+            (["speed"], "connection lost", "history"),
+        ]
+        page = (await edge.client.get("/ui/equipment/M-07")).text
+        assert "server restarted" in page and "not filled" in page and "filled from history" in page
+
+
 class Gone:
     """A store that is away."""
 
@@ -157,12 +192,6 @@ def test_live_is_bounded_and_keeps_the_newest() -> None:
         live.note(batch(f"A-{number}"))
     assert len(live.latest()) == 3
     assert live.left_out > 0
-    with live.subscribe(backlog=2) as feed:
-        for _ in range(5):
-            live.note(batch())
-        assert feed.dropped == 3
-    live.note(batch())
-    assert feed.dropped == 3
 
 
 async def test_a_screen_gets_the_line_its_drawings_and_changes(tmp_path: Path) -> None:
