@@ -8,7 +8,14 @@ moves nobody else: such a value counts as made when it was received.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from datetime import timedelta
+
+import numpy as np
+
+from gateway.core.batch import Batch
+from gateway.core.reading import LogLine, Reading, ThermalFrame, Waveform
+from gateway.core.series import NEVER, ticks
 
 TOLERATED = timedelta(seconds=2)
 """Offsets below this are trip times, not wrong clocks."""
@@ -18,6 +25,7 @@ FAR = timedelta(hours=1)
 
 _STEP = timedelta(milliseconds=100)
 _REMEMBERED = 64
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Clocks:
@@ -46,6 +54,29 @@ class Clocks:
         lowest = min(middle, timedelta(0)) - TOLERATED
         least = min(delay for delay in delays if delay >= lowest)
         return timedelta(0) if abs(least) <= TOLERATED else round(least / _STEP) * _STEP
+
+    def offsets(self) -> dict[str, timedelta]:
+        """Give the offset of every source that was heard."""
+        return {source: self.offset(source) for source in self._delays}
+
+
+def delays(batch: Batch) -> Iterator[timedelta]:
+    """Give (received - made) of what says when it was made; of a block of values its least and its middle one."""
+    yield from map(delay_of, batch.waveforms)
+    yield from map(delay_of, batch.frames)
+    yield from (delay_of(reading) for reading in batch.readings if reading.sourced_at is not None)
+    for block in batch.series:
+        made = np.frombuffer(block.sourced, "<i8")
+        known = ticks(block.received_at) - made[made != NEVER]
+        if known.size:
+            yield int(known.min()) * _MICROSECOND
+            yield int(np.partition(known, known.size // 2)[known.size // 2]) * _MICROSECOND
+
+
+def delay_of(item: Waveform | ThermalFrame | Reading | LogLine) -> timedelta:
+    """Give (received - made); a block is complete at its last sample. Differences of times cannot overflow."""
+    length = timedelta(seconds=item.seconds) if isinstance(item, Waveform) else timedelta(0)
+    return item.received_at - item.at - length
 
 
 def is_stray(delay: timedelta, offset: timedelta) -> bool:

@@ -9,19 +9,18 @@ with one is left out, because old lines of a file are no news.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from gateway.core.batch import Batch, SourceGap
 from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
-from gateway.core.series import NEVER, Series, moment, ticks
+from gateway.core.series import Series, moment, ticks
 from gateway.core.window import Gap, Window
-from gateway.flow.align import FAR, TOLERATED, Clocks, is_stray
+from gateway.flow.align import Clocks, delay_of, delays, is_stray
 from gateway.flow.inputs import Ages, Inputs
-from gateway.flow.track import Point
+from gateway.flow.rows import Rows
+from gateway.flow.track import NO_NUMBER
 
 _MOST_WINDOWS = 64
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,14 +49,14 @@ class Cutter:
         """Take in one batch; `number` is its place in the journal."""
         self._newest = number
         self._now = max(self._now, batch.received_at) if self._now else batch.received_at
-        for delay in _delays(batch):
+        for delay in delays(batch):
             self._clocks.note(batch.source, delay)
         offset = self._clocks.offset(batch.source)
         for wave in batch.waveforms:
-            start = wave.received_at - _made(_delay(wave), offset) - timedelta(seconds=wave.seconds)
+            start = wave.received_at - _made(delay_of(wave), offset) - timedelta(seconds=wave.seconds)
             self._place(wave.asset, number, msgspec.structs.replace(wave, sourced_at=start), start)
         for frame in batch.frames:
-            made = frame.received_at - _made(_delay(frame), offset)
+            made = frame.received_at - _made(delay_of(frame), offset)
             self._place(frame.asset, number, msgspec.structs.replace(frame, sourced_at=made), made)
         for reading in batch.readings:
             self._place_reading(number, reading, offset)
@@ -65,10 +64,10 @@ class Cutter:
             self._place_series(number, block, offset)
         for line in batch.lines:
             own = offset if line.sourced_at else timedelta(0)
-            if is_stray(_delay(line), own) and _delay(line) > own:
+            if is_stray(delay_of(line), own) and delay_of(line) > own:
                 self.late += 1
                 continue
-            self._place(line.asset, number, line, line.received_at - _made(_delay(line), own))
+            self._place(line.asset, number, line, line.received_at - _made(delay_of(line), own))
         for gap in batch.gaps:
             self._miss(gap, offset)
 
@@ -114,12 +113,11 @@ class Cutter:
             self._confirm(reading.asset, reading.tag, reading.received_at)
             return
         own = offset if reading.sourced_at else timedelta(0)
-        at = reading.received_at - _made(_delay(reading), own)
+        at = reading.received_at - _made(delay_of(reading), own)
         inputs = self._inputs(reading.asset, number, at, at)
         bad = reading.quality is Quality.BAD
-        number_of = float(reading.value) if isinstance(reading.value, int | float) and not bad else None
-        track = inputs.track(reading.tag, reading.unit)
-        track.add(Point(ticks(at), number_of, reading.why if bad else None))
+        number_of = float(reading.value) if isinstance(reading.value, int | float) and not bad else NO_NUMBER
+        inputs.track(reading.tag, reading.unit).add(ticks(at), number_of, reading.why if bad else None)
 
     def _confirm(self, asset: str, tag: str, at: datetime) -> None:
         """The source said that a tag's last value still holds; of a tag that said nothing yet that is no news."""
@@ -132,35 +130,28 @@ class Cutter:
         """Place a block of values, tag by tag; a tag's values stand in the order of their times."""
         if not block.count:
             return
-        places, times = np.frombuffer(block.places, "<u4").astype(np.int64), _times(block, offset)
-        values = np.frombuffer(block.values, block.form).astype(np.float64).tolist()
-        columns = (block.qualities, block.whys, block.repeats)
-        qualities, whys, repeats = (each * block.count if len(each) == 1 else each for each in columns)
-        order = np.lexsort((times, places))
-        edges = [*np.flatnonzero(np.diff(places[order], prepend=-1)).tolist(), block.count]
-        rows, made = order.tolist(), times.tolist()
-        spans: dict[str, list[int]] = {}
-        for first, last in pairwise(edges):
-            name = block.layout.places[int(places[rows[first]])]
-            points = [
-                Point(made[row], None, block.reasons[whys[row]] or "bad")
-                if qualities[row] == Quality.BAD
-                else Point(made[row], values[row])
-                for row in rows[first:last]
-                if not repeats[row]
-            ]
-            if points:
-                spans.setdefault(name.asset, []).extend((points[0].at, points[-1].at))
-                inputs = self._assets.setdefault(name.asset, Inputs())
-                inputs.track(name.tag, name.unit).extend(points)
-                if inputs.next is not None and points[0].at <= ticks(inputs.next):
-                    self.late += sum(point.at <= ticks(inputs.next) for point in points)
-            if len(points) < last - first:
-                self._confirm(name.asset, name.tag, block.received_at)
-        for asset, edges_of in spans.items():
-            first_at, last_at = moment(min(edges_of)), moment(max(edges_of))
-            if first_at is not None and last_at is not None:
-                self._inputs(asset, number, first_at, last_at, 0)
+        rows = Rows(block, offset)
+        for asset, run in groupby(rows.tags(), lambda row: block.layout.places[row[0]].asset):
+            inputs = self._assets.get(asset)
+            if inputs is None:
+                inputs = self._assets[asset] = Inputs()
+            tags = list(run)
+            first, last = tags[0][1], tags[-1][2]
+            low, high = rows.span(first, last)
+            for place, start, end in tags:
+                name = block.layout.places[place]
+                track = inputs.tracks.get(name.tag) or inputs.track(name.tag, name.unit)
+                if rows.plain:
+                    track.extend(rows.times[start:end], rows.numbers[start:end])
+                else:
+                    rows.add(track, start, end)
+            since, until = moment(low), moment(high)
+            if since is not None and until is not None:
+                self.late += rows.late(inputs, low, first, last)
+                self._inputs(asset, number, since, until, 0)
+        for place in rows.repeated:
+            name = block.layout.places[place]
+            self._confirm(name.asset, name.tag, block.received_at)
 
     def _miss(self, gap: SourceGap, offset: timedelta) -> None:
         cause = f"{gap.cause} (filled from history)" if gap.filled else gap.cause
@@ -191,37 +182,6 @@ class Cutter:
         lacks = self._skip and any(gap.tag in inputs.heard for gap in window.gaps)
         self.skipped += lacks
         return lacks
-
-
-def _delays(batch: Batch) -> Iterator[timedelta]:
-    """Give (received - made) of what says when it was made; of a block its least and its middle one."""
-    yield from map(_delay, batch.waveforms)
-    yield from map(_delay, batch.frames)
-    yield from (_delay(reading) for reading in batch.readings if reading.sourced_at is not None)
-    for block in batch.series:
-        made = np.frombuffer(block.sourced, "<i8")
-        known = ticks(block.received_at) - made[made != NEVER]
-        if known.size:
-            yield int(known.min()) * _MICROSECOND
-            yield int(np.partition(known, known.size // 2)[known.size // 2]) * _MICROSECOND
-
-
-def _times(block: Series, offset: timedelta) -> NDArray[np.int64]:
-    """Give when each value was made, by our clock, in microseconds; a stamp that means nothing is the receipt's."""
-    received = ticks(block.received_at)
-    made, served = (np.frombuffer(column, "<i8") for column in (block.sourced, block.served))
-    own = np.where(made == NEVER, 0, offset // _MICROSECOND)
-    best = np.where(made == NEVER, served, made)
-    delay = np.where(best == NEVER, 0, received - best) - own
-    tolerated, far = TOLERATED // _MICROSECOND, FAR // _MICROSECOND
-    times = received - np.where((delay < -tolerated) | (delay > far), 0, delay)
-    return np.broadcast_to(times, block.count) if times.size == 1 else times
-
-
-def _delay(item: Waveform | ThermalFrame | Reading | LogLine) -> timedelta:
-    """Give (received - made); a block is complete at its last sample. Differences of times cannot overflow."""
-    length = timedelta(seconds=item.seconds) if isinstance(item, Waveform) else timedelta(0)
-    return item.received_at - item.at - length
 
 
 def _made(delay: timedelta, offset: timedelta) -> timedelta:
