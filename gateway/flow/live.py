@@ -10,6 +10,7 @@ from gateway.core.batch import Batch, SourceGap
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.reading import LogLine, Reading, ThermalFrame, Waveform
 from gateway.core.series import Layout
+from gateway.flow.align import Clocks, delays
 from gateway.flow.latest import Latest
 
 _GAPS = 20
@@ -61,6 +62,7 @@ class Live:
         self._places: dict[str, dict[str, tuple[Latest, int]]] = {}
         self._known = 0
         self.counted: dict[str, int] = {}
+        self.clocks = Clocks()
         self.left_out = 0
 
     def note(self, batch: Batch) -> None:
@@ -75,6 +77,8 @@ class Live:
         for line in batch.lines:
             if line.asset in self._lines or len(self._lines) < self._assets:
                 self._lines.setdefault(line.asset, deque(maxlen=self._lines_kept)).append(line)
+        for delay in delays(batch):
+            self.clocks.note(batch.source, delay)
         self.counted[batch.source] = self.counted.get(batch.source, 0) + batch.count
         for block in batch.series:
             held = self._columns.get(block.layout) or self._board(block.layout)

@@ -17,6 +17,17 @@ class Telemetry:
         self.readings = Counter(
             "andon_readings", "Values committed to the journal.", ["source"], registry=self.registry
         )
+        self.gaps = Counter(
+            "andon_gap_seconds", "Seconds of gaps, longest tag, by what filled them.", ["source", "filled"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.data_age = Gauge("andon_data_age_seconds", "Age of the newest value.", ["source"], registry=self.registry)
+        self.tags = Gauge(
+            "andon_tags", "Tags, nodes, registers and links, by state.", ["source", "state"], registry=self.registry
+        )
+        self.clock_offset = Gauge(
+            "andon_clock_offset_seconds", "What is added to a source's time stamps.", ["source"], registry=self.registry
+        )
         self.windows = Counter("andon_windows", "Windows cut.", registry=self.registry)
         self.diagnoses = Counter("andon_diagnoses", "Windows diagnosed.", ["fault"], registry=self.registry)
         self.reports = Counter("andon_reports", "Reports committed.", ["channel"], registry=self.registry)

@@ -17,7 +17,7 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.core.artifact import read_manifest
-from gateway.core.batch import Batch, TagState
+from gateway.core.batch import Batch, SourceGap, TagState
 from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.errors import Misconfigured, Unreachable
@@ -220,6 +220,8 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
         def noted(batch: Batch) -> None:
             live.note(batch)
             telemetry.readings.labels(batch.source).inc(batch.count)
+            for gap in batch.gaps:
+                telemetry.gaps.labels(batch.source, gap.filled or "nothing").inc(_seconds(gap))
             diagnosing.set()
 
         line = Line(settings.sources, store, noted)
@@ -269,6 +271,11 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
             stopping=stopping,
         )
         yield Running(gateway, jobs)
+
+
+def _seconds(gap: SourceGap) -> float:
+    """Give the length of a gap in seconds; a clock that was set back makes none of less than nothing."""
+    return max(0.0, (gap.end - gap.start).total_seconds())
 
 
 def _model(settings: Settings) -> str:

@@ -97,6 +97,13 @@ async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
     gateway.telemetry.set_orders({**states, "DELIVERED": counted.orders - sum(states.values())})
     for name in ("readings", "windows", "diagnoses", "episodes", "orders", "reports"):
         gateway.telemetry.stored.labels(name).set(getattr(counted, name))
+    for source, part in _sources(gateway).items():
+        gateway.telemetry.tags.labels(source, "healthy").set(part.healthy)
+        gateway.telemetry.tags.labels(source, "bad").set(len(part.bad))
+        if part.age_s is not None:
+            gateway.telemetry.data_age.labels(source).set(part.age_s)
+    for source, offset in gateway.live.clocks.offsets().items():
+        gateway.telemetry.clock_offset.labels(source).set(offset.total_seconds())
     return Response(gateway.telemetry.text(), media_type=_TEXT, headers=_HEADERS)
 
 
