@@ -10,6 +10,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("gateway.cli.up:cli", "Run the gateway."),
     "check": ("gateway.cli.check:cli", "Check the settings: every fault, its place, a suggestion."),
     "doctor": ("gateway.cli.doctor:cli", "Look at what the gateway depends on: disk, store, line, ERP, models."),
+    "status": ("gateway.cli.status:cli", "Ask the running gateway how it is: sources, and tags that ail, by name."),
+    "cert": ("gateway.cli.cert:cli", "Certificates for OPC UA: new, show, trust, doctor."),
     "report": ("gateway.cli.report:cli", "Quality reports: submit, parse."),
     "orders": ("gateway.cli.orders:cli", "Work orders: list, show, redeliver."),
     "episodes": ("gateway.cli.episodes:cli", "Troubles on the line, open and closed."),

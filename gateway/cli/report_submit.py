@@ -1,6 +1,5 @@
 """`andon report submit`: words to the running gateway, safely sent again."""
 
-import os
 import sys
 import time
 import uuid
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.remote import NOT_AUTHORISED, client, problem, url_option
 
 if TYPE_CHECKING:
     import httpx2
 
 _TRIES = 4
 _LONGEST_WAIT_S = 5.0
-_DEADLINE_S = 15.0
-NOT_AUTHORISED = 4
 COLUMNS: dict[str, Any] = {
     "report": lambda row: row["id"],
     "received": lambda row: row["received_at"],
@@ -33,7 +31,7 @@ COLUMNS: dict[str, Any] = {
 @click.option("--asset", help="The asset that the report is about, if you know it.")
 @click.option("--photo", type=click.Path(exists=True, dir_okay=False), help="A JPEG, PNG or WebP picture.")
 @click.option("--id", "name", help="Name of the report; the same name again is the same report.")
-@click.option("--url", envvar="ANDON_URL", help="The gateway (default: from the settings file).")
+@url_option
 @click.option("--wait", type=click.FloatRange(0, 300), default=0.0, help="Seconds to wait until it was read.")
 @config_option
 @output_option
@@ -54,16 +52,12 @@ def submit(
 
     A token, if one is needed, stands in the environment variable ANDON_TOKEN.
     """
-    import httpx2
-
     fields = {"text": _words(text, file), "id": name or f"C-{uuid.uuid4().hex[:20]}", "asset": asset or ""}
     picture = Path(photo).read_bytes() if photo is not None else None
-    headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("ANDON_TOKEN")) else {}
-    with httpx2.Client(base_url=url or _address(config), timeout=_DEADLINE_S, headers=headers) as client:
-        taken = _send(client, fields, picture)
-        row = taken.json()
+    with client(url, config) as asked:
+        row = _send(asked, fields, picture).json()
         if wait:
-            row |= _followed(client, row["href"], wait)
+            row |= _followed(asked, row["href"], wait)
     show([row], COLUMNS, output)
 
 
@@ -75,15 +69,7 @@ def _words(text: str | None, file: str | None) -> str:
     return sys.stdin.read().strip() if text == "-" else str(text)
 
 
-def _address(config: str | None) -> str:
-    from gateway.runtime.settings import load
-
-    api = load(config).api
-    host = "127.0.0.1" if api.host in {"0.0.0.0", "::"} else api.host  # noqa: S104  (a comparison, not a bind)
-    return f"http://[{host}]:{api.port}" if ":" in host else f"http://{host}:{api.port}"
-
-
-def _send(client: "httpx2.Client", fields: dict[str, str], picture: bytes | None) -> "httpx2.Response":
+def _send(asked: "httpx2.Client", fields: dict[str, str], picture: bytes | None) -> "httpx2.Response":
     """Send until the gateway answers. Safe: the id is the same each time."""
     import httpx2
 
@@ -94,13 +80,13 @@ def _send(client: "httpx2.Client", fields: dict[str, str], picture: bytes | None
         files = {"photo": ("photo", picture)} if picture is not None else {}
         parts = {key: (None, value) for key, value in fields.items() if value}
         try:
-            answer = client.post("/api/v1/reports", files={**parts, **files})
+            answer = asked.post("/api/v1/reports", files={**parts, **files})
         except httpx2.TransportError as cut:
-            lost, wait = f"no answer from {client.base_url} ({type(cut).__name__})", 0.5 * 2**number
+            lost, wait = f"no answer from {asked.base_url} ({type(cut).__name__})", 0.5 * 2**number
         else:
             if answer.is_success:
                 return answer
-            lost = _said(answer)
+            lost = problem(answer)
             if answer.status_code in {401, 403}:
                 click.echo(f"Not authorised: {lost}", err=True)
                 sys.exit(NOT_AUTHORISED)
@@ -112,19 +98,11 @@ def _send(client: "httpx2.Client", fields: dict[str, str], picture: bytes | None
     raise Unreachable(lost)
 
 
-def _said(answer: "httpx2.Response") -> str:
-    if "json" not in answer.headers.get("content-type", ""):
-        return f"the gateway answered {answer.status_code}"
-    problem = answer.json()
-    faults = [f"{fault.get('field')}: {fault.get('message')}" for fault in problem.get("errors", ())]
-    return "; ".join([f"{problem.get('title', '')} {problem.get('detail', '')}".strip(), *faults])
-
-
-def _followed(client: "httpx2.Client", href: str, wait: float) -> dict[str, Any]:
+def _followed(asked: "httpx2.Client", href: str, wait: float) -> dict[str, Any]:
     """Ask what became of the report until it was read or the wait is over."""
     until = time.monotonic() + wait
     while time.monotonic() < until:
-        answer = client.get(href)
+        answer = asked.get(href)
         seen = answer.json() if answer.is_success else {}
         read = seen.get("extraction")
         if read is not None:

@@ -201,6 +201,7 @@ def assert_exactly_once(plant: Erp, orders: Sequence[WorkOrder]) -> None:
         assert places == sorted(places)
 
 
+@pytest.mark.pain(24)
 async def test_an_erp_that_honours_keys_gets_each_order_once_through_every_fault(make: Make, header: Erp) -> None:
     rig, orders = make(adapter(header, "header")), storm("header", 36)
     header.faults(
@@ -221,6 +222,7 @@ async def test_an_erp_that_honours_keys_gets_each_order_once_through_every_fault
     assert {(await rig.events(order))[-1] for order in orders} == {"order.delivered"}
 
 
+@pytest.mark.pain(24)
 async def test_an_erp_without_keys_gets_each_order_once_as_long_as_it_settles(make: Make, lookup: Erp) -> None:
     rig, orders = make(adapter(lookup, "lookup")), storm("lookup", 24)
     lookup.faults(

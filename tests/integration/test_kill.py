@@ -96,6 +96,7 @@ class Reporter:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.pain(5, 24)
 @pytest.mark.kill
 @pytest.mark.timeout(540)
 @pytest.mark.parametrize("idempotency", ["header", "lookup"])

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def test_a_business_key_keeps_its_facts_apart(left: list[str], right: list[str])
     assert set(first[2:]) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
 
+@pytest.mark.pain(24)
 @given(verdicts)
 def test_an_asset_never_has_two_live_episodes_of_one_family(told: list[tuple[Fault | None, float]]) -> None:
     live: dict[str, Episode] = {}

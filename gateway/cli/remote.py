@@ -1,0 +1,57 @@
+"""The running gateway, asked over its API: its address from the settings, the token from the environment."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    import httpx2
+
+DEADLINE_S = 15.0
+NOT_AUTHORISED = 4
+
+url_option = click.option("--url", envvar="ANDON_URL", help="The gateway (default: from the settings file).")
+
+
+def client(url: str | None, config: str | None) -> "httpx2.Client":
+    """Make a client of the running gateway; a token, if one is needed, stands in ANDON_TOKEN."""
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("ANDON_TOKEN")) else {}
+    return httpx2.Client(base_url=url or address(config), timeout=DEADLINE_S, headers=headers)
+
+
+def address(config: str | None) -> str:
+    """Give the URL of the gateway that the settings describe."""
+    from gateway.runtime.settings import load
+
+    api = load(config).api
+    host = "127.0.0.1" if api.host in {"0.0.0.0", "::"} else api.host  # noqa: S104  (a comparison, not a bind)
+    return f"http://[{host}]:{api.port}" if ":" in host else f"http://{host}:{api.port}"
+
+
+def ask(asked: "httpx2.Client", method: str, path: str, **more: object) -> "httpx2.Response":
+    """Ask once. Raises `Unreachable` when nobody answers; ends with 4 when the caller may not."""
+    import httpx2
+
+    from gateway.core.errors import Unreachable
+
+    try:
+        answer = asked.request(method, path, **more)  # type: ignore[arg-type]  # whatever the library takes
+    except httpx2.TransportError as cut:
+        raise Unreachable(f"no answer from {asked.base_url} ({type(cut).__name__}): does `andon up` run?") from cut
+    if answer.status_code in {401, 403}:
+        click.echo(f"Not authorised: {problem(answer)}", err=True)
+        sys.exit(NOT_AUTHORISED)
+    return answer
+
+
+def problem(answer: "httpx2.Response") -> str:
+    """Say in words what the gateway did not like."""
+    if "json" not in answer.headers.get("content-type", ""):
+        return f"the gateway answered {answer.status_code}"
+    told = answer.json()
+    faults = [f"{fault.get('field')}: {fault.get('message')}" for fault in told.get("errors", ())]
+    return "; ".join([f"{told.get('title', '')} {told.get('detail', '')}".strip(), *faults])
