@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from connectors.line.opcua import Settings
 from gateway.core.batch import Batch
-from gateway.core.errors import Misconfigured, Unreachable
+from gateway.core.errors import Unreachable
 from tests.line_rigs import Process, gather, settings_of
 
 
@@ -99,7 +99,8 @@ async def test_a_server_that_is_not_in_the_trust_folder_is_refused(server: Proce
 async def test_an_empty_trust_folder_is_a_fault_and_not_everybodys_friend(
     server: Process, pki: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Misconfigured, match="holds no certificate"):
+    await server.start()
+    with pytest.raises(Unreachable, match="BadCertificateUntrusted"):
         await gather(settings(server, pki, tmp_path).open(), some)
 
 

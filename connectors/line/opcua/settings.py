@@ -1,17 +1,17 @@
 """What an OPC UA line is told in andon.toml."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from connectors.line.opcua.address import parse
+from connectors.line.opcua.secured import PLAIN, Secured
 from connectors.line.shapes import ShapeTag
 from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.reading import Name
-from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
 
 SAMPLE = """
@@ -47,7 +47,6 @@ unit = "degC"
 encoding = "centikelvin"
 """
 
-Policy = Literal["None", "Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
 Endpoint = Annotated[str, msgspec.Meta(pattern=r"^opc\.tcp://[^@\s]+$", max_length=512)]
 
 
@@ -59,31 +58,14 @@ class Node(ShapeTag, frozen=True, kw_only=True):
         parse(self.address)
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """User name and password; the password is named, not held."""
-
-    name: Name
-    password: SecretRef
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One OPC UA server.
 
-    Secured by default: `certificate` and `key` are ours, `trust` is a folder of certificates (*.der,
-    *.pem; a CRL below `crl/`) that the server's must be in. `policy = "None"` is taken only with
-    `insecure = true`. `tags` names a CSV table beside the `tag` list.
+    Secured by default, see `Secured`. `tags` names a CSV table beside the `tag` list.
     """
 
     name: Name
     endpoint: Endpoint
-    policy: Policy | None = None
-    mode: Literal["Sign", "SignAndEncrypt"] = "SignAndEncrypt"
-    insecure: bool = False
-    certificate: FileName | None = None
-    key: FileName | None = None
-    trust: FileName | None = None
-    application_uri: str = "urn:andon:gateway"
-    user: User | None = None
     publish: Duration = Duration(0.25)
     sampling: Duration = Duration(0)
     queue: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 100
@@ -97,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tag: tuple[Node, ...] = ()
 
     def __post_init__(self) -> None:
-        faults = [*self._unsafe(), *distinct(self.tag)]
+        faults = [*self.unsafe(), *distinct(self.tag)]
         if not self.tag and self.tags is None:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         if not 0.01 <= self.publish <= 60:  # noqa: PLR2004 (10 ms to a minute)
@@ -107,21 +89,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ]
         if faults:
             raise ValueError("; ".join(faults))
-
-    def _unsafe(self) -> list[str]:
-        if self.security == "None":
-            if self.insecure:
-                return []
-            return ['policy "None" is plain text: give policy, certificate, key and trust, or write insecure = true']
-        absent = [name for name in ("certificate", "key", "trust") if getattr(self, name) is None]
-        if absent:
-            return [f"policy {self.security} needs {', '.join(absent)}"]
-        return []
-
-    @property
-    def security(self) -> Policy:
-        """The security policy in force."""
-        return self.policy or ("None" if self.insecure else "Basic256Sha256")
 
     def every_tag(self) -> tuple[Node, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
@@ -134,6 +101,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Make the source; it connects when its first batch is asked for. Raises `Misconfigured`."""
         from connectors.line.opcua.source import OpcUa  # noqa: PLC0415 (asyncua is heavy: only where it is used)
 
-        if self.user is not None:
-            self.user.password.reveal()
+        for secret in self.secrets():
+            secret.reveal()
+        if self.security != PLAIN:
+            from connectors.line.opcua.pki import check_uri, papers_of  # noqa: PLC0415 (cryptography is heavy too)
+
+            check_uri(papers_of(self), self.application_uri)
         return OpcUa(self, self.every_tag())
