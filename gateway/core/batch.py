@@ -69,3 +69,31 @@ class TagState(msgspec.Struct, frozen=True):
     detail: str = ""
     last_at: datetime | None = None
     stale_after: float | None = None
+
+
+class TagCheck(msgspec.Struct, frozen=True):
+    """What one look at a tag, or at a part of its source, showed. `said` says what it is, or what is wrong."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm or condition that the equipment wants looked at. A state that it does not have is None.
+
+    `severity` is the equipment's own (OPC UA: 1 to 1000). `event_id` (hex) names its last event: what is
+    acknowledged. `at` is aware UTC.
+    """
+
+    asset: str
+    condition: str
+    name: str
+    source: str
+    message: str
+    severity: int
+    active: bool | None
+    acknowledged: bool | None
+    confirmed: bool | None
+    event_id: str
+    at: datetime

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from gateway.core.asset import Asset, Plant
-from gateway.core.batch import Batch, TagState
+from gateway.core.batch import Batch, Condition, TagCheck, TagState
 from gateway.core.delivery import Capabilities, Delivery, ErpRef, Outcome, ProductionOrder, StatusUpdate
 from gateway.core.diagnosis import Contribution, Diagnosis, Fault
 from gateway.core.episode import Episode
@@ -55,6 +55,23 @@ class Writable(Protocol):
     def targets(self) -> Sequence[str]: ...
 
     async def write(self, target: str, values: Sequence[Value]) -> list[Value]: ...
+
+
+class Inspectable(Protocol):
+    """A source that can be looked at before it runs: `andon check --live`.
+
+    `inspect` connects by itself, reads each tag once, compares what the equipment says with the settings,
+    leaves, and writes nothing. Every tag is named, and every part of the source that is wrong. Raises
+    `Unreachable`, `Refused` or `Misconfigured` when it does not get that far. The source stays unused.
+    """
+
+    async def inspect(self) -> Sequence[TagCheck]: ...
+
+
+class Alarming(Protocol):
+    """A source that knows alarms and conditions: the live table, as the equipment told them last."""
+
+    def conditions(self) -> Sequence[Condition]: ...
 
 
 class Modality(Protocol):
