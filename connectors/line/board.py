@@ -3,51 +3,103 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 import structlog
 
+from connectors.line.column import Column, Words, last_rows
 from connectors.line.tags import Tag
 from gateway.core.batch import TagState
+from gateway.core.reading import Quality
+from gateway.core.series import NEVER, moment, ticks
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 WAITING = "waiting for the first value"
+NOT_YET = "BadWaitingForInitialData"
+_UNKNOWN, _ILL, _WELL = -1, 0, 1
 
 
 class Board:
-    """State per tag, by its place in the list. A change from well to ill, and back, is logged once."""
+    """State per tag, by its place in the list. A change from well to ill, and back, is logged once.
 
-    def __init__(self, source: str, tags: Sequence[Tag]) -> None:
-        self._source, self._tags = source, tags
-        self._healthy: list[bool | None] = [None] * len(tags)
+    `stale_after` (seconds) is the source's: a keep-alive confirms the values of all its tags that are
+    well. A tag's own `stale_after` is about its values alone.
+    """
+
+    def __init__(self, source: str, tags: Sequence[Tag], stale_after: float | None = None) -> None:
+        self._source, self._tags, self._stale_after = source, tags, stale_after
+        self._state = np.full(len(tags), _UNKNOWN, np.int8)
         self._detail = [WAITING] * len(tags)
-        self._last: list[datetime | None] = [None] * len(tags)
+        self._last = np.full(len(tags), NEVER)
+        self._confirmed = NEVER
+        self._found: dict[tuple[int, str], int] = {}
+        self._finding: dict[int, str] = {}
 
     def fail(self, place: int, why: str) -> None:
         """The tag gives no value, and why."""
-        if self._healthy[place] is not False or self._detail[place] != why:
+        if self._state[place] != _ILL or self._detail[place] != why:
             log.warning("line.tag.failed", source=self._source, tag=self._tags[place].name, why=why)
-        self._healthy[place], self._detail[place] = False, why
+        self._state[place], self._detail[place] = _ILL, why
 
     def wait(self, place: int) -> None:
         """The equipment has no first value yet: neither well nor ill."""
-        self._healthy[place], self._detail[place] = None, WAITING
+        self._state[place], self._detail[place] = _UNKNOWN, WAITING
 
     def mend(self, place: int, detail: str = "") -> None:
         """The tag is monitored; its first value may still be to come."""
-        if self._healthy[place] is False:
+        if self._state[place] == _ILL:
             log.info("line.tag.mended", source=self._source, tag=self._tags[place].name)
-        self._healthy[place], self._detail[place] = True, detail
+        self._state[place], self._detail[place] = _WELL, detail
 
     def heard(self, place: int, at: datetime, why: str = "") -> None:
         """A value came, at this receive time; `why` is not empty when it is bad."""
-        self._last[place] = at
-        if why:
+        self._last[place] = ticks(at)
+        self._note(place, why)
+
+    def told(self, column: Column, words: Words, at: datetime) -> None:
+        """Values of many tags came, at this receive time. Of each tag the last one counts."""
+        self._last[column.places] = ticks(at)
+        if column.qualities is None or column.whys is None:
+            for place in set(column.places[self._state[column.places] != _WELL].tolist()):
+                self.mend(place)
+            return
+        rows = last_rows(column.places)
+        ill = column.qualities[rows] == Quality.BAD
+        rows = rows[ill | (self._state[column.places[rows]] != _WELL)]
+        whys = np.where(column.qualities == Quality.BAD, column.whys, 0)
+        for place, why in zip(column.places[rows].tolist(), whys[rows].tolist(), strict=True):
+            self._note(place, words[why])
+
+    def _note(self, place: int, why: str) -> None:
+        if why == NOT_YET:
+            self.wait(place)
+        elif why:
             self.fail(place, why)
-        elif self._healthy[place] is not True:
+        elif self._state[place] != _WELL:
             self.mend(place)
 
+    def count(self, place: int, rule: str, times: int = 1) -> None:
+        """A rule found something in values of the tag."""
+        self._found[place, rule] = self._found.get((place, rule), 0) + times
+        self._finding[place] = rule
+
+    def found(self) -> dict[tuple[str, str], int]:
+        """How often each rule found something, by the tag's name and the rule."""
+        return {(self._tags[place].name, rule): times for (place, rule), times in self._found.items()}
+
+    def confirm(self, at: datetime) -> None:
+        """The source lives and has nothing new: what its tags said last still holds."""
+        self._confirmed = max(self._confirmed, ticks(at))
+
     def states(self) -> list[TagState]:
-        """Give the state of every tag."""
-        return [
-            TagState(self._source, tag.name, healthy is True, detail, last)
-            for tag, healthy, detail, last in zip(self._tags, self._healthy, self._detail, self._last, strict=True)
-        ]
+        """Give the state of every tag; the detail of one that is well tells what a rule found last."""
+        return [self._shown(place, tag) for place, tag in enumerate(self._tags)]
+
+    def _shown(self, place: int, tag: Tag) -> TagState:
+        last, well = int(self._last[place]), bool(self._state[place] == _WELL)
+        stale_after = self._stale_after if tag.stale_after is None else tag.stale_after
+        if well and tag.stale_after is None and stale_after is not None and last != NEVER:
+            last = max(last, self._confirmed)
+        detail = self._detail[place]
+        if well and not detail and (rule := self._finding.get(place)):
+            detail = f"last finding: {rule} ({self._found[place, rule]} in all)"
+        return TagState(self._source, tag.name, well, detail, moment(last), stale_after)

@@ -3,7 +3,7 @@
 import io
 import struct
 import warnings
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag
+from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag, Times
 from gateway.core.reading import Quality, ThermalFrame, Waveform
+
+__all__ = ["MOST_PIXELS", "MOST_SAMPLES", "Encoding", "ShapeTag", "Times", "Unfit", "frame", "waveform"]
 
 Encoding = Literal["", "degC", "kelvin", "centikelvin", "raw", "float32", "int16"]
 MOST_SAMPLES = 4_194_304
@@ -35,14 +37,6 @@ class ShapeTag(Tag, frozen=True, kw_only=True):
     encoding: Encoding = ""
     height: Annotated[int, msgspec.Meta(ge=1, le=8192)] | None = None
     width: Annotated[int, msgspec.Meta(ge=1, le=8192)] | None = None
-
-
-class Times(msgspec.Struct, frozen=True):
-    """The three timestamps of a value, aware UTC. The first two are None when the equipment has no clock."""
-
-    sourced_at: datetime | None
-    served_at: datetime | None
-    received_at: datetime
 
 
 class Unfit(ValueError):

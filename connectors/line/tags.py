@@ -17,6 +17,8 @@ Address = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 OUT_OF_RANGE = "out of range"
 NOT_FINITE = "not a finite number"
+_KINDS = {"memoryview": "a byte string", "bytes": "a byte string", "ndarray": "an array", "list": "an array"}
+_SHORTEST = 0.01  # seconds
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +26,13 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     The value is `raw * scale + offset`, in `unit`. A value outside `low`..`high` (in `unit`) is BAD,
     never coerced. A value that moved by less than `deadband` (in `unit`) is not sent again. `every`
-    is how often the equipment is asked for it.
+    is how often the equipment is asked for it. Its last value is said again, marked as repeated and with
+    the stamps that it had, after `heartbeat`. A value older than `stale_after` is no news any more.
+
+    Rules over time (see `connectors.line.rules`) lower the quality: `most_rate`, the largest believable
+    change per second, in `unit`; `stuck`, for how long a living signal may keep one value; `spike`, how
+    many robust deviations a single value may leave the median of the last `spike_window` good ones;
+    `missing`, which share of the samples that `every` promises may be absent within `missing_span`.
     """
 
     asset: Name
@@ -37,17 +45,37 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     offset: float = 0.0
     deadband: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     every: Duration | None = None
+    heartbeat: Duration | None = None
+    stale_after: Duration | None = None
+    most_rate: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    stuck: Duration | None = None
+    spike: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
+    spike_window: Annotated[int, msgspec.Meta(ge=5, le=99)] = 9
+    missing: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
+    missing_span: Duration = Duration(60)
 
     def __post_init__(self) -> None:
         if self.low is not None and self.high is not None and self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
         if not math.isfinite(self.scale) or self.scale == 0 or not math.isfinite(self.offset):
             raise ValueError("scale must be finite and not 0, offset must be finite")
+        for field in ("every", "heartbeat", "stale_after", "stuck", "missing_span"):
+            length = getattr(self, field)
+            if length is not None and length < (0 if field == "every" else _SHORTEST):
+                raise ValueError(f"{field} must be at least {_SHORTEST * 1000:.0f}ms")
 
     @property
     def name(self) -> str:
         """How people call the tag: asset/tag."""
         return f"{self.asset}/{self.tag}"
+
+
+class Times(msgspec.Struct, frozen=True):
+    """The three timestamps of a value, aware UTC. The first two are None when the equipment has no clock."""
+
+    sourced_at: datetime | None
+    served_at: datetime | None
+    received_at: datetime
 
 
 TagKind = TypeVar("TagKind", bound=Tag)
@@ -65,7 +93,7 @@ def judge(tag: Tag, raw: object) -> tuple[Value, str]:
         return raw.isoformat(), ""
     if raw is None:
         return None, "no value"
-    return None, f"{type(raw).__name__} is not a value"
+    return None, f"{_KINDS.get(type(raw).__name__, type(raw).__name__)} is not a value"
 
 
 def _judge_number(tag: Tag, raw: float) -> tuple[Value, str]:

@@ -48,9 +48,9 @@ class LineSourceContract:
         batches = await first(rig, source)
         assert [batch.sequence for batch in batches] == list(range(1, len(batches) + 1))
         assert {batch.source for batch in batches} == {source.name}
-        atoms = [atom for batch in batches for atom in (*batch.readings, *batch.waveforms, *batch.lines)]
+        atoms = [atom for batch in batches for atom in (*batch.values(), *batch.waveforms, *batch.lines)]
         assert all(atom.received_at.utcoffset() is not None for atom in atoms)
-        for reading in (reading for batch in batches for reading in batch.readings):
+        for reading in (reading for batch in batches for reading in batch.values()):
             assert (reading.value is None) == (reading.quality is Quality.BAD)
             assert bool(reading.why) == (reading.quality is not Quality.GOOD)
             if rig.has_clock:
@@ -140,5 +140,5 @@ class LinkContract(LineSourceContract):
         [ill] = [state for state in states if state.name == rig.bad_tag]
         assert not ill.healthy and ill.detail
         assert well
-        heard = {f"{it.asset}/{it.tag}" for batch in batches for it in batch.readings if it.quality is Quality.GOOD}
+        heard = {f"{it.asset}/{it.tag}" for batch in batches for it in batch.values() if it.quality is Quality.GOOD}
         assert heard and rig.bad_tag not in heard

@@ -61,7 +61,7 @@ async def rig(server: Process) -> ModbusRig:
 
 
 def values(batches: list[Batch], tag: str) -> list[object]:
-    return [it.value for batch in batches for it in batch.readings if it.tag == tag]
+    return [it.value for batch in batches for it in batch.values() if it.tag == tag]
 
 
 class TestModbus(LinkContract):
@@ -81,11 +81,11 @@ class TestModbus(LinkContract):
 
     async def test_scale_unit_and_modicon_numbers_hold(self, rig: ModbusRig) -> None:
         batches = await gather(rig.open(), lambda taken: bool(values(taken, "tenth")))
-        [reading, *_] = [it for batch in batches for it in batch.readings if it.tag == "tenth"]
+        [reading, *_] = [it for batch in batches for it in batch.values() if it.tag == "tenth"]
         assert (reading.value, reading.unit) == (pytest.approx(1.0), "degC")
 
     async def test_a_value_out_of_range_is_bad(self, rig: ModbusRig) -> None:
         hot = {"asset": "O", "tag": "hot", "address": "holding:150", "high": 100}
         batches = await gather(rig.settings(hot).open(), lambda taken: bool(values(taken, "hot")))
-        [reading, *_] = [it for batch in batches for it in batch.readings if it.tag == "hot"]
+        [reading, *_] = [it for batch in batches for it in batch.values() if it.tag == "hot"]
         assert (reading.value, reading.why) == (None, "out of range")

@@ -67,7 +67,7 @@ async def rig(server: Process) -> OpcUaRig:
 
 
 def values(batches: list[Batch], tag: str) -> list[object]:
-    return [it.value for batch in batches for it in batch.readings if it.tag == tag]
+    return [it.value for batch in batches for it in batch.values() if it.tag == tag]
 
 
 class TestOpcUa(LinkContract):
@@ -105,7 +105,7 @@ class TestOpcUa(LinkContract):
     async def test_a_bad_status_is_no_number_and_says_its_name(self, rig: OpcUaRig) -> None:
         source = rig.settings({"asset": "M", "tag": "bad", "address": NSU + "bad"}).open()
         batches = await gather(source, lambda taken: bool(values(taken, "bad")))
-        [reading] = [it for batch in batches for it in batch.readings if it.tag == "bad"]
+        [reading] = [it for batch in batches for it in batch.values() if it.tag == "bad"]
         assert (reading.value, reading.quality, reading.why) == (None, Quality.BAD, "BadSensorFailure")
 
     async def test_a_waveform_without_a_rate_is_named(self, rig: OpcUaRig) -> None:

@@ -51,12 +51,12 @@ async def test_a_message_is_acknowledged_only_after_its_commit(server: Server) -
     node = await add(server, "a", 1.0)
     line = source(server, "a", in_flight=1)
     async with asyncio.timeout(15), aclosing(line.batches()) as batches:
-        assert (await anext(batches)).readings[0].value == 1.0
+        assert [*(await anext(batches)).values()][0].value == 1.0
         kept = subscription_of(server)._not_acknowledged_results
         await asyncio.sleep(0.2)  # nobody asks for the next batch: nothing may be acknowledged meanwhile
         assert len(kept) == 1
         await server.write_attribute_value(node, ua.DataValue(ua.Variant(2.0)))
-        assert (await anext(batches)).readings[-1].value == 2.0
+        assert [*(await anext(batches)).values()][-1].value == 2.0
         [sequence] = kept
         assert sequence == 2
     await line.close()
@@ -71,9 +71,9 @@ async def test_a_node_that_comes_later_joins_and_the_others_never_stop(server: S
         await add(server, "late", 7.0)
 
     coming = asyncio.create_task(appear())
-    batches = await gather(line, lambda taken: any(it.tag == "late" for batch in taken for it in batch.readings))
+    batches = await gather(line, lambda taken: any(it.tag == "late" for batch in taken for it in batch.values()))
     await coming
-    assert [it.value for batch in batches for it in batch.readings if it.tag == "late"] == [7.0]
+    assert [it.value for batch in batches for it in batch.values() if it.tag == "late"] == [7.0]
     assert all(state.healthy for state in line.tags())
 
 
@@ -107,7 +107,7 @@ async def test_a_namespace_that_moved_is_found_again(server: Server) -> None:
     await add(other, "a", 2.0)
     async with other:
         second = await gather(source(other, "a"), bool)
-    assert [first[0].readings[0].value, second[0].readings[0].value] == [1.0, 2.0]
+    assert [next(first[0].values()).value, next(second[0].values()).value] == [1.0, 2.0]
 
 
 async def test_values_survive_a_queue_of_thousands_in_one_publish(server: Server) -> None:
@@ -129,4 +129,4 @@ async def test_values_survive_a_queue_of_thousands_in_one_publish(server: Server
                     break
     assert writer is not None
     await writer
-    assert [it.value for batch in taken for it in batch.readings] == [float(n) for n in range(3001)]
+    assert [it.value for batch in taken for it in batch.values()] == [float(n) for n in range(3001)]

@@ -1,26 +1,30 @@
-"""From data changes to atoms: readings, waveforms, frames; a bad status never becomes a number."""
+"""From data changes to a batch: series, readings, waveforms, frames; a bad status never becomes a number."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
 from asyncua.ua.status_codes import get_name_and_doc
+from numpy.typing import NDArray
 
 from connectors.line.board import Board
-from connectors.line.opcua.decode import Change
+from connectors.line.column import Column
+from connectors.line.judge import Judge
+from connectors.line.opcua.changes import Change, Values
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node
 from connectors.line.shapes import Times, Unfit, frame, waveform
-from connectors.line.tags import Gate, judge
 from gateway.core.batch import Batch
 from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
+from gateway.core.series import Series
 
 _SEVERITY = 30
 _CODE = 0xFFFF0000
 _OVERFLOW = 0x480  # InfoType DataValue with the overflow bit: the server's queue lost values of this item
-_NOT_YET = "BadWaitingForInitialData"
 _GONE = frozenset({"BadNodeIdUnknown", "BadNodeIdInvalid"})
 _QUALITIES = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)
+_BY_SEVERITY = np.array(_QUALITIES, np.uint8)
+_ONE_NUMBER = "a number is not an array"
 
 
 @lru_cache(maxsize=512)
@@ -30,93 +34,116 @@ def status_name(code: int) -> str:
     return str(name)
 
 
-class Converter:
-    """Turns arrivals into one batch. Holds what lasts: deadbands, the board, the batch number."""
+class _Parts:
+    """What becomes a batch."""
 
-    def __init__(self, source: str, nodes: Sequence[Node], rates: dict[int, float], board: Board) -> None:
+    def __init__(self) -> None:
+        self.series: list[Series] = []
+        self.readings: list[Reading] = []
+        self.waveforms: list[Waveform] = []
+        self.frames: list[ThermalFrame] = []
+        self.missing = self.overflowed = 0
+
+    def note(self) -> str:
+        """Say what was lost on the way."""
+        words = []
+        if self.missing:
+            words.append(f"gap: {self.missing} messages lost")
+        if self.overflowed:
+            words.append(f"gap: the server's queue overflowed for {self.overflowed} tags")
+        return "; ".join(words)
+
+
+class Converter:
+    """Turns arrivals into one batch. Holds what lasts: what was sent, the board, the batch number."""
+
+    def __init__(self, source: str, nodes: Sequence[Node], rates: Mapping[int, float], board: Board) -> None:
         self._source, self._nodes, self._rates, self._board = source, nodes, rates, board
-        self._gate = Gate()
+        self._judge = Judge(nodes, board)
+        self._plain = np.array([node.kind == "value" for node in nodes], np.bool_)
+        self._all_plain = bool(self._plain.all())
         self._sequence = 0
         self.gone: set[int] = set()
 
     def batch(self, arrivals: Sequence[Arrival]) -> Batch | None:
         """Make one batch of all that arrived; None when nothing of it is worth sending."""
-        readings: list[Reading] = []
-        waveforms: list[Waveform] = []
-        frames: list[ThermalFrame] = []
-        overflowed = 0
+        parts = _Parts()
         for arrival in arrivals:
+            parts.missing += arrival.missing
+            columns = [self._column(values, parts) for values in arrival.values]
+            parts.series += self._judge.series(columns, arrival.received_at, arrival.sequence)
             for change in arrival.changes:
-                if not 0 <= change.handle < len(self._nodes):
-                    continue
-                overflowed += change.status & _OVERFLOW == _OVERFLOW
-                atom = self._atom(change, arrival.received_at)
-                if isinstance(atom, Waveform):
-                    waveforms.append(atom)
-                elif isinstance(atom, ThermalFrame):
-                    frames.append(atom)
-                elif self._gate.passes(self._nodes[change.handle], atom):
-                    readings.append(atom)
-        missing = sum(arrival.missing for arrival in arrivals)
-        note = "; ".join(_words(missing, overflowed))
-        if not (readings or waveforms or frames or note):
+                if 0 <= change.handle < len(self._nodes):
+                    parts.overflowed += change.status & _OVERFLOW == _OVERFLOW
+                    self._take(change, arrival, parts)
+        note = parts.note()
+        if not (parts.series or parts.readings or parts.waveforms or parts.frames or note):
             return None
         self._sequence += 1
         return Batch(
             source=self._source,
             sequence=self._sequence,
             received_at=arrivals[-1].received_at,
-            readings=tuple(readings),
-            waveforms=tuple(waveforms),
-            frames=tuple(frames),
+            series=tuple(parts.series),
+            readings=tuple(parts.readings),
+            waveforms=tuple(parts.waveforms),
+            frames=tuple(parts.frames),
             note=note,
         )
 
-    def _atom(self, change: Change, received_at: datetime) -> Reading | Waveform | ThermalFrame:
+    def _column(self, values: Values, parts: _Parts) -> Column:
+        """Give the numbers of known items with their quality; the server's word for it is the reason."""
+        known = values.handles < len(self._nodes)
+        if not known.all():
+            values = values.only(known)
+        column = Column(values.handles.astype(np.int64), values.values, values.sourced, values.served)
+        if values.statuses.any():
+            column = self._graded(column, values.statuses, parts)
+        if not self._all_plain and not self._plain[column.places].all():
+            column = self._unlike(column)
+        return column
+
+    def _graded(self, column: Column, statuses: NDArray[np.uint32], parts: _Parts) -> Column:
+        parts.overflowed += int(np.count_nonzero(statuses & _OVERFLOW == _OVERFLOW))
+        qualities = _BY_SEVERITY[statuses >> _SEVERITY]
+        if not qualities.any():
+            return column
+        codes, which = np.unique(statuses & _CODE, return_inverse=True)
+        names = [status_name(code) if code >> _SEVERITY else "" for code in codes.tolist()]
+        for number, name in enumerate(names):
+            if name in _GONE:
+                self.gone.update(column.places[which == number].tolist())
+        words = np.array([self._judge.words.number(name) for name in names], np.int32)
+        return column._replace(qualities=qualities, whys=words[which])
+
+    def _unlike(self, column: Column) -> Column:
+        """A number where a waveform or a picture was expected is bad."""
+        column = column.marked()
+        assert column.qualities is not None  # noqa: S101 (for the type checker)
+        assert column.whys is not None  # noqa: S101 (for the type checker)
+        unlike = ~self._plain[column.places] & (column.qualities != Quality.BAD)
+        column.qualities[unlike], column.whys[unlike] = Quality.BAD, self._judge.words.number(_ONE_NUMBER)
+        return column
+
+    def _take(self, change: Change, arrival: Arrival, parts: _Parts) -> None:
+        """Take what is no number: text, an array, a picture."""
         place, node = change.handle, self._nodes[change.handle]
         quality = _QUALITIES[change.status >> _SEVERITY & 3]
         why = "" if quality is Quality.GOOD else status_name(change.status)
-        value = None
-        if quality is Quality.BAD:
-            if why in _GONE:
-                self.gone.add(place)
-        elif node.kind == "value":
-            value, unfit = judge(node, change.value)
-            if unfit:
-                quality, why = Quality.BAD, unfit
-        else:
-            times = Times(change.sourced_at, change.served_at, received_at)
+        if why in _GONE:
+            self.gone.add(place)
+        times = Times(change.sourced_at, change.served_at, arrival.received_at)
+        if node.kind != "value" and quality is not Quality.BAD:
             try:
                 if node.kind == "frame":
-                    atom: Waveform | ThermalFrame = frame(node, change.value, quality, times)
+                    parts.frames.append(frame(node, change.value, quality, times))
                 else:
-                    atom = waveform(node, change.value, self._rates[place], quality, times)
-            except Unfit as unfit_shape:
-                quality, why = Quality.BAD, str(unfit_shape)
+                    parts.waveforms.append(waveform(node, change.value, self._rates[place], quality, times))
+            except Unfit as unfit:
+                quality, why = Quality.BAD, str(unfit)
             else:
-                self._board.heard(place, received_at)
-                return atom
-        if why == _NOT_YET:
-            self._board.wait(place)
-        else:
-            self._board.heard(place, received_at, why if quality is Quality.BAD else "")
-        return Reading(
-            node.asset,
-            node.tag,
-            value,
-            node.unit,
-            quality,
-            change.sourced_at,
-            change.served_at,
-            received_at,
-            why,
-        )
-
-
-def _words(missing: int, overflowed: int) -> list[str]:
-    words = []
-    if missing:
-        words.append(f"gap: {missing} messages lost")
-    if overflowed:
-        words.append(f"gap: the server's queue overflowed for {overflowed} tags")
-    return words
+                self._board.heard(place, arrival.received_at)
+                return
+        reading = self._judge.text(place, change.value, quality, why, times, arrival.sequence)
+        if reading is not None:
+            parts.readings.append(reading)

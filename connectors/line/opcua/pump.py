@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -9,61 +10,95 @@ import structlog
 from asyncua import ua
 
 from connectors.line.inbox import Inbox
-from connectors.line.opcua.decode import Change, Message, change_of, decode
-from gateway.core.errors import Unreachable
+from connectors.line.opcua.changes import Change, Values
+from connectors.line.opcua.decode import Event, Message, decode, of_notification
+from connectors.line.opcua.stream import Ended, Stream, after, missing_before
 from gateway.core.ports import Clock
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _MOST_REPUBLISHED = 1000
-_WRAP = 2**32
 
 
 class Arrival(NamedTuple):
-    """Data changes with the time when they arrived. `missing` counts messages before it that are lost."""
+    """What one message brought, and when it arrived. `missing` counts messages before it that are lost.
 
-    changes: list[Change]
+    `values` are numbers in columns, `changes` what is no number, `events` the events. `sequence` is the
+    message's number in its subscription, 0 for what was not published (history).
+    """
+
+    changes: Sequence[Change]
     received_at: datetime
     missing: int = 0
+    values: Sequence[Values] = ()
+    events: Sequence[Event] = ()
+    sequence: int = 0
+    subscription: int = 0
 
 
 class Pump:
-    """Asks for publishes and hands the changes to the inbox in the order in which they were sent.
+    """Asks for publishes and hands what they bring to the inbox in the order in which it was sent.
 
-    The library's own loop must not run: it acknowledges before anything is stored. `run` raises
-    `Unreachable` when the server ended the subscription, and the library's errors when the link is lost.
+    The library's own loop must not run: it acknowledges before anything is stored. `run` raises `Ended`
+    when the server ended a subscription, and the library's errors when the link is lost.
     """
 
-    def __init__(self, session: Any, subscription: int, depth: int, inbox: Inbox[Arrival], now: Clock) -> None:
-        self._session, self._subscription, self._depth = session, subscription, depth
+    def __init__(
+        self, session: Any, streams: Iterable[Stream], depth: int, inbox: Inbox[Arrival], now: Clock
+    ) -> None:
+        self._session, self._depth = session, depth
+        self._streams = {stream.id: stream for stream in streams}
         self._inbox, self._now = inbox, now
         self._acks: list[Any] = []
         self._turn = asyncio.Lock()
+        self._workers = 0
         self._asked = 0
-        self._sequence = 0
-        self.heard = time.monotonic()
-        self.messages = 0
 
     @property
     def listening(self) -> bool:
         """Whether a publish request is with the server; if not, all wait for the commit."""
         return self._asked > 0
 
+    async def catch_up(self, stream: Stream, held: Sequence[int] | None) -> None:
+        """Take what the server still holds of a subscription that was taken over, and commit it.
+
+        `held` are the numbers that it says it has; None when it did not say.
+        """
+        if held is None:
+            number = after(stream.sequence)
+            while (message := await self._again(stream, number)) is not None:
+                await self._take(stream, message)
+                number = after(number)
+            return
+        order = sorted(held, key=lambda number: missing_before(number, stream.sequence))
+        news = [number for number in order if missing_before(number, stream.sequence) < len(order) + _MOST_REPUBLISHED]
+        self._acks += [ua.SubscriptionAcknowledgement(stream.id, number) for number in held if number not in news]
+        for number in news:
+            if (message := await self._again(stream, number)) is not None:
+                await self._take(stream, message)
+
+    async def _take(self, stream: Stream, message: Message) -> None:
+        missing = missing_before(message.sequence, stream.sequence)
+        stream.sequence = message.sequence
+        await self._offer(stream, message, missing)
+
     async def run(self) -> None:
         """Keep the requests in flight until the link is lost."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._depth):
+                self._workers += 1
                 group.create_task(self._publish())
 
     async def _publish(self) -> None:
-        while (body := await self._ask()) is not None:
+        while self._workers <= self._depth:
+            body = await self._ask()
+            if body is None:
+                continue
             async with self._turn:  # waiters are first in, first out: the order of arrival is kept
-                self.heard = time.monotonic()
                 message = decode(body)
                 stored = await self._sort(message)
             for waiting in stored:
                 await waiting
-            if not message.keep_alive:
-                self._acks.append(ua.SubscriptionAcknowledgement(self._subscription, message.sequence))
+        self._workers -= 1
 
     async def _ask(self) -> Any:
         """Send one publish request with the acknowledgements that are due; None: the server wants fewer."""
@@ -71,16 +106,19 @@ class Pump:
         acks, self._acks = self._acks, []
         request.Parameters.SubscriptionAcknowledgements = acks
         if not self._asked:
-            self.heard = time.monotonic()
+            for stream in self._streams.values():
+                stream.heard = time.monotonic()
         self._asked += 1
         try:
             return await self._session._send_request(request, timeout=0)  # noqa: SLF001 (pinned; the guard is the deadline)
         except ua.UaStatusCodeError as fault:
             self._acks = acks + self._acks
-            if fault.code == ua.StatusCodes.BadTooManyPublishRequests and self._asked > 1:
-                log.info("opcua.publish.fewer", in_flight=self._asked - 1)
-                return None
-            raise
+            if fault.code != ua.StatusCodes.BadTooManyPublishRequests or self._workers == 1:
+                raise
+            if self._workers <= self._depth:  # the first of those that are too many
+                self._depth = max(1, self._workers // 2)
+                log.info("opcua.publish.fewer", in_flight=self._depth)
+            return None
         except BaseException:
             self._acks = acks + self._acks
             raise
@@ -89,37 +127,66 @@ class Pump:
 
     async def _sort(self, message: Message) -> list[asyncio.Future[None]]:
         """Offer the message, and before it the ones that are missing in front of it."""
-        if message.lost:
-            raise Unreachable(f"the server ended the subscription: {message.lost}")
-        if message.subscription != self._subscription or message.keep_alive:
+        stream = self._streams.get(message.subscription)
+        if stream is None:
             return []
+        stream.heard = time.monotonic()
+        stream.told += 1
+        if message.lost:
+            raise Ended(stream, message.lost)
+        missing = missing_before(message.sequence, stream.sequence)
         stored: list[asyncio.Future[None]] = []
-        missing = (message.sequence - self._sequence - 1) % _WRAP
         lost = 0
         if 0 < missing <= _MOST_REPUBLISHED:
-            for number in range(message.sequence - missing, message.sequence):
-                changes = await self._again(number)
-                if changes is None:
+            number = after(stream.sequence)
+            for _ in range(missing):
+                found = await self._again(stream, number)
+                if found is None:
                     lost += 1
                 else:
-                    stored.append(self._inbox.offer(Arrival(changes, self._now())))
-        self._sequence = message.sequence
-        self.messages += 1
-        stored.append(self._inbox.offer(Arrival(list(message.changes), self._now(), lost)))
+                    stored.append(self._offer(stream, found, lost))
+                    lost = 0
+                stream.sequence, number = number, after(number)
+        elif missing and stream.is_ahead(message.sequence):
+            lost = missing
+            stream.sequence = message.sequence if message.keep_alive else stream.sequence
+        elif missing:
+            return stored  # an older one: it was taken already
+        if not message.keep_alive:
+            stream.sequence = message.sequence
+            stored.append(self._offer(stream, message, lost))
+        elif lost:
+            stored.append(self._offer(stream, Message(stream.id, stream.sequence, keep_alive=True), lost))
         return stored
 
-    async def _again(self, number: int) -> list[Change] | None:
+    def _offer(self, stream: Stream, message: Message, missing: int) -> asyncio.Future[None]:
+        """Hand a message over; it is acknowledged when it is committed."""
+        acknowledgement = ua.SubscriptionAcknowledgement(stream.id, message.sequence)
+
+        def committed(stored: "asyncio.Future[None]") -> None:
+            if not stored.cancelled() and not message.keep_alive:
+                self._acks.append(acknowledgement)
+
+        stored = self._inbox.offer(
+            Arrival(
+                message.changes,
+                self._now(),
+                missing,
+                message.values,
+                message.events,
+                message.sequence,
+                stream.id,
+            )
+        )
+        stored.add_done_callback(committed)
+        return stored
+
+    async def _again(self, stream: Stream, number: int) -> Message | None:
         """Ask for a message again. None: the server has it no more."""
         try:
-            note = await self._session.republish(self._subscription, number)
-        except ua.UaStatusCodeError:
+            note = await self._session.republish(stream.id, number)
+        except ua.UaStatusCodeError as fault:
+            if fault.code != ua.StatusCodes.BadMessageNotAvailable:
+                raise
             return None
-        if note.SequenceNumber != number:
-            return None
-        self._acks.append(ua.SubscriptionAcknowledgement(self._subscription, number))
-        return [
-            change_of(item.ClientHandle, item.Value)
-            for part in note.NotificationData or []
-            if isinstance(part, ua.DataChangeNotification)
-            for item in part.MonitoredItems or []
-        ]
+        return of_notification(stream.id, note) if note.SequenceNumber == number else None

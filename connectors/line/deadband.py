@@ -1,0 +1,86 @@
+"""Deadbands of many tags at once: what is worth sending."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.line.column import BOOLEAN, FLOAT, Column, turns
+from connectors.line.tags import Tag
+from gateway.core.reading import Quality, Value
+
+_NEVER, _TEXT = -1, 9
+
+
+class Deadband:
+    """Lets a value through when it is worth sending: first, changed enough, or of another quality.
+
+    It compares with the last value SENT, so that a slow ramp is reported; some servers compare with the
+    last sample, which is why deadbands are kept here. A tag without a deadband always passes.
+    """
+
+    def __init__(self, tags: Sequence[Tag]) -> None:
+        self._band = np.array([tag.deadband for tag in tags], np.float64)
+        self._banded = self._band > 0
+        self._any = bool(self._banded.any())
+        count = len(tags)
+        self._form = np.full(count, _NEVER, np.int8)
+        self._bits = np.zeros(count, np.uint64)
+        self._quality = np.zeros(count, np.uint8)
+        self._why = np.zeros(count, np.int32)
+        self._texts: dict[int, Value] = {}
+
+    def passed(self, column: Column) -> Column:
+        """Give what is to be sent, and remember it."""
+        if not self._any:
+            return column
+        banded = self._banded[column.places]
+        if not banded.any():
+            return column
+        keep = ~banded
+        rows = np.flatnonzero(banded)
+        for turn in turns(column.places[rows]):
+            chosen = rows[turn]
+            keep[chosen] = self._turn(column, chosen)
+        return column if keep.all() else column.only(keep)
+
+    def _turn(self, column: Column, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        places, values = column.places[rows], column.values[rows]
+        if column.qualities is None or column.whys is None:
+            quality, why = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.int32)
+        else:
+            quality, why = column.qualities[rows], column.whys[rows]
+        other = (self._form[places] != column.form) | (self._quality[places] != quality) | (self._why[places] != why)
+        keep: NDArray[np.bool_] = other | ((quality != Quality.BAD) & self._moved(places, values, column.form))
+        sent = places[keep]
+        self._form[sent], self._quality[sent], self._why[sent] = column.form, quality[keep], why[keep]
+        self._bits[sent] = _bits(values[keep])
+        return keep
+
+    def _moved(self, places: NDArray[np.int64], values: NDArray[Any], form: int) -> NDArray[np.bool_]:
+        before = self._bits[places]
+        if form == BOOLEAN:
+            return np.asarray(before != _bits(values))
+        old = before.view(values.dtype)
+        if form == FLOAT:
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is bad and is not compared
+                return np.asarray(np.abs(values - old) >= self._band[places])
+        new, past = values.view(np.uint64), before
+        apart = np.where(values >= old, new - past, past - new)  # exact beyond 2**53, and never an overflow
+        return np.asarray(apart >= np.ceil(np.minimum(self._band[places], 2.0**63)).astype(np.uint64))
+
+    def text_passed(self, place: int, text: Value, quality: Quality, why: int) -> bool:
+        """Say whether a value that is no number is to be sent, and remember it if so."""
+        if not self._banded[place]:
+            return True
+        same = self._form[place] == _TEXT and self._quality[place] == quality and self._why[place] == why
+        if same and self._texts.get(place) == text:
+            return False
+        self._form[place], self._quality[place], self._why[place] = _TEXT, quality, why
+        self._texts[place] = text
+        return True
+
+
+def _bits(values: NDArray[Any]) -> NDArray[np.uint64]:
+    return values.astype(np.uint64) if values.dtype.kind == "b" else values.view(np.uint64)
