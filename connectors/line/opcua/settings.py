@@ -6,7 +6,9 @@ from typing import Annotated
 import msgspec
 
 from connectors.line.opcua.address import parse
+from connectors.line.opcua.profiles import profiles
 from connectors.line.opcua.secured import PLAIN, Secured
+from connectors.line.opcua.wishes import EventWish, Group, TargetWish, wish_faults
 from connectors.line.shapes import ShapeTag
 from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.errors import Misconfigured
@@ -45,13 +47,41 @@ kind = "frame"
 address = "nsu=urn:andon:line;s=M-07.thermal"
 unit = "degC"
 encoding = "centikelvin"
+
+[[line.cell-a.group]]
+name = "slow"                   # a tag joins with group = "slow"
+publish = "1s"
+deadband = "1%"                 # of the node's EURange; a number is in the tag's unit
+
+[[line.cell-a.tag]]
+asset = "M-07"
+tag = "load"
+address = "nsu=urn:andon:line;s=M-07.load"
+unit = "%"
+group = "slow"
+
+[[line.cell-a.event]]           # alarms and events become log lines of the asset
+asset = "M-07"
+severity_from = 400
+
+[[line.cell-a.target]]          # nothing can be written that is not declared
+name = "setpoint"
+node = "nsu=urn:andon:line;s=M-07.setpoint"
+type = "Double"
+low = 0
+high = 3000
 """
 
 Endpoint = Annotated[str, msgspec.Meta(pattern=r"^opc\.tcp://[^@\s]+$", max_length=512)]
 
 
 class Node(ShapeTag, frozen=True, kw_only=True):
-    """A tag at an OPC UA node; `address` is `nsu=<namespace uri>;s=<id>` (or i=, g=, b=)."""
+    """A tag at an OPC UA node; `address` is `nsu=<namespace uri>;s=<id>` (or i=, g=, b=).
+
+    `group` names the tag group that says how it is asked for; none means as the line says.
+    """
+
+    group: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +91,8 @@ class Node(ShapeTag, frozen=True, kw_only=True):
 class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One OPC UA server.
 
-    Secured by default, see `Secured`. `tags` names a CSV table beside the `tag` list.
+    Secured by default, see `Secured`. `tags` names a CSV table beside the `tag` list. `profile` says what
+    kind of server it is where the server does not say it itself (see profiles.toml).
     """
 
     name: Name
@@ -77,10 +108,14 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry: Duration = Duration(5)
     tags: FileName | None = None
     tag: tuple[Node, ...] = ()
+    group: tuple[Group, ...] = ()
+    event: tuple[EventWish, ...] = ()
+    target: tuple[TargetWish, ...] = ()
+    profile: str = ""
 
     def __post_init__(self) -> None:
-        faults = [*self.unsafe(), *distinct(self.tag)]
-        if not self.tag and self.tags is None:
+        faults = [*self.unsafe(), *distinct(self.tag), *self._unmatched(self.tag)]
+        if not self.tag and self.tags is None and not self.event:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         if not 0.01 <= self.publish <= 60:  # noqa: PLR2004 (10 ms to a minute)
             faults.append("publish must be between 10ms and 1min")
@@ -90,10 +125,18 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if faults:
             raise ValueError("; ".join(faults))
 
+    def _unmatched(self, tags: tuple[Node, ...]) -> list[str]:
+        wanted = [tag.group for tag in tags if tag.group]
+        faults = wish_faults(self.group, wanted, self.event, self.target)
+        known = sorted(profile.name for profile in profiles())
+        if self.profile and self.profile not in known:
+            faults.append(f"no profile {self.profile!r}; known: {', '.join(known)}")
+        return faults
+
     def every_tag(self) -> tuple[Node, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
         every = (*self.tag, *(read_table(Path(self.tags), Node) if self.tags else ()))
-        if faults := distinct(every):
+        if faults := [*distinct(every), *self._unmatched(every)]:
             raise Misconfigured(f"line {self.name}", tuple(faults))
         return every
 
