@@ -1,0 +1,133 @@
+"""Resume: what is remembered of session and subscriptions, so that the next run goes on where this one ended."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from asyncua import ua
+from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary
+
+from connectors.line.opcua.security import Andon
+from connectors.line.opcua.settings import Settings
+
+_SESSION, _SUBSCRIPTIONS, _MARKS = "session", "subscriptions", "marks"
+
+
+class Policy(msgspec.Struct, frozen=True, array_like=True):
+    """One way in which the server lets users in, as it said when the session was created."""
+
+    id: str
+    kind: int
+    security: str
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True):
+    """A session on a server. `token` and `nonce` are secrets: whoever has them may take the session over.
+
+    `identity` says by whom and how it was opened; `started` when the server was (its StartTime, "" unknown).
+    """
+
+    endpoint: str
+    identity: bytes
+    started: str
+    token: bytes
+    nonce: bytes
+    policies: tuple[Policy, ...]
+
+    def __repr__(self) -> str:
+        return f"Session({self.endpoint})"
+
+
+class Subscription(msgspec.Struct, frozen=True, array_like=True):
+    """A subscription: its plan's name, its id, revised interval (s), keep-alives and lifetime (intervals).
+
+    `keys` says of each item which tag it is (see `key_of`), `items` its id on the server, `handles` our own.
+    """
+
+    name: str
+    id: int
+    interval: float
+    keep_alives: int
+    lifetime: int
+    keys: bytes
+    items: tuple[int, ...]
+    handles: tuple[int, ...]
+
+    @property
+    def silence(self) -> float:
+        """How long it may be silent, in seconds."""
+        return max(1.0, 1.5 * self.interval * self.keep_alives)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What the last run left behind. `marks` is the last committed sequence number by subscription id."""
+
+    session: Session | None = None
+    subscriptions: tuple[Subscription, ...] = ()
+    marks: dict[int, int] = {}
+
+
+def recall(memory: Mapping[str, bytes], endpoint: str, identity: bytes) -> Kept:
+    """Read what was kept for this endpoint and user; what is damaged or of another is as good as none."""
+    try:
+        session = msgspec.msgpack.decode(memory[_SESSION], type=Session)
+        subscriptions = msgspec.msgpack.decode(memory[_SUBSCRIPTIONS], type=tuple[Subscription, ...])
+        marks = msgspec.msgpack.decode(memory[_MARKS], type=dict[int, int])
+    except (KeyError, msgspec.DecodeError, msgspec.ValidationError):
+        return Kept()
+    if session.endpoint != endpoint or session.identity != identity:
+        return Kept()
+    return Kept(session, tuple(one for one in subscriptions if one.id in marks), marks)
+
+
+def written(session: Session, subscriptions: Sequence[Subscription]) -> dict[str, bytes]:
+    """Write down a session and its subscriptions."""
+    return {
+        _SESSION: msgspec.msgpack.encode(session),
+        _SUBSCRIPTIONS: msgspec.msgpack.encode(tuple(subscriptions)),
+    }
+
+
+def marked(marks: Mapping[int, int]) -> dict[str, bytes]:
+    """Write down how far each subscription is committed."""
+    return {_MARKS: msgspec.msgpack.encode(dict(marks))}
+
+
+def identity_of(settings: Settings) -> bytes:
+    """Give a digest of who we are for the server; no secret can be told from it."""
+    user = settings.user
+    facts = (
+        settings.security,
+        settings.mode,
+        settings.application_uri,
+        "" if user is None else user.name or str(user.certificate),
+    )
+    return hashlib.sha256(msgspec.json.encode(facts)).digest()[:12]
+
+
+def session_of(client: Andon, endpoint: str, identity: bytes, started: str) -> Session:
+    """Give what is to be kept of a client's session."""
+    policies = tuple(
+        Policy(str(one.PolicyId or ""), int(one.TokenType), str(one.SecurityPolicyUri or ""))
+        for one in client._policy_ids or ()  # noqa: SLF001 (pinned; the library keeps it nowhere else)
+    )
+    token = nodeid_to_binary(client.uaclient.session.authentication_token)
+    return Session(endpoint, identity, started, token, client._server_nonce or b"", policies)  # noqa: SLF001
+
+
+def adopt(client: Andon, session: Session) -> None:
+    """Let the client go on with a kept session; it is to be activated next. Raises ValueError when it is damaged."""
+    try:
+        token = nodeid_from_binary(ua.utils.Buffer(session.token))
+    except Exception as fault:  # whatever the library's decoder makes of damaged bytes
+        raise ValueError("the kept session is damaged") from fault
+    client.uaclient.session.restore_authentication_token(token)
+    client._server_nonce = session.nonce or None  # noqa: SLF001 (pinned)
+    client._policy_ids = [_policy(one) for one in session.policies]  # noqa: SLF001 (pinned)
+
+
+def _policy(kept: Policy) -> Any:
+    return ua.UserTokenPolicy(
+        PolicyId=kept.id, TokenType=ua.UserTokenType(kept.kind), SecurityPolicyUri=kept.security or None
+    )

@@ -1,0 +1,44 @@
+"""Stream: where one subscription stands. Sequence numbers count from 1 to 2**32 - 1, and then from 1 again."""
+
+import time
+from dataclasses import dataclass, field
+
+_LAST = 2**32 - 1
+
+
+def after(number: int) -> int:
+    """Give the sequence number that follows; 0 stands before the first and is never used."""
+    return number % _LAST + 1
+
+
+def missing_before(number: int, last: int) -> int:
+    """Count the messages between the last one taken and this one; an older one gives a huge count."""
+    return (number - last - 1) % _LAST
+
+
+@dataclass(slots=True)
+class Stream:
+    """One subscription of ours on the server.
+
+    `name` is its plan's; `sequence` is the last message that was taken; `patience` is how long its silence
+    may last in seconds, `heard` when it last spoke (monotonic), `told` how often it did.
+    """
+
+    id: int
+    name: str
+    patience: float
+    sequence: int = 0
+    heard: float = field(default_factory=time.monotonic)
+    told: int = 0
+
+    def is_ahead(self, number: int) -> bool:
+        """Whether a message is newer than the last one taken."""
+        return missing_before(number, self.sequence) < _LAST // 2
+
+
+class Ended(Exception):
+    """A subscription is no more, or silent: the session may live on."""
+
+    def __init__(self, stream: Stream, why: str) -> None:
+        super().__init__(why)
+        self.stream, self.why = stream, why
