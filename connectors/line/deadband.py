@@ -31,6 +31,12 @@ class Deadband:
         self._why = np.zeros(count, np.int32)
         self._texts: dict[int, Value] = {}
 
+    def learn(self, place: int, deadband: float) -> None:
+        """Take a deadband that was found out while running."""
+        self._band[place] = deadband
+        self._banded[place] = deadband > 0
+        self._any = bool(self._banded.any())
+
     def passed(self, column: Column) -> Column:
         """Give what is to be sent, and remember it."""
         if not self._any:

@@ -37,11 +37,12 @@ class Judge:
         return self._tags
 
     def learn(self, tags: Mapping[int, Tag]) -> None:
-        """Take what was found out about tags: the unit, the scale, the range. Their names stay."""
+        """Take what was found out about tags: the unit, the scale, the range, the deadband. Their names stay."""
         changed = {place: tag for place, tag in tags.items() if self._tags[place] != tag}
         if changed:
             for place, tag in changed.items():
                 self._tags[place] = tag
+                self._deadband.learn(place, tag.deadband)
             self._learnt()
 
     def series(self, columns: Iterable[Column], received_at: datetime, sequence: int) -> list[Series]:

@@ -1,6 +1,7 @@
 """From data changes to a batch: series, readings, waveforms, frames; a bad status never becomes a number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -11,11 +12,12 @@ from connectors.line.board import Board
 from connectors.line.column import Column
 from connectors.line.judge import Judge
 from connectors.line.opcua.changes import Change, Values
+from connectors.line.opcua.decode import Event
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node
 from connectors.line.shapes import Times, Unfit, frame, waveform
 from gateway.core.batch import Batch
-from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
+from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.series import Series
 
 _SEVERITY = 30
@@ -42,6 +44,7 @@ class _Parts:
         self.readings: list[Reading] = []
         self.waveforms: list[Waveform] = []
         self.frames: list[ThermalFrame] = []
+        self.lines: list[LogLine] = []
         self.missing = self.overflowed = 0
 
     def note(self) -> str:
@@ -55,21 +58,36 @@ class _Parts:
 
 
 class Converter:
-    """Turns arrivals into one batch. Holds what lasts: what was sent, the board, the batch number."""
+    """Turns arrivals into one batch. Holds what lasts: what was sent, the board, the batch number.
 
-    def __init__(self, source: str, nodes: Sequence[Node], rates: Mapping[int, float], board: Board) -> None:
-        self._source, self._nodes, self._rates, self._board = source, nodes, rates, board
+    `told` turns events, with their receive time, into log lines.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        nodes: Sequence[Node],
+        rates: Mapping[int, float],
+        board: Board,
+        told: Callable[[Sequence[Event], datetime], list[LogLine]] = lambda *_: [],
+    ) -> None:
+        self._source, self._nodes, self._rates, self._board, self._told = source, nodes, rates, board, told
         self._judge = Judge(nodes, board)
         self._plain = np.array([node.kind == "value" for node in nodes], np.bool_)
         self._all_plain = bool(self._plain.all())
         self._sequence = 0
         self.gone: set[int] = set()
 
+    def learn(self, nodes: Mapping[int, Node]) -> None:
+        """Take what was found out about nodes, by place: the unit, the range, the deadband."""
+        self._judge.learn(nodes)
+
     def batch(self, arrivals: Sequence[Arrival]) -> Batch | None:
         """Make one batch of all that arrived; None when nothing of it is worth sending."""
         parts = _Parts()
         for arrival in arrivals:
             parts.missing += arrival.missing
+            parts.lines += self._told(arrival.events, arrival.received_at) if arrival.events else ()
             columns = [self._column(values, parts) for values in arrival.values]
             parts.series += self._judge.series(columns, arrival.received_at, arrival.sequence)
             for change in arrival.changes:
@@ -77,7 +95,7 @@ class Converter:
                     parts.overflowed += change.status & _OVERFLOW == _OVERFLOW
                     self._take(change, arrival, parts)
         note = parts.note()
-        if not (parts.series or parts.readings or parts.waveforms or parts.frames or note):
+        if not (parts.series or parts.readings or parts.waveforms or parts.frames or parts.lines or note):
             return None
         self._sequence += 1
         return Batch(
@@ -88,6 +106,7 @@ class Converter:
             readings=tuple(parts.readings),
             waveforms=tuple(parts.waveforms),
             frames=tuple(parts.frames),
+            lines=tuple(parts.lines),
             note=note,
         )
 
