@@ -1,7 +1,7 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
 from connectors.erp import rest
-from connectors.line import modbus, opcua, syslog, tail
+from connectors.line import modbus, mqtt, opcua, syslog, tail
 from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Modality, Store
 from gateway.diagnosis.diagnoser import FusedDiagnoser
 from gateway.diagnosis.process import Process
@@ -12,9 +12,9 @@ from nlp.interpret import open_interpreter
 
 
 def settings(
-    a: opcua.Settings, b: modbus.Settings, c: syslog.Settings, d: tail.Settings, e: rest.Settings
+    a: opcua.Settings, b: modbus.Settings, c: syslog.Settings, d: tail.Settings, e: rest.Settings, f: mqtt.Settings
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d], [e]
+    return [a, b, c, d, f], [e]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:

@@ -1,0 +1,86 @@
+"""Roll: how each tag of a broker is doing, by name; names may come from topics, so their number is bounded."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from connectors.line.mqtt.settings import Topic
+from gateway.core.batch import TagState
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+WAITING = "waiting for the first message"
+
+
+class _Line:
+    __slots__ = ("detail", "healthy", "last_at", "stale_after")
+
+    def __init__(self, stale_after: float | None) -> None:
+        self.healthy: bool | None = None
+        self.detail = WAITING
+        self.last_at: datetime | None = None
+        self.stale_after = stale_after
+
+
+class Roll:
+    """State per tag. A change from well to ill, and back, is logged once."""
+
+    def __init__(self, source: str, tags: Sequence[Topic], most: int) -> None:
+        self._source, self._most = source, most
+        self._lines = {tag.name: _Line(tag.stale_after) for tag in tags}
+        self._declared = set(self._lines)
+        self.turned_away = 0
+
+    def knows(self, name: str) -> bool:
+        """Say whether there is room for this name; one that is turned away is counted."""
+        if name in self._lines or len(self._lines) < self._most + len(self._declared):
+            return True
+        self.turned_away += 1
+        return False
+
+    def heard(self, tag: Topic, pattern: str, at: datetime, why: str = "") -> None:
+        """A value of a tag came, declared as `pattern`; `why` is not empty when it is bad."""
+        line = self._line(tag)
+        if line is None:
+            return
+        line.last_at = at
+        if pattern != tag.name:
+            known = self._lines[pattern]
+            known.healthy, known.detail, known.last_at = True, "", at
+        if why:
+            self._fail(tag.name, line, why)
+            return
+        if line.healthy is False:
+            log.info("line.tag.mended", source=self._source, tag=tag.name)
+        line.healthy, line.detail = True, ""
+
+    def fail(self, tag: Topic, why: str) -> None:
+        """A tag gives no value, and why."""
+        line = self._line(tag)
+        if line is not None:
+            self._fail(tag.name, line, why)
+
+    def remark(self, tag: Topic, why: str) -> None:
+        """Say why a tag has not been heard; one that was heard stays as it is."""
+        line = self._lines.get(tag.name)
+        if line is not None and line.healthy is None:
+            line.detail = why
+
+    def _line(self, tag: Topic) -> _Line | None:
+        if tag.name not in self._lines:
+            if not self.knows(tag.name):
+                return None
+            self._lines[tag.name] = _Line(tag.stale_after)
+        return self._lines[tag.name]
+
+    def _fail(self, name: str, line: _Line, why: str) -> None:
+        if line.healthy is not False or line.detail != why:
+            log.warning("line.tag.failed", source=self._source, tag=name, why=why)
+        line.healthy, line.detail = False, why
+
+    def states(self) -> list[TagState]:
+        """Give the state of every tag."""
+        return [
+            TagState(self._source, name, line.healthy is True, line.detail, line.last_at, line.stale_after)
+            for name, line in self._lines.items()
+        ]
