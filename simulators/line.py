@@ -10,7 +10,8 @@ thermal        UInt16[height][width], hundredths of a kelvin (300.15 K = 30015)
 thermal_bytes  ByteString, the same picture: height and width as two little-endian uint16, then the pixels,
                row by row, as little-endian uint16 in hundredths of a kelvin
 
-Every value carries a source timestamp. Security: anonymous, no encryption; it binds to loopback by default.
+Every value carries a source timestamp. Security: anonymous, no encryption, or as its papers say (simulators.papers);
+it binds to loopback by default.
 """
 
 import logging
@@ -23,6 +24,8 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 from asyncua import Server, ua
+
+from simulators.papers import Papers
 
 URI = "urn:andon:line"
 Quality = Literal["good", "uncertain", "bad"]
@@ -60,8 +63,11 @@ def centikelvin(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 class LineServer:
     """Serves the values of some machines. Use as a context manager: it listens inside."""
 
-    def __init__(self, layouts: Sequence[Layout], host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, layouts: Sequence[Layout], host: str = "127.0.0.1", port: int = 0, papers: Papers | None = None
+    ) -> None:
         self._layouts = layouts
+        self._papers = papers
         self._host = host
         self._port = port
         self._server = Server()
@@ -94,8 +100,11 @@ class LineServer:
         await self._server.init()
         self._server.set_server_name("Andon line simulator")
         await self._server.set_application_uri(f"{URI}:simulator")
-        self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        self._server.set_identity_tokens([ua.AnonymousIdentityToken])
+        if self._papers is None:
+            self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+            self._server.set_identity_tokens([ua.AnonymousIdentityToken])
+        else:
+            await self._papers.apply(self._server, f"{URI}:simulator", self._host)
         self._server.set_endpoint(self.endpoint)
         index = await self._server.register_namespace(URI)
         for layout in self._layouts:

@@ -9,14 +9,19 @@ JSON object a line, and answered with `OK {…}` or `ERROR …`:
 {"silence": true, "asset": "M-01", "tag": "speed"}             stop sending a tag; false goes on
 {"set": "M-01", "speed": 0.8, "load": 1.0}                     set points, 1 = rated
 
+With --pki it is secured (simulators.papers): every policy of today, no plain text. --strict wants the client in its
+trusted folder, --user with --password-env wants that user, or a certificate in users/certs.
+
 Ends on SIGTERM and SIGINT, and with --until-eof when stdin ends.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -28,6 +33,7 @@ from simulators.faults import HEALTHY
 from simulators.feed import Feed, layout
 from simulators.line import TAGS, LineServer
 from simulators.machine import Machine
+from simulators.papers import Papers
 from simulators.rig import plain_rig
 from simulators.voice import Voice
 
@@ -133,6 +139,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--logfile", help="append the log to a file; {asset} in its name gives each machine its own")
     parser.add_argument("--talk", type=float, default=1.0, help="multiplies how often the machines log")
     parser.add_argument("--script", help="script of faults: a .toml file, or one of simulators/scenarios by name")
+    parser.add_argument("--pki", metavar="FOLDER", help="serve secured only; its certificate is made there")
+    parser.add_argument("--strict", action="store_true", help="let in whom the folder's trusted/certs has, nobody else")
+    parser.add_argument("--user", default="", help="let in this user, no anonymous")
+    parser.add_argument("--password-env", metavar="NAME", help="the variable with the user's password")
     parser.add_argument("--until-eof", action="store_true", help="end when stdin ends")
     return parser.parse_args(arguments)
 
@@ -160,6 +170,17 @@ def _machines(options: argparse.Namespace, seed: int) -> list[Machine]:
     return machines
 
 
+def _papers(options: argparse.Namespace) -> Papers | None:
+    if options.pki is None:
+        if options.user or options.strict:
+            raise ValueError("--user and --strict want --pki: nothing of it would hold in plain text")
+        return None
+    password = os.environ.get(options.password_env or "", "")
+    if options.user and not password:
+        raise ValueError("--user wants --password-env, the name of a variable that holds the password")
+    return Papers(Path(options.pki), options.strict, options.user, password)
+
+
 def _address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
@@ -173,10 +194,11 @@ async def _serve(options: argparse.Namespace) -> None:
     script = scenario.load(options.script, options.asset or ["M-01"]) if options.script else scenario.Script([])
     seed = next(number for number in (options.seed, script.seed, 1) if number is not None)
     machines = _machines(options, seed)
+    papers = _papers(options)
     voice = Voice(_address(options.syslog), options.logfile)
     try:
         voice.check([machine.rig.name for machine in machines])
-        async with LineServer([layout(machine) for machine in machines], options.host, options.port) as server:
+        async with LineServer([layout(machine) for machine in machines], options.host, options.port, papers) as server:
             feeds = {m.rig.name: Feed(m, server, voice, options.block) for m in machines}
             plant = Plant(feeds, server)
             running = [asyncio.create_task(feed.run()) for feed in feeds.values()]

@@ -51,8 +51,11 @@ class Pki:
 
     @property
     def flat(self) -> bool:
-        """Whether it is a plain folder of trusted certificates."""
-        return self.folder.is_dir() and not any((self.folder / part).is_dir() for part in ("trusted", "own"))
+        """Whether it is a plain folder of trusted certificates (or the `trusted` of a layout)."""
+        if any((self.folder / part).is_dir() for part in ("trusted", "own")):
+            return False
+        places = [place for place in (self.folder, self.folder / "certs") if place.is_dir()]
+        return any(path.suffix.lower() in _CERTIFICATES for place in places for path in place.iterdir())
 
     @property
     def certificate(self) -> Path:

@@ -9,7 +9,7 @@
 //   sine         Double, with an exclusive limit alarm "Hot" on it (--alarm); "Device" sends its events
 //   setpoint     writable Double            note     writable String          recipe(speed, name) a method of Device
 // Options: --pki=DIR (rootFolder of the certificate manager; default: a temporary folder), --secure (no None endpoint),
-//   --strict (unknown client certificates are refused), --user (no anonymous; andon/secret), --alarm, --still (sine
+//   --strict (unknown client certificates are refused; users' certificates: DIR/users/trusted/certs), --user (no anonymous; andon/secret), --alarm, --still (sine
 //   moves only when told), --sessions=N, --publishes=N (most publish requests in a session), --per-call=N (monitored
 //   items a call), --per-read=N, --no-history, --wave, --img, --keep-order, --uri=URN (application URI),
 //   --level=N (ServiceLevel), --anonymous-transfer=no, --min-sampling=MS.
@@ -62,7 +62,13 @@ async function make() {
     rootFolder: root,
     disableFileWatchers: true,
   });
+  const users = new opcua.OPCUACertificateManager({
+    automaticallyAcceptUnknownCertificate: false,
+    rootFolder: path.join(root, "users"),
+    disableFileWatchers: true,
+  });
   await keys.initialize();
+  await users.initialize();
   const { MessageSecurityMode: Mode, SecurityPolicy: Policy } = opcua;
   const secured = [Policy.Basic256Sha256, Policy.Aes128_Sha256_RsaOaep, Policy.Aes256_Sha256_RsaPss];
   const server = new opcua.OPCUAServer({
@@ -72,6 +78,7 @@ async function make() {
     resourcePath: "/",
     serverInfo: { applicationUri: options.uri || "urn:peer:node-opcua" },
     serverCertificateManager: keys,
+    userCertificateManager: users,
     securityPolicies: options.secure ? secured : [Policy.None, ...secured],
     securityModes: options.secure ? [Mode.Sign, Mode.SignAndEncrypt] : [Mode.None, Mode.Sign, Mode.SignAndEncrypt],
     userManager: { isValidUser: (name, password) => name === "andon" && password === "secret" },
