@@ -12,7 +12,8 @@ from connectors.line.opcua.profiles import Limits
 _UNITS = ("engineeringunits", "unit", "units")
 _RATES = ("samplerate", "samplingrate", "samplingfrequency", "ratehz", "rate_hz")
 _RANGES = ("eurange", "instrumentrange")
-_WANTED = frozenset((*_UNITS, *_RATES, *_RANGES))
+PROPERTIES = frozenset((*_UNITS, *_RATES, *_RANGES))
+"""Names of the properties that say something of a value, in small letters."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,15 +41,15 @@ async def read_facts(client: Any, nodes: Sequence[Any], limits: Limits) -> list[
         (place, name, one.NodeId)
         for place, (found, _) in enumerate(listed)
         for one in found
-        if (name := str(one.BrowseName.Name or "").casefold()) in _WANTED
+        if (name := str(one.BrowseName.Name or "").casefold()) in PROPERTIES
     ]
-    pairs = [(_local(target), ua.AttributeIds.Value) for _, _, target in there]
+    pairs = [(local(target), ua.AttributeIds.Value) for _, _, target in there]
     values = await read_attributes(client, pairs, limits.nodes_per_read)
     said: list[dict[str, Any]] = [{} for _ in nodes]
     for (place, name, _), answer in zip(there, values, strict=True):
         if (value := value_of(answer)) is not None:
             said[place][name] = value
-    return [_facts(one) for one in said]
+    return [facts_of(one) for one in said]
 
 
 async def browse(
@@ -98,12 +99,13 @@ async def _to_the_end(client: Any, answer: Any) -> tuple[list[Any], str]:
     return found, "too many references"
 
 
-def _local(target: Any) -> Any:
+def local(target: Any) -> Any:
     """Give a plain node id of an expanded one on the same server."""
     return ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
 
 
-def _facts(said: dict[str, Any]) -> Facts:
+def facts_of(said: dict[str, Any]) -> Facts:
+    """Give what the values of properties say, by the name of the property in small letters."""
     low, high = _range(said.get("eurange"))
     least, most = _range(said.get("instrumentrange"))
     units = (unit_of(said[name]) for name in _UNITS if name in said)

@@ -30,7 +30,7 @@ _TRIGGERS = {
 class Monitor:
     """Keeps one subscription's items: creates what is missing, names what the server refuses.
 
-    A node's client handle is its place in the list `nodes`, whatever subscription it is in. What the server
+    A node's client handle is `base` + its place in the list `nodes`, whatever subscription it is in. What the server
     does not know stays wanted and is tried again with growing pauses. What the server says of a node and
     the settings do not (unit, range of the instrument, rate), and a deadband that the server cannot keep,
     are put into `nodes`; `learned` is then called with the nodes that changed, by place.
@@ -49,6 +49,7 @@ class Monitor:
         self.nodes: MutableSequence[Node] = nodes if isinstance(nodes, list) else list(nodes)
         self.plan = plan or whole(settings, self.nodes)
         self.items: dict[int, int] = {}
+        self.base = 0
         self.rates: dict[int, float] = {place: node.rate_hz for place, node in enumerate(nodes) if node.rate_hz}
         self.about: About | None = None
         self._wishes: dict[int, Wish] = {place: wish_of(settings, self.nodes[place]) for place in self.plan.places}
@@ -58,6 +59,7 @@ class Monitor:
         self._tries: dict[int, int] = {}
         self._due: dict[int, float] = {}
         self._alone: set[int] = set()
+        self._adopted: set[int] = set()
 
     @property
     def complete(self) -> bool:
@@ -77,6 +79,7 @@ class Monitor:
         """Take over the items (place to the server's id) of a subscription that is older than this object."""
         self.items.update({place: item for place, item in items.items() if place in self._wishes})
         self._wanted -= self.items.keys()
+        self._adopted |= self.items.keys()
         for place in self.items:
             self._board.mend(place)
 
@@ -93,6 +96,8 @@ class Monitor:
     async def mend(self, client: Any, subscription: int) -> None:
         """Create the items that are wanted and due; namespaces are resolved anew."""
         await self._drop(client, subscription)
+        if self._adopted:
+            await self._settle(client)
         now = self._clock()
         due = [place for place in sorted(self._wanted) if self._due.get(place, now) <= now]
         if not due:
@@ -109,6 +114,16 @@ class Monitor:
                 break
         for place in due:
             self._postpone(place, now)
+
+    async def _settle(self, client: Any) -> None:
+        """Find out again about adopted items what the settings leave open; nobody remembers who keeps a deadband."""
+        adopted, self._adopted = sorted(self._adopted), set()
+        open_ended = [place for place in adopted if self._lacks(place)]
+        if open_ended:
+            await self._describe(client, self._resolved(open_ended, await client.get_namespace_array()))
+        for place in adopted:
+            if self._wishes[place].deadband:
+                self._keep(place)
 
     def _resolved(self, places: Sequence[int], namespaces: Sequence[str]) -> dict[int, Any]:
         found: dict[int, Any] = {}
@@ -245,7 +260,7 @@ class Monitor:
         request.ItemToMonitor.AttributeId = ua.AttributeIds.Value
         request.MonitoringMode = ua.MonitoringMode.Reporting
         asked = request.RequestedParameters
-        asked.ClientHandle = place
+        asked.ClientHandle = self.base + place
         asked.SamplingInterval = self._sampling(wish)
         asked.QueueSize = wish.queue
         asked.DiscardOldest = wish.discard == "oldest"
@@ -291,11 +306,15 @@ class Monitor:
         wish = self._wishes[place]
         if not wish.deadband or self._level(place) == _SERVER:
             return []
-        width = self._span(place) * wish.deadband / 100 if wish.of_range else wish.deadband
-        if not width:
+        if not self._keep(place):
             return ["no EURange: the deadband in per cent is not kept"]
-        node = self.nodes[place]
+        return ["the gateway keeps the deadband"]
+
+    def _keep(self, place: int) -> bool:
+        """Have the gateway keep a tag's deadband; False when its width is not known."""
+        wish, node = self._wishes[place], self.nodes[place]
+        width = self._span(place) * wish.deadband / 100 if wish.of_range else wish.deadband
         if node.deadband < width:
             self.nodes[place] = msgspec.structs.replace(node, deadband=width)
             self._learned({place: self.nodes[place]})
-        return ["the gateway keeps the deadband"]
+        return width > 0
