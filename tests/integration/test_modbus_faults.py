@@ -37,7 +37,7 @@ def tag(name: str, address: str, **more: object) -> dict[str, object]:
 
 
 def readings(batches: list[Batch], name: str) -> list[Reading]:
-    return [it for batch in batches for it in batch.readings if it.tag == name]
+    return [it for batch in batches for it in batch.values() if it.tag == name]
 
 
 def reply(transaction: int, unit: int, function: int, count: int) -> bytes:
@@ -141,7 +141,7 @@ async def test_a_hole_is_split_and_remembered() -> None:
         line = source(*(tag(f"t{n}", f"holding:{n}") for n in (0, 1, 10, 19, 30, 31, 50)))
         batches = await gather(line, lambda taken: len(readings(taken, "t50")) >= 4)
         assert len(refused) <= 3
-        assert not any(reading.why for batch in batches for reading in batch.readings)
+        assert not any(reading.why for batch in batches for reading in batch.values())
         assert [(start, count) for _, start, count in made.reads[-2:]] in ([(0, 20), (30, 21)], [(30, 21), (0, 20)])
 
 

@@ -39,6 +39,13 @@ class Address(msgspec.Struct, frozen=True):
         """Whether the table holds bits."""
         return self.table in {"coil", "discrete"}
 
+    @property
+    def wire(self) -> list[int]:
+        """Where the bytes of the value, most significant first, stand among its bytes on the wire."""
+        words = range(self.count)[::-1] if self.order in {"CDAB", "DCBA"} else range(self.count)
+        first, second = (1, 0) if self.order in {"BADC", "DCBA"} else (0, 1)
+        return [2 * word + part for word in words for part in (first, second)]
+
 
 def parse(text: str) -> Address:
     """Read an address. Raises ValueError with an example.
@@ -114,8 +121,8 @@ def decoder(address: Address) -> Callable[[Sequence[int]], object]:
         mask = 1 << int(address.kind[3:])
         return lambda registers: bool(int.from_bytes(bytes_of(registers, address.order)) & mask)
     if address.kind.startswith("string"):
-        length = int(address.kind[6:])
-        return lambda registers: _text(bytes_of(registers, address.order)[:length])
+        raw = struct.Struct(f">{address.count}H")
+        return lambda registers: text_of(raw.pack(*registers), address)
     if address.kind == "uint16" and address.order in {"ABCD", "CDAB"}:
         return lambda registers: registers[0]
     form = struct.Struct(">" + _NUMBERS[address.kind])
@@ -125,6 +132,8 @@ def decoder(address: Address) -> Callable[[Sequence[int]], object]:
     return lambda registers: form.unpack(words.pack(*registers))[0]
 
 
-def _text(raw: bytes) -> str:
-    text = raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+def text_of(raw: bytes, address: Address) -> str:
+    """Read a text from its bytes as they came: up to NUL, without what does not print."""
+    ordered = bytes(raw[place] for place in address.wire)[: int(address.kind.removeprefix("string"))]
+    text = ordered.split(b"\0", 1)[0].decode("utf-8", "replace")
     return "".join(letter for letter in text if letter.isprintable()).rstrip()

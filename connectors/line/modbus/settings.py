@@ -1,11 +1,14 @@
-"""What a Modbus TCP line is told in andon.toml."""
+"""What a Modbus line is told in andon.toml."""
 
+import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from connectors.line.modbus.address import parse
+from connectors.line.modbus.endpoint import Endpoint, Parity, parse_endpoint
 from connectors.line.tags import FileName, Tag, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
@@ -41,10 +44,23 @@ address = "input:12:int16"
 unit = "A"
 scale = 0.1
 device = 2
+
+[line.drives]
+protocol = "modbus"
+endpoint = "rtu:///dev/ttyUSB0"
+baudrate = 9600
+parity = "none"
+every = "2s"
+
+[[line.drives.tag]]
+asset = "DRIVE-1"
+tag = "speed"
+address = "holding:40001:uint16"
+unit = "rpm"
 """
 
 Device = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Endpoint = Annotated[str, msgspec.Meta(pattern=r"^tcp://(\[[0-9a-fA-F:]+\]|[^:/@\s]+)(:\d{1,5})?$")]
+_FASTEST = 0.001
 
 
 class Register(Tag, frozen=True, kw_only=True):
@@ -57,22 +73,67 @@ class Register(Tag, frozen=True, kw_only=True):
         parse(self.address)
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One Modbus TCP endpoint with one or more units behind it.
+class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Modbus over mutual TLS (port 802): who signs the device's certificate, and our own with its key, as PEM files.
 
-    Reads bridge up to `gap` unused registers. A unit that fails `demote_after` times in a row is read
-    by a probe alone, every `probe`, over a connection of its own, so that the others keep their rate.
+    The name in the device's certificate must be `server_name`, or else the endpoint's host. `insecure = true`
+    is for a bench: it takes any certificate.
+    """
+
+    ca: FileName | None = None
+    certificate: FileName | None = None
+    key: FileName | None = None
+    server_name: str = ""
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.insecure and self.ca is None:
+            raise ValueError("name the ca that signed the device's certificate (or insecure = true, on a bench)")
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("certificate and key are given together")
+
+    def context(self) -> ssl.SSLContext:
+        """Read the files. Raises `Misconfigured`."""
+        try:
+            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self.insecure:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if self.certificate is not None:
+                context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as wrong:
+            raise Misconfigured(f"the certificates of a modbus line cannot be read: {wrong}") from wrong
+        return context
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Modbus endpoint with one or more units behind it: `tcp://`, `tls://`, `rtu+tcp://` or `rtu://`.
+
+    `baudrate`, `parity` and `stopbits` are for `rtu://` alone. Reads bridge up to `gap` unused registers; when
+    it is not given, what a request costs against a register is measured. `connections` is how many are opened;
+    when it is not given, as many as the requests need and the device allows, at most 8. `one_at_a_time` asks a
+    unit for one thing at a time even over several connections. A unit that fails `demote_after` times in a row
+    is asked by a probe alone, at most every `probe` and at most 5 % of the line's time. `stale_after` is the age
+    from which a value is no news any more; 3 times `every` and the timeout when it is not given.
     """
 
     name: Name
-    endpoint: Endpoint
+    endpoint: str
     device: Device = 1
     every: Duration = Duration(1)
     timeout: Duration = Duration(0.8)
-    gap: Annotated[int, msgspec.Meta(ge=0, le=124)] = 60
+    gap: Annotated[int, msgspec.Meta(ge=0, le=124)] | None = None
     span: Annotated[int, msgspec.Meta(ge=1, le=125)] = 125
+    connections: Annotated[int, msgspec.Meta(ge=1, le=32)] | None = None
+    one_at_a_time: bool = False
     demote_after: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
     probe: Duration = Duration(10)
+    stale_after: Duration | None = None
+    baudrate: Annotated[int, msgspec.Meta(ge=50, le=4_000_000)] | None = None
+    parity: Parity | None = None
+    stopbits: Literal[1, 2] | None = None
+    tls: Tls | None = None
     tags: FileName | None = None
     tag: tuple[Register, ...] = ()
 
@@ -80,30 +141,49 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         faults = distinct(self.tag)
         if not self.tag and self.tags is None:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
-        if self.every < 0.01 or any(tag.every is not None and tag.every < 0.01 for tag in self.tag):  # noqa: PLR2004
-            faults.append("every must be at least 10ms")
-        if not 0.01 <= self.timeout <= 60 or self.probe <= 0:  # noqa: PLR2004
+        if self.every < _FASTEST or any(tag.every is not None and tag.every < _FASTEST for tag in self.tag):
+            faults.append("every must be at least 1ms")
+        if not 0.01 <= self.timeout <= 60 or self.probe <= 0:  # noqa: PLR2004 (the message says it)
             faults.append("timeout must be between 10ms and 1min, probe longer than 0s")
+        faults += self._faults_of_the_endpoint()
         if faults:
             raise ValueError("; ".join(faults))
 
+    def _faults_of_the_endpoint(self) -> list[str]:
+        try:
+            place = parse_endpoint(self.endpoint)
+        except ValueError as wrong:
+            return [str(wrong)]
+        faults = []
+        given = [key for key in ("baudrate", "parity", "stopbits") if getattr(self, key) is not None]
+        if given and place.scheme != "rtu":
+            faults.append(f"{', '.join(given)}: for a serial line (rtu:///dev/…) only")
+        if given and "?" in self.endpoint:
+            faults.append("write baudrate, parity and stopbits in the endpoint or beside it, not both")
+        if place.scheme == "tls" and self.tls is None:
+            faults.append("tls:// needs tls = { ca = …, certificate = …, key = … }")
+        if place.scheme != "tls" and self.tls is not None:
+            faults.append("tls = {…} is for a tls:// endpoint")
+        if place.is_shared and (self.connections or 1) > 1:
+            faults.append("connections: one serial line carries one question at a time")
+        return faults
+
+    @property
+    def place(self) -> Endpoint:
+        """The endpoint with its serial settings."""
+        place = parse_endpoint(self.endpoint)
+        given = {key: value for key in ("baudrate", "parity", "stopbits") if (value := getattr(self, key)) is not None}
+        return replace(place, serial=replace(place.serial, **given)) if given else place
+
     @property
     def host(self) -> str:
-        """The endpoint's host."""
-        return self._parts[0]
+        """The endpoint's host; empty for a serial line."""
+        return self.place.host
 
     @property
     def port(self) -> int:
-        """The endpoint's port; 502 when none is given."""
-        return self._parts[1]
-
-    @property
-    def _parts(self) -> tuple[str, int]:
-        place = self.endpoint.removeprefix("tcp://")
-        host, colon, port = place.rpartition(":")
-        if not colon or place.endswith("]"):
-            return place.strip("[]"), 502
-        return host.strip("[]"), int(port)
+        """The endpoint's port; 0 for a serial line."""
+        return self.place.port
 
     def every_tag(self) -> tuple[Register, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
@@ -114,6 +194,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def open(self) -> LineSource:
         """Make the source; it connects when its first batch is asked for. Raises `Misconfigured`."""
-        from connectors.line.modbus.source import Modbus  # noqa: PLC0415 (pymodbus only where it is used)
+        from connectors.line.modbus.source import Modbus  # noqa: PLC0415 (numpy only where it is used)
 
-        return Modbus(self, self.every_tag())
+        return Modbus(self, self.every_tag(), None if self.tls is None else self.tls.context())

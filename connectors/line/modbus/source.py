@@ -1,153 +1,220 @@
-"""The Modbus source: polls by due time, without drift; a dead unit is left to a probe."""
+"""The Modbus source: finished scans become batches; gaps are told, what was learned is kept."""
 
-import asyncio
-import heapq
-import time
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
 
 import structlog
+from msgspec.structs import replace
 
 from connectors.line.board import Board
+from connectors.line.judge import Judge
+from connectors.line.modbus.address import parse
+from connectors.line.modbus.area import Area
+from connectors.line.modbus.breaker import Breaker, Probes
+from connectors.line.modbus.cost import GAP
+from connectors.line.modbus.inspect import look
+from connectors.line.modbus.lanes import Lanes
+from connectors.line.modbus.memory import Heard, Memory
+from connectors.line.modbus.poller import Poller
+from connectors.line.modbus.scan import Group, Scan, ill_column
 from connectors.line.modbus.settings import Register, Settings
-from connectors.line.modbus.units import Group, Unit
 from connectors.line.modbus.wire import Wire
-from gateway.core.batch import Batch, TagState
+from connectors.line.tags import Times
+from gateway.core.batch import Batch, SourceGap, TagCheck, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock
-from gateway.core.reading import Reading
+from gateway.core.reading import Quality, Reading
+from gateway.core.series import Series
+from gateway.core.units import Duration
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+_WATCH_S = 10.0
+_WORTH = 0.3
+_MANY = 8
 
 
 class Modbus:
-    """Values of one Modbus TCP endpoint; a `LineSource`.
+    """Values of one Modbus endpoint; a `LineSource`, and `Inspectable`.
 
-    One batch per due group of tags. The equipment has no clock: source and server time are None.
-    Raises `Unreachable` when no connection can be made, or when no unit answers any more.
+    A batch holds the scans that were finished meanwhile, numbers in columns. The equipment has no clock:
+    source and server time are None. Raises `Unreachable` when no connection can be made, when no unit
+    answers any more, and when polling stopped for whatever reason.
     """
 
-    def __init__(self, settings: Settings, tags: Sequence[Register], now: Clock = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tags: Sequence[Register],
+        tls: ssl.SSLContext | None = None,
+        now: Clock = lambda: datetime.now(UTC),
+    ) -> None:
         self._settings, self._now = settings, now
-        self._board = Board(settings.name, tags)
-        self._units = {number: Unit(number, settings.demote_after) for number in sorted(_numbers(settings, tags))}
-        self._groups = _groups(settings, tags, self._units, self._board)
-        self._wire = Wire(settings.host, settings.port, settings.timeout)
-        self._sequence = 0
-        self._found: list[Reading] = []
-        self._prober: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
-        self._used = False
+        self._tags = [_freshened(settings, tag) for tag in tags]
+        self._board = Board(settings.name, self._tags)
+        self._judge = Judge(self._tags, self._board)
+        self._groups = _groups(settings, self._tags)
+        place = settings.place
+        lanes = Lanes(settings.connections, shared=place.is_shared)
+        if settings.one_at_a_time:
+            lanes.most = min(lanes.most, len({group.breaker.unit for group in self._groups}))
+        areas = [area for group in self._groups for area in group.areas]
+        self._memory = Memory(areas, lanes)
+        wire = partial(Wire, place, float(settings.timeout), tls, settings.tls.server_name if settings.tls else "")
+        probes = Probes(float(settings.probe), float(settings.timeout))
+        self._wire = wire
+        self._poller = Poller(settings.name, self._groups, lanes, probes, wire, now)
+        self._poller.one_at_a_time = settings.one_at_a_time
+        self._sequence = self._scans = 0
+        self._heard_at: datetime | None = None
+        self._used = self._closed = False
 
     @property
     def name(self) -> str:
         """The line's name in andon.toml."""
         return self._settings.name
 
+    @property
+    def requests(self) -> int:
+        """How many reads were answered."""
+        return self._poller.requests
+
     def tags(self) -> Sequence[TagState]:
-        """How each tag is doing."""
-        return self._board.states()
+        """How each tag is doing; the detail of a well one says when its group cannot keep its time."""
+        states, table = self._board.states(), self._poller.table
+        if table is None:
+            return states
+        for group in self._groups:
+            detail = table.detail(group.place)
+            if detail:
+                for place in group.places:
+                    if states[place].healthy and not states[place].detail:
+                        states[place] = replace(states[place], detail=detail)
+        return states
+
+    async def inspect(self) -> Sequence[TagCheck]:
+        """Read each tag once and say what it looks like; see `Inspectable`."""
+        wire = self._wire()
+        try:
+            return await look(wire, self._tags, self._settings)
+        finally:
+            wire.drop()
 
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the values; see `LineSource`."""
         if self._used:
             raise Unreachable(f"{self.name}: this source was used; open a new one")
         self._used = True
+        self._poller.cost, heard = self._memory.recall(memory, self._now())
+        self._missed(heard)
+        self._bridge()
         try:
-            await self._wire.connect()
-            self._prober = asyncio.create_task(self._probe(), name=f"modbus probe {self.name}")
-            started = time.monotonic()
-            spread = [started + group.every * place / len(self._groups) for place, group in enumerate(self._groups)]
-            due = [(at if len(self._groups) > 8 else started, place) for place, at in enumerate(spread)]  # noqa: PLR2004
-            heapq.heapify(due)
-            while not self._stop.is_set():
-                at, place = due[0]
-                if not await self._sleep_until(at):
-                    break
-                group = self._groups[place]
-                heapq.heapreplace(due, (_next(at, group.every, time.monotonic()), place))
-                batch = self._batch([] if group.unit.demoted else await group.read(self._wire, self._now))
-                if batch is not None:
-                    yield batch
-                self._check()
-        except Unreachable:
-            if not self._stop.is_set():
-                raise
+            await self._poller.start()
+            while not self._closed:
+                yield self._batch(await self._poller.take(self._patience_s))
+                self._bridge()
+                self._poller.check(self._settings.endpoint)
+        except Unreachable as lost:
+            if self._closed:
+                return
+            if self._heard_at is not None:
+                self._sequence += 1
+                kept = self._memory.last(self._heard_at, str(lost).removeprefix(f"{self.name}: "))
+                yield Batch(self.name, self._sequence, self._now(), memory=kept)
+            raise
         finally:
             await self.close()
 
     async def close(self) -> None:
         """End polling and close the connections. May be called at any time, twice too."""
-        self._used = True
-        self._stop.set()
-        self._wire.drop()
-        prober = self._prober
-        if prober is not None:
-            prober.cancel()
-            await asyncio.wait({prober}, timeout=1)
-        await asyncio.sleep(0)  # the sockets close in the next turn of the loop
+        self._used = self._closed = True
+        await self._poller.close()
 
-    async def _sleep_until(self, at: float) -> bool:
-        """Wait for a due time; False when the source was closed meanwhile."""
-        delay = at - time.monotonic()
-        if delay <= 0:
-            await asyncio.sleep(0)  # an overrun must not starve the others on this loop
-            return not self._stop.is_set()
-        try:
-            async with asyncio.timeout(delay):
-                await self._stop.wait()
-        except TimeoutError:
-            return True
-        return False
+    @property
+    def _patience_s(self) -> float:
+        """How long there may be no scan at all: the fastest group that is asked sets it."""
+        fastest = min((group.every for group in self._groups if not group.breaker.demoted), default=0.0)
+        slowest = max((duty.took for duty in self._poller.table.duties), default=0.0) if self._poller.table else 0.0
+        silences = len(self._poller.breakers) * self._settings.demote_after * self._settings.timeout
+        return _WATCH_S + 3 * (fastest + slowest) + 2 * silences
 
-    def _batch(self, readings: list[Reading]) -> Batch | None:
-        readings, self._found = self._found + readings, []
-        if not readings:
-            return None
+    def _batch(self, scans: Sequence[Scan]) -> Batch:
+        series: list[Series] = []
+        readings: list[Reading] = []
+        gaps: list[SourceGap] = []
+        for scan in scans:
+            self._scans += 1
+            gaps += self._gap(scan)
+            for found in scan.found():
+                series += self._judge.series(found.columns, found.at, self._scans)
+                times = Times(None, None, found.at)
+                said = [
+                    self._judge.text(place, text, Quality.GOOD, "", times, self._scans) for place, text in found.texts
+                ]
+                readings += [reading for reading in said if reading is not None]
+            for ill in scan.ill:
+                column = ill_column(ill, self._judge.words.number, Quality.BAD)
+                series += self._judge.series([column], ill.at, self._scans)
         self._sequence += 1
-        return Batch(self.name, self._sequence, self._now(), tuple(readings))
+        now = self._now()
+        memory = self._memory.news(self._poller.cost, self._heard_at, now)
+        return Batch(
+            self.name, self._sequence, now, tuple(readings), series=tuple(series), gaps=tuple(gaps), memory=memory
+        )
 
-    def _check(self) -> None:
-        if all(unit.demoted for unit in self._units.values()):
-            raise Unreachable(f"{self.name}: no unit answers at {self._settings.endpoint}")
-        if self._prober is not None and self._prober.done() and not self._prober.cancelled():
-            self._prober.result()
+    def _missed(self, heard: Heard | None) -> None:
+        """What the line said since the last run was not heard."""
+        if heard is not None and heard.at < self._now():
+            for group in self._groups:
+                group.heard_at, group.lost_from, group.lost_why = heard.at, heard.at, heard.why
 
-    async def _probe(self) -> None:
-        """Ask demoted units now and then over a connection of its own: a dead one costs its neighbours nothing."""
-        wire = Wire(self._settings.host, self._settings.port, self._settings.timeout)
-        try:
-            while True:
-                await asyncio.sleep(self._settings.probe)
-                for unit in self._units.values():
-                    if unit.demoted and not self._found:  # nothing is piled up that nobody fetches
-                        await self._probe_one(unit, wire)
-                wire.drop()
-        finally:
-            wire.drop()
+    def _gap(self, scan: Scan) -> list[SourceGap]:
+        """Tell of the time in which a group could not be read, once it can be read again."""
+        group, at = scan.group, scan.last_at
+        if at is None:
+            if group.breaker.demoted and group.lost_from is None:
+                group.lost_from, group.lost_why = group.heard_at, scan.silent
+            return []
+        start, group.lost_from, group.heard_at = group.lost_from, None, at
+        self._heard_at = at
+        if start is None or at - start <= timedelta(seconds=2 * group.every):
+            return []
+        names = tuple((self._tags[place].asset, self._tags[place].tag) for place in group.places)
+        return [SourceGap(names, start, at, group.lost_why)]
 
-    async def _probe_one(self, unit: Unit, wire: Wire) -> None:
-        group = next(group for group in self._groups if group.unit is unit)
-        try:
-            readings = await group.read(wire, self._now)
-        except Unreachable:
-            return  # a device that allows one connection only: the main one decides
-        self._found += readings
+    def _bridge(self) -> None:
+        """Read over as many unused registers as is worth it, once that is known."""
+        if self._settings.gap is not None or not self._poller.cost.known:
+            return
+        gap = self._poller.cost.gap
+        for group in self._groups:
+            for area in group.areas:
+                if abs(gap - area.gap) > max(_MANY, _WORTH * area.gap) and area.bridge(gap):
+                    log.info("modbus.gap", source=self.name, registers=gap, reads=group.requests)
 
 
-def _numbers(settings: Settings, tags: Sequence[Register]) -> set[int]:
-    return {settings.device if tag.device is None else tag.device for tag in tags}
+def _freshened(settings: Settings, tag: Register) -> Register:
+    """The tag with the age from which its value is stale."""
+    if tag.stale_after is not None:
+        return tag
+    age = settings.stale_after or Duration(3 * float(tag.every or settings.every) + settings.timeout)
+    return replace(tag, stale_after=age)
 
 
-def _groups(settings: Settings, tags: Sequence[Register], units: dict[int, Unit], board: Board) -> list[Group]:
-    sorts: dict[tuple[int, float], list[tuple[int, Register]]] = {}
+def _groups(settings: Settings, tags: Sequence[Register]) -> list[Group]:
+    sorts: dict[tuple[int, float], list[int]] = {}
     for place, tag in enumerate(tags):
-        number = settings.device if tag.device is None else tag.device
-        sorts.setdefault((number, float(tag.every or settings.every)), []).append((place, tag))
-    return [Group(settings, units[number], every, group, board) for (number, every), group in sorted(sorts.items())]
-
-
-def _next(at: float, every: float, now: float) -> float:
-    """The next due time on the group's own grid: late polls are left out, the grid does not move."""
-    missed = max(0, int((now - at) // every))
-    return at + every * (missed + 1)
+        unit = settings.device if tag.device is None else tag.device
+        sorts.setdefault((unit, float(tag.every or settings.every)), []).append(place)
+    breakers = {unit: Breaker(unit, settings.demote_after) for unit, _ in sorts}
+    groups = []
+    for number, ((unit, every), places) in enumerate(sorted(sorts.items())):
+        addressed = sorted(((place, parse(tags[place].address)) for place in places), key=lambda item: item[1].table)
+        areas = [
+            Area(unit, table, list(items), gap=GAP if settings.gap is None else settings.gap, span=settings.span)
+            for table, items in groupby(addressed, key=lambda item: item[1].table)
+        ]
+        groups.append(Group(number, breakers[unit], every, areas))
+    return groups
