@@ -38,6 +38,7 @@ class Events:
         self._settings, self._wishes = settings, settings.event
         self.plan = Plan(name="events", publish=float(settings.publish), priority=0, places=())
         self.items: dict[int, int] = {}
+        self.base, self.limits = 0, Limits()
         self.table = Conditions()
         self._wanted = set(range(len(self._wishes)))
         self._unsifted: set[int] = set()
@@ -56,6 +57,11 @@ class Events:
         for place in self.items:
             self._wanted.discard(place)
             self._said[place] = ""
+
+    def restart(self) -> None:
+        """Their subscription is no more: every item is wanted again."""
+        self.items.clear()
+        self._wanted, self._stale = set(range(len(self._wishes))), True
 
     def states(self) -> list[TagState]:
         """Say how each source of events is doing."""

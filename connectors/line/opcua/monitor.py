@@ -83,6 +83,18 @@ class Monitor:
         for place in self.items:
             self._board.mend(place)
 
+    def restart(self) -> None:
+        """Their subscription is no more: every item is wanted again."""
+        self.items.clear()
+        self._due.clear()
+        self._wanted = set(self.plan.places)
+
+    async def describe(self, client: Any) -> None:
+        """Read what the settings leave open of the nodes whose items were taken over."""
+        lacking = [place for place in sorted(self.items) if self._lacks(place)]
+        if lacking:
+            await self._describe(client, self._resolved(lacking, await client.get_namespace_array()))
+
     def forget(self, gone: set[int]) -> None:
         """Nodes are gone on the server: they are wanted again. Takes this subscription's out of the set."""
         mine = gone & self._wishes.keys()

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import structlog
 from asyncua import ua
+from numpy.typing import NDArray
 
 from connectors.line.inbox import Inbox
 from connectors.line.opcua.changes import Change, Values
@@ -42,16 +44,23 @@ class Pump:
     when the server ended a subscription, and the library's errors when the link is lost.
     """
 
-    def __init__(
-        self, session: Any, streams: Iterable[Stream], depth: int, inbox: Inbox[Arrival], now: Clock
-    ) -> None:
+    def __init__(self, session: Any, depth: int, inbox: Inbox[Arrival], now: Clock) -> None:
         self._session, self._depth = session, depth
-        self._streams = {stream.id: stream for stream in streams}
+        self._streams: dict[int, Stream] = {}
         self._inbox, self._now = inbox, now
         self._acks: list[Any] = []
         self._turn = asyncio.Lock()
         self._workers = 0
         self._asked = 0
+
+    def follow(self, stream: Stream) -> None:
+        """Take what comes for this subscription."""
+        self._streams[stream.id] = stream
+
+    def drop(self, stream: Stream) -> None:
+        """Take no more of it."""
+        self._streams.pop(stream.id, None)
+        self._acks = [ack for ack in self._acks if ack.SubscriptionId != stream.id]
 
     @property
     def listening(self) -> bool:
@@ -83,6 +92,7 @@ class Pump:
 
     async def run(self) -> None:
         """Keep the requests in flight until the link is lost."""
+        self._workers = 0
         async with asyncio.TaskGroup() as group:
             for _ in range(self._depth):
                 self._workers += 1
@@ -133,7 +143,7 @@ class Pump:
         stream.heard = time.monotonic()
         stream.told += 1
         if message.lost:
-            raise Ended(stream, message.lost)
+            raise Ended((stream,), message.lost)
         missing = missing_before(message.sequence, stream.sequence)
         stored: list[asyncio.Future[None]] = []
         lost = 0
@@ -167,17 +177,12 @@ class Pump:
             if not stored.cancelled() and not message.keep_alive:
                 self._acks.append(acknowledgement)
 
-        stored = self._inbox.offer(
-            Arrival(
-                message.changes,
-                self._now(),
-                missing,
-                message.values,
-                message.events,
-                message.sequence,
-                stream.id,
-            )
-        )
+        changes, values = message.changes, message.values
+        if stream.places is not None:
+            changes, values = _led(changes, values, stream.places)
+        sequence = stream.sequence if message.keep_alive else message.sequence
+        arrival = Arrival(changes, self._now(), missing, values, message.events, sequence, stream.id)
+        stored = self._inbox.offer(arrival)
         stored.add_done_callback(committed)
         return stored
 
@@ -190,3 +195,17 @@ class Pump:
                 raise
             return None
         return of_notification(stream.id, note) if note.SequenceNumber == number else None
+
+
+def _led(
+    changes: Sequence[Change], values: Sequence[Values], places: NDArray[np.int64]
+) -> tuple[list[Change], list[Values]]:
+    """Lead from client handles to places; what leads nowhere is left out."""
+    led: list[Values] = []
+    for column in values:
+        handles = np.minimum(column.handles, len(places) - 1)
+        known = (column.handles < len(places)) & (places[handles] >= 0)
+        kept = column if known.all() else column.only(known)
+        led.append(kept._replace(handles=places[kept.handles].astype(np.uint32)))
+    found = ((places[one.handle] if one.handle < len(places) else -1, one) for one in changes)
+    return [one._replace(handle=int(place)) for place, one in found if place >= 0], led

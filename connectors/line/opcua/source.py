@@ -1,213 +1,141 @@
-"""The OPC UA source: one owner of the road from a socket to live values."""
+"""The OPC UA source: values of one server as batches, with what the next run must know."""
 
 import asyncio
-import enum
-import math
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
 
-import structlog
-from asyncua import ua
+from msgspec.structs import replace
 
-from connectors.line.board import Board
+from connectors.line.board import WAITING, Board
 from connectors.line.inbox import Inbox
+from connectors.line.opcua.about import About
 from connectors.line.opcua.convert import Converter
+from connectors.line.opcua.events import Events
+from connectors.line.opcua.groups import plans
+from connectors.line.opcua.link import Link, Part, Stage
 from connectors.line.opcua.monitor import Monitor
-from connectors.line.opcua.pump import Arrival, Pump
-from connectors.line.opcua.security import advice, make_client
+from connectors.line.opcua.pump import Arrival
+from connectors.line.opcua.resume import identity_of, marked, recall
+from connectors.line.opcua.session import FAREWELL_S
 from connectors.line.opcua.settings import Node, Settings
+from connectors.line.opcua.subscribe import digest, key_of
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
-_FAREWELL = 3.0  # seconds for closing session, channel and socket
-_SLOW_DOWN = frozenset({"BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid"})
-
-
-class Stage(enum.StrEnum):
-    """Where the source stands on its road."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    SUBSCRIBING = "subscribing"
-    VERIFYING = "verifying"
-    LIVE = "live"
-    CLOSED = "closed"
 
 
 class OpcUa:
     """Values of one OPC UA server; a `LineSource`.
 
     Lives once: when the link is lost, `batches` raises `Unreachable` and a new source (with a new
-    client, never the old one) is opened by the supervisor. A publish or a keep-alive must come within
-    its interval, or the link counts as lost, however open its socket is.
+    client, never the old one) is opened by the supervisor. It goes on where the last one's commits ended,
+    be it that the line was cut or that the gateway was killed: session, subscriptions and the last
+    committed sequence numbers are in the memory of each batch. Closing leaves the session on the server,
+    to come back to, once something of it was committed.
     """
 
     def __init__(self, settings: Settings, nodes: Sequence[Node], now: Clock = lambda: datetime.now(UTC)) -> None:
-        self._settings, self._now = settings, now
-        self._board = Board(settings.name, nodes)
-        self._monitor = Monitor(settings, nodes, self._board)
-        self._converter = Converter(settings.name, nodes, self._monitor.rates, self._board)
+        self._settings, self._nodes, self._now = settings, list(nodes), now
+        self._board = Board(settings.name, self._nodes)
+        self._rates = {place: node.rate_hz for place, node in enumerate(nodes) if node.rate_hz}
+        self._converter = Converter(settings.name, self._nodes, self._rates, self._board)
+        self._events = Events(settings) if settings.event else None
         self._inbox: Inbox[Arrival] = Inbox()
+        self._link = Link(settings, settings.endpoint, self._inbox, now, self._parts, self._missed)
         self._pictures = any(node.kind == "frame" for node in nodes)
         self._owner: asyncio.Task[None] | None = None
         self._closed = False
-        self.stage = Stage.NEW
+        self._numbers = count(1)
+        self._marks: dict[int, int] = {}
 
     @property
     def name(self) -> str:
         """The line's name in andon.toml."""
         return self._settings.name
 
+    @property
+    def stage(self) -> Stage:
+        """Where the link stands."""
+        return Stage.CLOSED if self._closed else self._link.stage
+
     def tags(self) -> Sequence[TagState]:
-        """How each node is doing."""
-        return self._board.states()
+        """How each node and each source of events is doing."""
+        states = self._board.states()
+        if self.stage is not Stage.LIVE:
+            states = [replace(it, detail=str(self.stage)) if it.detail == WAITING else it for it in states]
+        return states if self._events is None else [*states, *self._events.states()]
 
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the values; see `LineSource`."""
         if self._closed or self._owner is not None:
             raise Unreachable(f"{self.name}: this source was used; open a new one")
-        self._owner = asyncio.create_task(self._own(), name=f"opcua {self.name}")
+        kept = recall(memory, self._settings.endpoint, identity_of(self._settings))
+        self._owner = asyncio.create_task(self._link.run(kept), name=f"opcua {self.name}")
         try:
             while arrivals := await self._inbox.take():
-                batch = await self._convert(arrivals)
-                if batch is not None:
-                    yield batch
+                yield await self._batch(arrivals)
+                self._link.stays = True
                 self._inbox.committed()
-                self._monitor.forget(self._converter.gone)
+                for part in self._link.parts:
+                    if isinstance(part.member, Monitor):
+                        part.member.forget(self._converter.gone)
             if not self._closed:
                 await self._raise_why(self._owner)
         finally:
             await self.close()
 
     async def close(self) -> None:
-        """Leave the server: session, channel, socket. May be called at any time, twice too."""
+        """Leave the server. May be called at any time, twice too."""
         self._closed = True
-        self.stage = Stage.CLOSED
         self._inbox.end()
         owner = self._owner
         if owner is None:
             return
         owner.cancel()
-        await asyncio.wait({owner}, timeout=_FAREWELL + 2)
+        await asyncio.wait({owner}, timeout=FAREWELL_S + 2)
         if owner.done() and not owner.cancelled():
             owner.exception()  # seen: nobody else will ask
 
-    async def _convert(self, arrivals: list[Arrival]) -> Batch | None:
+    async def _batch(self, arrivals: list[Arrival]) -> Batch:
         """Make the batch; pictures are decoded in a thread, for the loop waits for no processor."""
         if self._pictures:
-            return await asyncio.to_thread(self._converter.batch, arrivals)
-        return self._converter.batch(arrivals)
+            made = await asyncio.to_thread(self._converter.batch, arrivals)
+        else:
+            made = self._converter.batch(arrivals)
+        batch = made or Batch(self.name, 0, arrivals[-1].received_at)
+        lines = () if self._events is None else [
+            line for arrival in arrivals for line in self._events.lines(arrival.events, arrival.received_at)
+        ]  # fmt: skip
+        return replace(batch, sequence=next(self._numbers), lines=tuple(lines), memory=self._memory(arrivals))
+
+    def _memory(self, arrivals: Sequence[Arrival]) -> dict[str, bytes]:
+        """Say what the next run must know when this batch is committed."""
+        news, self._link.news = self._link.news, {}
+        streams = [part.stream for part in self._link.parts if part.stream is not None]
+        self._marks = {stream.id: self._marks.get(stream.id, stream.mark) for stream in streams}
+        for arrival in arrivals:
+            if arrival.subscription in self._marks:
+                self._marks[arrival.subscription] = arrival.sequence
+        return {**news, **marked(self._marks)}
+
+    def _parts(self, about: About) -> list[Part]:
+        """Sort the tags into subscriptions, now that the server's limits are known."""
+        keys = [key_of(self._settings, node) for node in self._nodes]
+        parts: list[Part] = []
+        for plan in plans(self._settings, self._nodes, about.limits.items_per_subscription):
+            monitor = Monitor(self._settings, self._nodes, self._board, plan)
+            monitor.about, monitor.rates = about, self._rates
+            parts.append(Part(monitor, keys))
+        if self._events is not None:
+            parts.append(Part(self._events, [digest(wish) for wish in self._settings.event]))
+        return parts
+
+    def _missed(self, part: Part, why: str) -> None:
+        """Values of these tags may have been missed."""
 
     async def _raise_why(self, owner: "asyncio.Task[None]") -> None:
-        await asyncio.wait({owner}, timeout=_FAREWELL + 2)
+        await asyncio.wait({owner}, timeout=FAREWELL_S + 2)
         if owner.done() and not owner.cancelled() and (lost := owner.exception()) is not None:
             raise lost
         raise Unreachable(f"{self.name}: the link ended")
-
-    async def _own(self) -> None:
-        """Connect, activate, subscribe, verify, live; then leave, whatever happened."""
-        client = None
-        try:
-            with self._translated():
-                self.stage = Stage.CONNECTING
-                client = await make_client(self._settings)
-                async with asyncio.timeout(self._settings.timeout * 4):
-                    await client.connect()
-                self.stage = Stage.SUBSCRIBING
-                async with asyncio.timeout(self._settings.timeout * 4 + len(self._monitor.nodes) / 100):
-                    subscription, patience = await self._subscribe(client)
-                self.stage = Stage.VERIFYING
-                await self._work(client, subscription, patience)
-        finally:
-            self._inbox.end()
-            if client is not None:
-                await _leave(client)
-
-    async def _subscribe(self, client: Any) -> tuple[int, float]:
-        """Create the subscription and its items. Gives its id and how long silence may last, in seconds."""
-        session = client.uaclient.session
-        session.ensure_publish_loop = lambda: None  # the library's loop acknowledges before anything is stored
-        beats = max(1, math.ceil(self._settings.keep_alive / self._settings.publish))
-        params = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=self._settings.publish * 1000,
-            RequestedMaxKeepAliveCount=beats,
-            RequestedLifetimeCount=max(3 * beats, math.ceil(self._settings.survive / self._settings.publish)),
-            MaxNotificationsPerPublish=10_000,
-            PublishingEnabled=True,
-        )
-        made = await session.create_subscription(params, callback=lambda _: None)
-        await self._monitor.read_limits(client)
-        await self._monitor.mend(client, made.SubscriptionId)
-        silence = made.RevisedPublishingInterval / 1000 * made.RevisedMaxKeepAliveCount
-        return int(made.SubscriptionId), max(1.0, 1.5 * silence)
-
-    async def _work(self, client: Any, subscription: int, patience: float) -> None:
-        session = client.uaclient.session
-        pump = Pump(session, subscription, self._settings.in_flight, self._inbox, self._now)
-        async with asyncio.TaskGroup() as jobs:
-            jobs.create_task(pump.run())
-            jobs.create_task(self._guard(pump, patience))
-            jobs.create_task(self._keep_mending(client, subscription))
-
-    async def _guard(self, pump: Pump, patience: float) -> None:
-        """End the link when neither a publish nor a keep-alive came in time. A slow commit is not silence."""
-        started = pump.heard
-        while True:
-            await asyncio.sleep(min(0.25, patience / 4))
-            if self.stage is Stage.VERIFYING and pump.heard > started:
-                self.stage = Stage.LIVE
-                log.info("line.live", source=self.name)
-            if pump.listening and time.monotonic() - pump.heard > patience:
-                raise Unreachable(f"{self.name}: no publish and no keep-alive for {patience:.1f} s")
-
-    async def _keep_mending(self, client: Any, subscription: int) -> None:
-        """Try the nodes that the server does not know again and again; the others go on meanwhile."""
-        while True:
-            await asyncio.sleep(self._settings.retry)
-            if not self._monitor.complete:
-                async with asyncio.timeout(self._settings.timeout * 4 + len(self._monitor.nodes) / 100):
-                    await self._monitor.mend(client, subscription)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn what the library raises into `Unreachable`; a bug of ours stays what it is."""
-        try:
-            yield
-        except Unreachable:
-            raise
-        except (ua.UaError, OSError, AssertionError) as lost:
-            raise self._unreachable(lost) from lost
-        except ExceptionGroup as several:
-            for leaf in _leaves(several):
-                if not isinstance(leaf, Unreachable | ua.UaError | OSError):
-                    raise leaf from several
-            raise self._unreachable(next(_leaves(several))) from several
-
-    def _unreachable(self, lost: BaseException) -> Unreachable:
-        if isinstance(lost, Unreachable):
-            return lost
-        slow = isinstance(lost, ua.UaStatusCodeError) and ua.StatusCode(lost.code).name in _SLOW_DOWN
-        after = timedelta(minutes=1) if slow else None  # a wrong password, tried quickly, locks the account
-        return Unreachable(f"{self.name}: {self._settings.endpoint}: {advice(lost)}", after=after)
-
-
-def _leaves(lost: BaseException | None) -> Iterator[BaseException]:
-    if isinstance(lost, BaseExceptionGroup):
-        for part in lost.exceptions:
-            yield from _leaves(part)
-    elif lost is not None:
-        yield lost
-
-
-async def _leave(client: Any) -> None:
-    """Close what is open. The link may be dead: nothing here may last or fail."""
-    with suppress(ua.UaError, OSError, TimeoutError):
-        async with asyncio.timeout(_FAREWELL):
-            await client.disconnect()
-    client.disconnect_socket()
-    await asyncio.sleep(0)  # the transport closes in the next turn of the loop

@@ -3,6 +3,9 @@
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 _LAST = 2**32 - 1
 
 
@@ -16,18 +19,25 @@ def missing_before(number: int, last: int) -> int:
     return (number - last - 1) % _LAST
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stream:
     """One subscription of ours on the server.
 
-    `name` is its plan's; `sequence` is the last message that was taken; `patience` is how long its silence
-    may last in seconds, `heard` when it last spoke (monotonic), `told` how often it did.
+    `name` is its plan's; `patience` is how long its silence may last in seconds; `sequence` is the last
+    message that was taken; `fresh` whether this link made it; `places` leads from a client handle to a
+    tag's place (-1: none), None when they are the same. `mark` is the last message that was committed
+    before this link. `made` and `heard` (when it last spoke) are
+    monotonic; `told` is how often it spoke.
     """
 
     id: int
     name: str
     patience: float
     sequence: int = 0
+    mark: int = 0
+    fresh: bool = True
+    places: NDArray[np.int64] | None = None
+    made: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     told: int = 0
 
@@ -37,8 +47,8 @@ class Stream:
 
 
 class Ended(Exception):
-    """A subscription is no more, or silent: the session may live on."""
+    """Subscriptions are no more, or silent: the session may live on."""
 
-    def __init__(self, stream: Stream, why: str) -> None:
+    def __init__(self, streams: tuple[Stream, ...], why: str) -> None:
         super().__init__(why)
-        self.stream, self.why = stream, why
+        self.streams, self.why = streams, why
