@@ -11,6 +11,8 @@ from asyncua import ua
 
 from connectors.line.opcua.about import About, read_attributes, value_of, why_of
 from connectors.line.opcua.facts import PROPERTIES, Facts, browse, facts_of, local
+from connectors.line.opcua.variant import plain
+from connectors.line.opcua.wishes import WHOLE
 
 _OBJECTS, _SERVER = ua.NodeId(85), ua.NodeId(2253)
 _HAS_PROPERTY, _VARIABLE = ua.NodeId(46), ua.NodeClass.Variable
@@ -61,7 +63,10 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Walk(msgspec.Struct, frozen=True, kw_only=True):
-    """What a walk found. `nodes` counts all that was looked at; `ended` says why it stopped early, "" when it did not."""
+    """What a walk found. `nodes` counts all that was looked at; `ended` says why it stopped early ("": it did not).
+
+    `blocked` names the nodes below which the server let nobody look, and why.
+    """
 
     variables: tuple[Seen, ...]
     nodes: int
@@ -131,7 +136,7 @@ def _step(
 ) -> list[tuple[str, Any, _Found | None]]:
     """Take one reference: a property goes to its variable, anything new is to be followed."""
     name = str(reference.BrowseName.Name or "")
-    if reference.NodeId.ServerIndex or reference.NodeId.NamespaceUri:
+    if getattr(reference.NodeId, "ServerIndex", 0) or getattr(reference.NodeId, "NamespaceUri", None):
         return []  # it lives on another server
     node = local(reference.NodeId)
     if reference.ReferenceTypeId == _HAS_PROPERTY:
@@ -145,17 +150,17 @@ def _step(
         return []
     seen.add(node)
     one = None
-    if reference.NodeClass_ == _VARIABLE:
+    if reference.NodeClass == _VARIABLE:
         one = _Found(below, node, [])
         found.append(one)
     return [(below, node, one)]
 
 
 def _may_lead_to(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a match may lie at or below a path. Variables are followed one level down, for their properties."""
-    if not pattern or not path or pattern[0] == "**":
+    """Whether a match may lie at or below a path."""
+    if not path or (pattern and pattern[0] == "**"):
         return True
-    return fnmatchcase(path[0], pattern[0]) and (len(path) == 1 or _may_lead_to(path[1:], pattern[1:]))
+    return bool(pattern) and fnmatchcase(path[0], pattern[0]) and _may_lead_to(path[1:], pattern[1:])
 
 
 def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -195,7 +200,7 @@ async def _described(client: Any, about: About, found: Sequence[_Found]) -> list
 def _seen(one: _Found, answers: Sequence[Any], facts: Facts, namespaces: Sequence[str]) -> Seen:
     data_type, rank, access, value = answers
     level = value_of(access)
-    sample = value_of(value)
+    sample = plain(value_of(value))
     ranged = (facts.least, facts.most) if facts.least is not None else (facts.low, facts.high)
     wire = type_of(value_of(data_type), value)
     shape = int(rank_of) if isinstance(rank_of := value_of(rank), int) else -1
@@ -249,9 +254,7 @@ def _kind(sample: object, wire: str, rank: int, facts: Facts) -> Literal["value"
     return "value" if sample is None and rank < 0 and wire in _SIMPLE else ""
 
 
-_SIMPLE = frozenset(
-    "Boolean SByte Byte Int16 UInt16 Int32 UInt32 Int64 UInt64 Float Double String Number Integer UInteger".split()
-)
+_SIMPLE = frozenset({"Boolean", "String", "Float", "Double", "Number", "Integer", "UInteger", *WHOLE})
 
 
 def _shown(sample: object) -> str:

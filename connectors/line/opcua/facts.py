@@ -68,8 +68,8 @@ async def browse(
                 BrowseDirection=ua.BrowseDirection.Forward,
                 ReferenceTypeId=ua.NodeId(reference),
                 IncludeSubtypes=True,
-                NodeClassMask=ua.NodeClass(kinds),
-                ResultMask=ua.BrowseResultMask.All,
+                NodeClassMask=kinds,
+                ResultMask=int(ua.BrowseResultMask.All),
             )
             for node in part
         ]
