@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from connectors.line.column import Column, Words, last_rows
 from connectors.line.tags import Tag
@@ -85,6 +86,10 @@ class Board:
     def found(self) -> dict[tuple[str, str], int]:
         """How often each rule found something, by the tag's name and the rule."""
         return {(self._tags[place].name, rule): times for (place, rule), times in self._found.items()}
+
+    def well(self) -> NDArray[np.bool_]:
+        """Say which tags are well, by place."""
+        return np.asarray(self._state == _WELL)
 
     def confirm(self, at: datetime) -> None:
         """The source lives and has nothing new: what its tags said last still holds."""

@@ -1,10 +1,11 @@
 """Waveforms and thermal frames: arrays and byte strings turned into the big atoms, checked and bounded."""
 
 import io
+import math
 import struct
 import warnings
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from gateway.core.reading import Quality, ThermalFrame, Waveform
 __all__ = ["MOST_PIXELS", "MOST_SAMPLES", "Encoding", "ShapeTag", "Times", "Unfit", "frame", "waveform"]
 
 Encoding = Literal["", "degC", "kelvin", "centikelvin", "raw", "float32", "int16"]
+Numbers = NDArray[Any]
 MOST_SAMPLES = 4_194_304
 MOST_PIXELS = 4_194_304
 _IMAGES = (b"\x89PNG", b"II*\0", b"MM\0*")
@@ -48,17 +50,18 @@ def waveform(tag: ShapeTag, raw: object, rate_hz: float, quality: Quality, times
 
     Without a source time the server's is taken; without both, the receive time less the block's length.
     """
+    if not rate_hz > 0:
+        raise Unfit("no sampling rate: give rate_hz")
     samples = _numbers(tag, raw)
     if samples.ndim != 1 or not samples.size:
         raise Unfit(f"an array of shape {samples.shape} is not a waveform")
     if samples.size > MOST_SAMPLES:
         raise Unfit(f"{samples.size} samples are more than {MOST_SAMPLES}")
-    checked = _checked(tag, _scaled(tag, samples))
     started_at = times.sourced_at or times.served_at
     return Waveform(
         asset=tag.asset,
         tag=tag.tag,
-        samples=checked.tobytes(),
+        samples=_checked(tag, _scaled(tag, samples)).tobytes(),
         rate_hz=rate_hz,
         unit=tag.unit,
         quality=quality,
@@ -73,14 +76,14 @@ def frame(tag: ShapeTag, raw: object, quality: Quality, times: Times) -> Thermal
 
     A byte string is PNG, TIFF, or uint16 little-endian height, width and pixels. Raises `Unfit`.
     """
-    pixels = _picture(tag, raw) if isinstance(raw, bytes) else _array(raw)
+    pixels = _picture(tag, raw) if isinstance(raw, bytes | memoryview) else _array(raw)
     if pixels.ndim == 1 and tag.height and tag.width and pixels.size == tag.height * tag.width:
         pixels = pixels.reshape(tag.height, tag.width)
     if pixels.ndim != 2:  # noqa: PLR2004 (a picture has two dimensions)
         raise Unfit(f"an array of shape {pixels.shape} is not a picture; give height and width")
     if not 0 < pixels.size <= MOST_PIXELS:
         raise Unfit(f"{pixels.size} pixels: not between 1 and {MOST_PIXELS}")
-    celsius = _checked(tag, _celsius(tag, pixels))
+    celsius = _checked(tag, _scaled(tag, pixels, *_TO_CELSIUS.get(tag.encoding, (1.0, 0.0))))
     return ThermalFrame(
         asset=tag.asset,
         tag=tag.tag,
@@ -94,16 +97,19 @@ def frame(tag: ShapeTag, raw: object, quality: Quality, times: Times) -> Thermal
     )
 
 
-def _numbers(tag: ShapeTag, raw: object) -> NDArray[np.float64]:
-    if not isinstance(raw, bytes):
+def _numbers(tag: ShapeTag, raw: object) -> Numbers:
+    if not isinstance(raw, bytes | memoryview):
         return _array(raw)
     kind = np.dtype("<i2") if tag.encoding == "int16" else np.dtype("<f4")
     if len(raw) % kind.itemsize:
         raise Unfit(f"{len(raw)} bytes do not hold whole {kind.name} samples")
-    return np.frombuffer(raw, kind).astype(np.float64)
+    return np.frombuffer(raw, kind)
 
 
-def _array(raw: object) -> NDArray[np.float64]:
+def _array(raw: object) -> Numbers:
+    """Give an array of numbers as it is; a list becomes one of float64."""
+    if isinstance(raw, np.ndarray) and raw.dtype.kind in "fiu":
+        return raw
     if not isinstance(raw, list | np.ndarray):
         raise Unfit(f"{type(raw).__name__} is not an array")
     try:
@@ -112,44 +118,46 @@ def _array(raw: object) -> NDArray[np.float64]:
         raise Unfit("the array does not hold numbers") from fault
 
 
-def _scaled(tag: ShapeTag, values: NDArray[np.float64]) -> NDArray[np.float32]:
-    if tag.scale != 1.0 or tag.offset != 0.0:
-        values = values * tag.scale + tag.offset
-    with np.errstate(over="ignore"):  # an overflow becomes inf, which the check below refuses
-        return values.astype("<f4")
+def _scaled(tag: ShapeTag, values: Numbers, factor: float = 1.0, shift: float = 0.0) -> NDArray[np.float32]:
+    """Give (values * factor + shift) * scale + offset as float32, in double precision where single loses digits."""
+    plain = factor == tag.scale == 1.0 and shift == tag.offset == 0.0
+    single = values.dtype.itemsize <= _SMALL and values.dtype.kind in "iu"
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow becomes inf, which the check below refuses
+        if plain:
+            return np.ascontiguousarray(values, "<f4")
+        exact: Numbers = values.astype(np.float32 if single else np.float64)
+        np.multiply(exact, factor * tag.scale, out=exact)
+        np.add(exact, shift * tag.scale + tag.offset, out=exact)
+        return exact.astype("<f4", copy=False)
 
 
-def _celsius(tag: ShapeTag, pixels: NDArray[np.float64]) -> NDArray[np.float32]:
-    if tag.encoding == "centikelvin":
-        pixels = pixels / 100.0 - 273.15
-    elif tag.encoding == "kelvin":
-        pixels = pixels - 273.15
-    return _scaled(tag, pixels)
+_SMALL = 2  # bytes: such an integer is exact as float32
+_TO_CELSIUS = {"centikelvin": (0.01, -273.15), "kelvin": (1.0, -273.15)}
 
 
 def _checked(tag: ShapeTag, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not np.isfinite(values).all():
+    low, high = float(values.min()), float(values.max())  # a NaN anywhere makes both NaN
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise Unfit(NOT_FINITE)
-    low, high = float(values.min()), float(values.max())
     if (tag.low is not None and low < tag.low) or (tag.high is not None and high > tag.high):
         raise Unfit(OUT_OF_RANGE)
     return values
 
 
-def _picture(tag: ShapeTag, raw: bytes) -> NDArray[np.float64]:
-    if raw[:4] in _IMAGES:
+def _picture(tag: ShapeTag, raw: bytes | memoryview) -> Numbers:
+    if bytes(raw[:4]) in _IMAGES:
         return _image(raw)
     if tag.height and tag.width and len(raw) == tag.height * tag.width * 4:
-        return np.frombuffer(raw, "<f4").astype(np.float64)
+        return np.frombuffer(raw, "<f4")
     if len(raw) < _HEADER.size:
         raise Unfit(f"{len(raw)} bytes are not a picture")
     height, width = _HEADER.unpack_from(raw)
     if height * width * 2 != len(raw) - _HEADER.size:
         raise Unfit(f"{len(raw)} bytes do not hold {height} x {width} pixels")
-    return np.frombuffer(raw, "<u2", offset=_HEADER.size).astype(np.float64).reshape(height, width)
+    return np.frombuffer(raw, "<u2", offset=_HEADER.size).reshape(height, width)
 
 
-def _image(raw: bytes) -> NDArray[np.float64]:
+def _image(raw: bytes | memoryview) -> Numbers:
     """Decode PNG or TIFF; the size is judged before a pixel is read."""
     try:
         with warnings.catch_warnings():
@@ -162,9 +170,9 @@ def _image(raw: bytes) -> NDArray[np.float64]:
         raise Unfit("the picture cannot be decoded") from fault
 
 
-def _radiometric(picture: Image.Image) -> NDArray[np.float64]:
+def _radiometric(picture: Image.Image) -> Numbers:
     if picture.width * picture.height > MOST_PIXELS:
         raise Unfit(f"{picture.width} x {picture.height} pixels are more than {MOST_PIXELS}")
     if picture.mode not in {"L", "F", "I", "I;16", "I;16L", "I;16B"}:
         raise Unfit(f"a picture of mode {picture.mode} is not radiometric")
-    return np.asarray(picture, np.float64)
+    return np.asarray(picture)

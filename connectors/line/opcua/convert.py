@@ -71,7 +71,7 @@ class Converter:
         board: Board,
         told: Callable[[Sequence[Event], datetime], list[LogLine]] = lambda *_: [],
     ) -> None:
-        self._source, self._nodes, self._rates, self._board, self._told = source, nodes, rates, board, told
+        self._source, self._nodes, self._rates, self._board, self._told = source, list(nodes), rates, board, told
         self._judge = Judge(nodes, board)
         self._plain = np.array([node.kind == "value" for node in nodes], np.bool_)
         self._all_plain = bool(self._plain.all())
@@ -79,7 +79,9 @@ class Converter:
         self.gone: set[int] = set()
 
     def learn(self, nodes: Mapping[int, Node]) -> None:
-        """Take what was found out about nodes, by place: the unit, the range, the deadband."""
+        """Take what was found out about nodes, by place: unit, scale, range, deadband. Their kind stays."""
+        for place, node in nodes.items():
+            self._nodes[place] = node
         self._judge.learn(nodes)
 
     def batch(self, arrivals: Sequence[Arrival]) -> Batch | None:
@@ -108,6 +110,23 @@ class Converter:
             frames=tuple(parts.frames),
             lines=tuple(parts.lines),
             note=note,
+        )
+
+    def heartbeats(self, now: datetime) -> Batch | None:
+        """Give what is to be said again, and what time alone found out; None: nothing.
+
+        Called while the link is live, as often as the shortest heartbeat asks for, and never beside `batch`.
+        """
+        series, readings = self._judge.heartbeats(now)
+        if not (series or readings):
+            return None
+        self._sequence += 1
+        return Batch(
+            source=self._source,
+            sequence=self._sequence,
+            received_at=now,
+            series=tuple(series),
+            readings=tuple(readings),
         )
 
     def _column(self, values: Values, parts: _Parts) -> Column:
@@ -157,7 +176,8 @@ class Converter:
                 if node.kind == "frame":
                     parts.frames.append(frame(node, change.value, quality, times))
                 else:
-                    parts.waveforms.append(waveform(node, change.value, self._rates[place], quality, times))
+                    rate_hz = self._rates.get(place) or node.rate_hz or 0.0
+                    parts.waveforms.append(waveform(node, change.value, rate_hz, quality, times))
             except Unfit as unfit:
                 quality, why = Quality.BAD, str(unfit)
             else:
