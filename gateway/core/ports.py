@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -208,6 +208,56 @@ class Counts(msgspec.Struct, frozen=True):
     reports: int
 
 
+WhenFull = Literal["thin_oldest", "drop_oldest", "stop_intake"]
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """The journal's budget and water marks in bytes, what to do between them, the disk's reserve in bytes."""
+
+    budget: int
+    high: int
+    low: int
+    reserve: int
+    when_full: WhenFull
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What the journal holds and what was ever taken from it.
+
+    `newest` is the number of the last batch that was written, `values` and `size` (bytes) what is there.
+    `thinned` values went one by one, `dropped` values with their whole batch, both for want of room;
+    `aside` batches could not be read and lie beside the journal.
+    """
+
+    newest: int = 0
+    values: int = 0
+    size: int = 0
+    thinned: int = 0
+    dropped: int = 0
+    aside: int = 0
+
+
+class JournalRow(msgspec.Struct, frozen=True):
+    """A batch's place in the journal: its number, its size in bytes, and how often it was thinned."""
+
+    number: int
+    size: int
+    level: int
+    batch: Batch
+
+
+class AppliedConfig(msgspec.Struct, frozen=True):
+    """Settings that were applied, or tried: the digest of all and of each part, what became of it, the text."""
+
+    number: int
+    at: datetime
+    digest: str
+    outcome: str
+    detail: str
+    parts: dict[str, str]
+    text: str
+
+
 class Tx(Protocol):
     """One transaction. All of it is committed, or nothing.
 
@@ -224,6 +274,10 @@ class Tx(Protocol):
     def cursor(self, name: str) -> int: ...
     def advance(self, name: str, number: int) -> None: ...
     def trim(self, budget: int, keep_from: int) -> int: ...
+    def held(self) -> Held: ...
+    def oldest(self, after: int, before: int, size: int) -> list[JournalRow]: ...
+    def put_thinned(self, row: JournalRow, left: Batch | None) -> bool: ...
+    def pin(self, key: str, numbers: Sequence[int]) -> None: ...
 
     # blobs
     def keep(self, content: bytes, media_type: str) -> str: ...
@@ -267,6 +321,12 @@ class Tx(Protocol):
     def production_order(self, order_id: str) -> ProductionOrder | None: ...
     def production_orders(self, limit: int = 100) -> list[ProductionOrder]: ...
 
+    def purge_inbox(self, before: datetime, limit: int) -> int: ...
+
+    # settings that were applied
+    def put_config(self, applied: AppliedConfig) -> int: ...
+    def configs(self, *, limit: int = 100) -> list[AppliedConfig]: ...
+
     # trail
     def note(self, event: str, subject: str, at: datetime, detail: str = "") -> None: ...
     def audit(self, *, after: int = 0, limit: int = 1000) -> Iterator[AuditLine]: ...
@@ -284,7 +344,18 @@ class Store(Protocol):
     callers share one commit, and a step that raises takes back its own work alone. `read` runs beside
     the writer on a snapshot and must not write. Both raise `Full` when the disk or the queue is full
     (nothing was stored) and `Unreachable` when the database is away. Steps may be run again.
+
+    `bound` sets how much raw data is taken. `refusing` says why none is taken now, empty when it is;
+    `refused` counts the batches that were not taken.
     """
+
+    def bound(self, marks: Marks) -> None: ...
+
+    @property
+    def refusing(self) -> str: ...
+
+    @property
+    def refused(self) -> int: ...
 
     async def write(self, step: Callable[[Tx], T]) -> T: ...
 

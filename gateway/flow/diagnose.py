@@ -92,6 +92,7 @@ class Book:
         kept = evidence.of_window(tx, window, seen)
         order = compose.of_episode(episode, seen, self.plant, kept, self.language, self.config)
         if tx.put_order(order, self.erp, now):
+            tx.pin(order.key, window.journal)
             tx.note("order.made", order.key, now, f"machine {order.failure_mode}")
 
 

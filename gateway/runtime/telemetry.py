@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from gateway.core.ports import Held
+
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -43,7 +45,18 @@ class Telemetry:
             "andon_orders", "Orders in the store, by delivery state.", ["state"], registry=self.registry
         )
         self.stored = Gauge("andon_stored", "Rows in the store.", ["kind"], registry=self.registry)
-        self.journal_bytes = Gauge("andon_journal_bytes", "Size of the store on disk.", registry=self.registry)
+        self.journal_bytes = Gauge(
+            "andon_journal_bytes", "What the journal weighs against its budget.", registry=self.registry
+        )
+        self.journal = Gauge(
+            "andon_journal_values", "Values held; thinned, dropped since ever.", ["what"], registry=self.registry
+        )
+        self.journal_batches = Gauge(
+            "andon_journal_batches",
+            "Batches refused since the start, set aside ever.",
+            ["what"],
+            registry=self.registry,
+        )
         self.streams = Gauge("andon_streams", "Open live streams.", registry=self.registry)
         self.decision = Histogram(
             "andon_decision_seconds", "Complete window to committed order.", buckets=_SECONDS, registry=self.registry
@@ -53,6 +66,14 @@ class Telemetry:
         """Say how many orders stand in each delivery state."""
         for state, count in states.items():
             self.orders.labels(state).set(count)
+
+    def set_held(self, held: Held, refused: int) -> None:
+        """Say what the journal holds, what was taken from it, and how many batches did not get in."""
+        self.journal_bytes.set(held.size)
+        for what, values in (("held", held.values), ("thinned", held.thinned), ("dropped", held.dropped)):
+            self.journal.labels(what).set(values)
+        self.journal_batches.labels("refused").set(refused)
+        self.journal_batches.labels("aside").set(held.aside)
 
     def text(self) -> bytes:
         """Give everything in the Prometheus text format (`MEDIA_TYPE`)."""

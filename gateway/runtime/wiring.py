@@ -32,9 +32,10 @@ from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.live import Live
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
-from gateway.flow.retain import retain
+from gateway.flow.retain import Bounds, Retention
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk, Listening
+from gateway.runtime.fullness import Fullness
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.settings import LineSettings, Settings
 from gateway.runtime.telemetry import Telemetry
@@ -114,6 +115,19 @@ def cutter_of(settings: Settings) -> Cutter:
         max(late, FORGET) if diagnosis.missing == "wait" else late,
         ages=Ages(timedelta(seconds=diagnosis.max_skew), timedelta(seconds=diagnosis.picture_age)),
         skip=diagnosis.missing == "skip",
+    )
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """Give between which marks the journal is kept, and how."""
+    marks = settings.store.marks()
+    return Bounds(
+        high=marks.high,
+        low=marks.low,
+        thin=marks.when_full == "thin_oldest",
+        drop=marks.when_full != "stop_intake",
+        keep_inbox=timedelta(seconds=settings.store.keep_inbox),
+        diagnosed=bool(settings.line),
     )
 
 
@@ -239,19 +253,21 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
             interpreter = await models.interpreter()
             await Listening(store, interpreter, desk, pool, now, reading, delivering.set, _routes(telemetry)).run()
 
+        fullness = Fullness(store, telemetry)
+        retention = Retention(store, bounds_of(settings), now, fullness.note)
         jobs: dict[str, Job] = {
             **line.jobs(),
             "listen": listen,
-            "retain": partial(retain, store, settings.store.journal_budget, now),
+            "retain": retention.run,
         }
         if settings.line:  # a gateway for words alone needs no models
             jobs["diagnose"] = diagnose
-        troubles: Callable[[], Sequence[str]] = tuple
+        troubles: Callable[[], Sequence[str]] = fullness.troubles
         if settings.the_erp is not None:
             erp = settings.the_erp.open()
             stack.push_async_callback(erp.close)
             patience = Patience(now, _policy(settings).longest_wait, erp.name)
-            troubles = partial(_troubles, erp.name, patience)
+            troubles = partial(_troubles, erp.name, patience, fullness)
             jobs |= _delivery(settings, store, erp, patience, delivering, telemetry)
         gateway = Gateway(
             plant=settings.plant,
@@ -265,6 +281,7 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
             wake_delivery=delivering.set,
             sources=line.tags,
             troubles=troubles,
+            held=lambda: fullness.held,
             version=version("andon-gateway"),
             config=settings.digest,
             model=_model(settings),
@@ -313,9 +330,9 @@ def _policy(settings: Settings) -> Policy:
     return Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
 
 
-def _troubles(name: str, patience: Patience) -> Sequence[str]:
-    """Say why an ERP is being left alone."""
-    return (f"erp.{name}: {patience.why}",) if patience.why else ()
+def _troubles(name: str, patience: Patience, fullness: Fullness) -> Sequence[str]:
+    """Say why an ERP is being left alone, and what ails the journal."""
+    return [*([f"erp.{name}: {patience.why}"] if patience.why else []), *fullness.troubles()]
 
 
 def _delivery(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
@@ -34,6 +34,14 @@ class Inbox(Part):
     def put_answer(self, scope: str, name: str, answer: bytes) -> None:
         """Keep the answer for those who ask again."""
         self._db.execute(update(inbox).where(inbox.c.scope == scope, inbox.c.name == name).values(answer=answer))
+
+    def purge_inbox(self, before: datetime, limit: int) -> int:
+        """Forget at most `limit` messages that came before a time; gives how many. They are new if they come again."""
+        old = select(inbox.c.scope, inbox.c.name).where(inbox.c.at < before).limit(limit)
+        gone = [(row.scope, row.name) for row in self._db.execute(old)]
+        for scope, name in gone:
+            self._db.execute(delete(inbox).where(inbox.c.scope == scope, inbox.c.name == name))
+        return len(gone)
 
     def put_production_order(self, order: ProductionOrder, at: datetime) -> bool:
         """Keep a production order; False when the very same was here.

@@ -1,74 +1,118 @@
 """The journal: every batch, in the order of arrival, before anything acts on it."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any
 
+import msgspec
 import numpy as np
-from sqlalchemy import Column, ColumnElement, Row, bindparam, delete, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, delete, exists, select, update
 
 from gateway.core.batch import Batch
+from gateway.core.ports import JournalRow
 from gateway.core.reading import LogLine, Reading, ThermalFrame
 from gateway.core.series import NEVER, Series, moment
+from gateway.store.intake import Intake
 from gateway.store.layouts import Layouts
-from gateway.store.part import running
-from gateway.store.tables import cursors, diagnoses, journal
+from gateway.store.tables import cursors, diagnoses, journal, pins
+from gateway.store.totals import Totals
 
 _LAST = datetime.max.replace(tzinfo=UTC)
 MOST_TRIMMED = 20_000  # rows a call, so that the writer is not held up for seconds
+_MOST_BYTES = 64 * 1024**2
+ROW = 96
+"""Bytes that a row takes beside its body, about: a journal of tiny batches must not outgrow its budget."""
 
-_APPEND = insert(journal).values(
-    source=bindparam("v_source"),
-    received_at=bindparam("v_received_at"),
-    first_at=bindparam("v_first_at"),
-    last_at=bindparam("v_last_at"),
-    count=bindparam("v_count"),
-    assets=bindparam("v_assets"),
-    size=bindparam("v_size"),
-    count_to=running(journal.c.count_to, journal.c.id) + bindparam("v_count"),
-    size_to=running(journal.c.size_to, journal.c.id) + bindparam("v_size"),
-    body=bindparam("v_body"),
+_ADD = (
+    "INSERT INTO journal (id, source, received_at, first_at, last_at, count, size, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_SERVER_ADD = _ADD.replace("?", "%s")
+_WITHOUT_ZONE = len("2026-01-01 00:00:00.000000")
+_Row = tuple[Any, ...]
 
 
-class Journal(Layouts):
-    """Batches and how far their readers have come."""
+class Journal(Layouts, Totals):
+    """Batches and how far their readers have come.
+
+    Appended batches are handed to the database together, at the end of the transaction or before one looks.
+    """
+
+    def __init__(self, connection: Connection, intake: Intake | None = None, stored: set[str] | None = None) -> None:
+        super().__init__(connection, stored)
+        self._intake = intake
+        self._put_off: list[_Row] = []
+        self._handed: list[_Row] = []
+        self._put_off_marked = 0
+        self._is_server = connection.dialect.name == "postgresql"
 
     def append(self, batch: Batch) -> int:
-        """Write a batch down; gives its number. Numbers grow and are never used twice."""
+        """Write a batch down; gives its number. Numbers grow and are never used twice.
+
+        Raises `Full` when the journal may not grow.
+        """
         body = self._packed(batch)
-        spans = list(_spans(batch)) or [(batch.received_at, batch.received_at)]
-        done = self._db.execute(
-            _APPEND,
-            {
-                "v_source": batch.source,
-                "v_received_at": batch.received_at,
-                "v_first_at": min(first for first, _ in spans),
-                "v_last_at": max(last for _, last in spans),
-                "v_count": batch.count,
-                "v_assets": " ".join(sorted(_assets(batch))),
-                "v_size": len(body),
-                "v_body": body,
-            },
-        )
-        # Both databases give the number of a row that was just inserted.
-        return int(cast("Row[int]", done.inserted_primary_key)[0])
+        held, size = self.held(), len(body) + ROW
+        if self._intake is not None:
+            self._intake.admit(held.size, size)
+        first, last = _ends(batch)
+        number, count = held.newest + 1, batch.count
+        received_at = self._at(batch.received_at)
+        # One object for all three in most batches: writing a time costs as much as encoding a value.
+        first_at = received_at if first is batch.received_at else self._at(first)
+        last_at = first_at if last is first else self._at(last)
+        source = batch.source if "\x00" not in batch.source else batch.source.replace("\x00", "\ufffd")
+        self._put_off.append((number, source, received_at, first_at, last_at, count, size, body))
+        self._totals = msgspec.structs.replace(held, newest=number, values=held.values + count, size=held.size + size)
+        return number
+
+    def begin_step(self) -> None:
+        """Begin a step."""
+        super().begin_step()
+        self._put_off_marked = len(self._put_off)
+        self._handed.clear()
+
+    def undo_step(self) -> None:
+        """Take back what the step did; what it handed over for others is put off again."""
+        super().undo_step()
+        self._put_off = [*self._handed, *self._put_off][: self._put_off_marked]
+
+    def flush(self) -> None:
+        """Hand over what was put off."""
+        self._hand_over()
+        super().flush()
+
+    def _hand_over(self) -> None:
+        if self._put_off:
+            self._handed += self._put_off
+            rows, self._put_off = self._put_off, []
+            self._db.exec_driver_sql(_SERVER_ADD if self._is_server else _ADD, rows)
+
+    def _at(self, moment: datetime) -> datetime | str:
+        """Give a time as the driver takes it (see `tables.Utc`). Raises ValueError for one without a zone."""
+        if moment.utcoffset() is None:
+            raise ValueError(f"a time without a zone cannot be stored: {moment.isoformat()}")
+        if self._is_server:
+            return moment
+        whole = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        return whole.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
     def batches(self, since: datetime, until: datetime, *, after: int = 0, limit: int = 500) -> list[tuple[int, Batch]]:
         """Batches with a value in [since, until), by number, from the one behind `after`."""
-        look = (
-            select(journal.c.id, journal.c.body)
-            .where(journal.c.first_at < until, journal.c.last_at >= since, journal.c.id > after)
-            .order_by(journal.c.id)
-            .limit(limit)
-        )
-        return [(number, self._unpacked(body)) for number, body in self._db.execute(look)]
+        look = _rows().where(journal.c.first_at < until, journal.c.last_at >= since, journal.c.id > after)
+        return self._read(look.limit(limit))
 
     def batches_after(self, number: int, *, limit: int = 500) -> list[tuple[int, Batch]]:
-        """Batches behind a number, by number."""
-        look = select(journal.c.id, journal.c.body).where(journal.c.id > number).order_by(journal.c.id).limit(limit)
-        return [(found, self._unpacked(body)) for found, body in self._db.execute(look)]
+        """Batches behind a number, by number.
+
+        One that cannot be read is given as an empty batch that says so; the store then sets it aside.
+        """
+        return self._read(_rows().where(journal.c.id > number).limit(limit))
+
+    def _read(self, look: Select[Any]) -> list[tuple[int, Batch]]:
+        self._hand_over()
+        return [(row.id, self._readable(row)) for row in self._db.execute(look)]
 
     def cursor(self, name: str) -> int:
         """How far a reader of the journal has come; 0 at the start."""
@@ -79,25 +123,88 @@ class Journal(Layouts):
         if number > self.cursor(name):
             self._upsert(cursors, name=name, number=number)
 
+    def pin(self, key: str, numbers: Sequence[int]) -> None:
+        """Keep the batches of these numbers as they are, because the order `key` stands on them."""
+        for first, last in _runs(numbers):
+            self._insert_new(pins, key=key, first=first, last=last)
+
     def trim(self, budget: int, keep_from: int) -> int:
         """Delete the oldest batches while the journal holds more than `budget` bytes; gives how many.
 
-        Batches from number `keep_from` on stay, whatever they weigh. At most `MOST_TRIMMED` go in one
-        call: call again until it gives 0. Diagnoses, which follow from the journal, get an eighth of the
-        budget on top, and go only when the batches of their time are gone.
+        Batches from number `keep_from` on stay, whatever they weigh, and so do pinned ones. At most
+        `MOST_TRIMMED` go in one call: call again until it gives 0. Diagnoses, which follow from the
+        journal, get an eighth of the budget on top, and go only when the batches of their time are gone.
         """
-        gone = self._cut(journal.c.id, budget, journal.c.id < keep_from)
+        self._hand_over()
+        gone = self._drop(self.held().size - budget, keep_from)
         first = self._db.scalar(select(journal.c.first_at).order_by(journal.c.id).limit(1))
         if first is not None:
             self._cut(diagnoses.c.number, budget // 8, diagnoses.c.start_at < first)
         return gone
 
-    def _cut(self, number: Column[int], budget: int, allowed: ColumnElement[bool]) -> int:
+    def _drop(self, too_much: int, keep_from: int) -> int:
+        look = select(journal.c.id, journal.c.size, journal.c["count"].label("held"))
+        look = look.where(journal.c.id < keep_from, ~_pinned()).order_by(journal.c.id)
+        numbers, size, values = list[int](), 0, 0
+        if too_much > 0:
+            for row in self._db.execute(look.limit(MOST_TRIMMED)):
+                if size >= min(too_much, _MOST_BYTES):
+                    break
+                numbers.append(row.id)
+                size += row.size
+                values += row.held
+        for first, last in _runs(numbers):
+            self._db.execute(delete(journal).where(journal.c.id.between(first, last)))
+        if numbers:
+            self._less(size=size, values=values, dropped=values)
+        return len(numbers)
+
+    def oldest(self, after: int, before: int, size: int) -> list[JournalRow]:
+        """Batches behind `after` and before `before` that no order stands on: about `size` bytes, one at least."""
+        look = _rows(journal.c.size, journal.c.level).where(journal.c.id > after, journal.c.id < before, ~_pinned())
+        found, weight = list[JournalRow](), 0
+        for row in self._db.execute(look.limit(1000)):
+            found.append(JournalRow(row.id, row.size, row.level, self._readable(row)))
+            weight += row.size
+            if weight >= size:
+                break
+        return found
+
+    def put_thinned(self, row: JournalRow, left: Batch | None) -> bool:
+        """Put what is left of a batch in its place, None for nothing; False when somebody else changed it."""
+        self._hand_over()
+        same = (journal.c.id == row.number) & (journal.c.level == row.level) & (journal.c.size == row.size)
+        count = left.count if left is not None else 0
+        if left is None:
+            done, size = self._db.execute(delete(journal).where(same)), 0
+        else:
+            body = self._packed(left)
+            size = len(body) + ROW
+            done = self._db.execute(
+                update(journal).where(same).values(body=body, size=size, count=count, level=row.level + 1)
+            )
+        if done.rowcount != 1:
+            return False
+        gone = row.batch.count - count
+        self._less(size=row.size - size, values=gone, thinned=gone)
+        return True
+
+    def _less(self, *, size: int, values: int, thinned: int = 0, dropped: int = 0) -> None:
+        held = self.held()
+        self._totals = msgspec.structs.replace(
+            held,
+            size=held.size - size,
+            values=held.values - values,
+            thinned=held.thinned + thinned,
+            dropped=held.dropped + dropped,
+        )
+
+    def _cut(self, number: Column[int], budget: int, allowed: ColumnElement[bool]) -> None:
         """Delete a table's oldest rows while it holds more than the budget and they are allowed to go."""
         table = number.table
         end = self._db.scalar(select(table.c.size_to).order_by(number.desc()).limit(1))
         if end is None:
-            return 0
+            return
         oldest = select(number, table.c.size_to - table.c.size, allowed).order_by(number)
 
         def spent(rows: int) -> list[int]:
@@ -109,24 +216,44 @@ class Journal(Layouts):
         gone = spent(MOST_TRIMMED) if spent(1) else []
         if gone:
             self._db.execute(delete(table).where(number <= gone[-1]))
-        return len(gone)
-
-    def _readings_held(self) -> int:
-        ends = select(journal.c.count_to, journal.c.count)
-        oldest = self._db.execute(ends.order_by(journal.c.id).limit(1)).first()
-        newest = self._db.execute(ends.order_by(journal.c.id.desc()).limit(1)).first()
-        return 0 if oldest is None or newest is None else int(newest[0] - oldest[0] + oldest[1])
 
 
-def _things(batch: Batch) -> Iterator[Reading | ThermalFrame | LogLine]:
-    yield from batch.readings
-    yield from batch.frames
-    yield from batch.lines
+def _rows(*more: Column[Any]) -> Select[Any]:
+    told = (journal.c.id, journal.c.source, journal.c.received_at, journal.c.first_at, journal.c.last_at)
+    return select(*told, journal.c.body, *more).order_by(journal.c.id)
+
+
+def _pinned() -> ColumnElement[bool]:
+    return exists(1).where(pins.c.first <= journal.c.id, pins.c.last >= journal.c.id).correlate(journal)
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Give unbroken runs of numbers, first and last of each."""
+    first: int | None = None
+    last = 0
+    for number in sorted(set(numbers)):
+        if first is not None and number != last + 1:
+            yield first, last
+            first = None
+        first, last = number if first is None else first, number
+    if first is not None:
+        yield first, last
+
+
+def _ends(batch: Batch) -> tuple[datetime, datetime]:
+    """Give the times of a batch's first and last value; of its receipt when it has none."""
+    first = last = None
+    for begins, ends in _spans(batch):
+        first = begins if first is None or begins < first else first
+        last = ends if last is None or ends > last else last
+    return first or batch.received_at, last or batch.received_at
 
 
 def _spans(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
-    for thing in _things(batch):
-        yield thing.at, thing.at
+    things: tuple[tuple[Reading | ThermalFrame | LogLine, ...], ...] = (batch.readings, batch.frames, batch.lines)
+    for thing in itertools.chain.from_iterable(things):
+        at = thing.at
+        yield at, at
     for wave in batch.waveforms:
         # A server that knows no time says the largest that there is: no length fits behind it.
         length = timedelta(seconds=wave.seconds)
@@ -139,13 +266,9 @@ def _spans(batch: Batch) -> Iterator[tuple[datetime, datetime]]:
 def _span(block: Series) -> tuple[datetime, datetime]:
     """Give the times of a block's first and last value, by their best known times."""
     made, served = (np.frombuffer(column, "<i8") for column in (block.sourced, block.served))
-    best = np.where(made == NEVER, served, made)
-    known = best[best != NEVER]
+    best = np.where(made == NEVER, served, made) if made.min() == NEVER else made
+    known = best[best != NEVER] if best.min() == NEVER else best
     times = [at for at in (moment(int(edge)) for edge in (known.min(), known.max())) if at] if known.size else []
     if known.size < best.size or not times:
         times.append(block.received_at)
     return min(times), max(times)
-
-
-def _assets(batch: Batch) -> set[str]:
-    return {thing.asset for thing in _things(batch)} | {wave.asset for wave in batch.waveforms}

@@ -5,13 +5,53 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Executable, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 
 class Part:
-    """A subject of the store inside one open transaction."""
+    """A subject of the store inside one open transaction.
+
+    Several steps may share the transaction. `begin_step` says that the next one begins, `undo_step` takes back what was
+    done since, `end_step` makes it part of the transaction. The savepoint that this needs is set when a
+    step first speaks to the database: most steps of a busy line only hand in a row, which costs none.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self._db = connection
+        self._connection = connection
+        self._marked = self._saved = False
+        self._cursor: DBAPICursor | None = None
+
+    @property
+    def _db(self) -> Connection:
+        if self._marked and not self._saved:
+            self._say("SAVEPOINT member")
+            self._saved = True
+        return self._connection
+
+    def begin_step(self) -> None:
+        """Begin a step."""
+        self._marked = True
+
+    def undo_step(self) -> None:
+        """Take back what the step did."""
+        if self._saved:
+            self._say("ROLLBACK TO SAVEPOINT member")
+        self.end_step()
+
+    def end_step(self) -> None:
+        """End a step, leaving what it did in the transaction."""
+        if self._saved:
+            self._say("RELEASE SAVEPOINT member")
+        self._marked = self._saved = False
+
+    def flush(self) -> None:
+        """Hand over to the database what was put off until the end of the transaction."""
+
+    def _say(self, statement: str) -> None:
+        # The driver's own cursor: two statements a step through SQLAlchemy cost as much as the step.
+        if self._cursor is None:
+            self._cursor = self._connection.connection.cursor()
+        self._cursor.execute(statement)
 
     def _insert_new(self, table: Table, **row: Any) -> bool:
         """Insert a row unless one of its keys is taken; say whether it was inserted."""

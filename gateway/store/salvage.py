@@ -35,6 +35,9 @@ PRECIOUS = (
     tables.production_orders,
     tables.keepsakes,
     tables.cursors,
+    tables.pins,
+    tables.configs,
+    tables.set_aside,
     tables.blobs,
 )
 BULKY = (tables.diagnoses, tables.journal)
@@ -67,18 +70,26 @@ def whole(file: Path, make: Callable[[Path], Engine]) -> Hold:
     `Unreachable` while another process rescues it.
     """
     try:
-        file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         hold = Hold(file.parent)
     except OSError as lost:
-        if lost.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Full("the disk is full") from lost
-        raise Misconfigured(f"[store] path: {file.parent} cannot be used: {lost.strerror}") from lost
+        raise _unusable(file, lost) from lost
     try:
         _check(file, hold, make)
+        try:
+            private(file)
+        except OSError as lost:
+            raise _unusable(file, lost) from lost
     except BaseException:
         hold.close()
         raise
     return hold
+
+
+def _unusable(file: Path, lost: OSError) -> Exception:
+    if lost.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Full("the disk is full")
+    return Misconfigured(f"[store] path: {file.parent} cannot be used: {lost.strerror}")
 
 
 def _check(file: Path, hold: Hold, make: Callable[[Path], Engine]) -> None:
@@ -93,6 +104,15 @@ def _check(file: Path, hold: Hold, make: Callable[[Path], Engine]) -> None:
     if why is not None:
         rescue(file, why, make)
     hold.take(alone=False)
+
+
+def private(file: Path) -> None:
+    """Make a database file for its owner alone, unless it is there: it holds reports and the line's session tokens.
+
+    What SQLite puts beside it gets the same mode.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def suspect(file: Path) -> Path:
@@ -146,6 +166,7 @@ def rescue(file: Path, why: str, make: Callable[[Path], Engine]) -> Path:
     """
     now = datetime.now(UTC)
     saved = _saved(file)
+    private(saved)
     engine = make(saved)
     try:
         bring_up(engine)

@@ -5,19 +5,23 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, Table, delete, func, select
+from sqlalchemy import Connection, Engine, Table, delete, func, select
 
 from gateway.core.errors import Full, Misconfigured, Unreachable
-from gateway.core.ports import Counts, Tx
+from gateway.core.ports import Counts, Marks, Tx
 from gateway.store import tables
+from gateway.store.aside import Aside
 from gateway.store.audit import Trail
 from gateway.store.blobs import Blobs
+from gateway.store.configs import Configs
 from gateway.store.engine import READERS, server_readers, server_writer, sqlite_readers, sqlite_writer, translate, wrote
 from gateway.store.episodes import Episodes
 from gateway.store.inbox import Inbox
+from gateway.store.intake import Intake
 from gateway.store.journal import Journal
 from gateway.store.orders import Orders
 from gateway.store.outbox import Outbox
@@ -25,6 +29,7 @@ from gateway.store.reports import Reports
 from gateway.store.salvage import Hold, suspect, whole
 from gateway.store.schema import bring_up
 from gateway.store.settings import Settings
+from gateway.store.waiting import Waiting
 from gateway.store.writer import Member, Writer
 
 PATIENCE_S = 30.0
@@ -35,14 +40,14 @@ _LOOKING = 256
 T = TypeVar("T")
 
 
-class Transaction(Journal, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Trail):
+class Transaction(Journal, Aside, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Configs, Trail):
     """Everything that can be done inside one transaction (`gateway.core.ports.Tx`)."""
 
     def counts(self) -> Counts:
         """How much the store holds. Every window leads to one diagnosis, so the two are the same number."""
         diagnoses = self._count(tables.diagnoses)
         return Counts(
-            readings=self._readings_held(),
+            readings=self.held().values,
             windows=diagnoses,
             diagnoses=diagnoses,
             episodes=self._count(tables.episodes),
@@ -75,20 +80,45 @@ class Transaction(Journal, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Trai
 class SqlStore:
     """A `gateway.core.ports.Store` on SQLite or PostgreSQL. Made by `open_store`."""
 
-    def __init__(self, writing: Engine, reading: Engine, file: Path | None = None, hold: Hold | None = None) -> None:
+    def __init__(
+        self, writing: Engine, reading: Engine, marks: Marks, file: Path | None = None, hold: Hold | None = None
+    ) -> None:
         self._writing = writing
         self._reading = reading
         self._file = file
         self._hold = hold
-        self._writer: Writer[Transaction] = Writer(writing, Transaction, self._known)
+        self._layouts = set[str]()
+        self._intake = Intake(marks, file.parent if file else None)
+        self._writer: Writer[Transaction] = Writer(writing, self._enter, self._known, self._committed)
         self._pool = ThreadPoolExecutor(READERS, "store-reader")
         self._looking = threading.BoundedSemaphore(_LOOKING)
+        self._waiting = Waiting(PATIENCE_S)
         self._closed = False
+
+    def _enter(self, connection: Connection) -> Transaction:
+        return Transaction(connection, self._intake, self._layouts)
+
+    def _committed(self, done: Transaction) -> None:
+        self._layouts |= done.fresh
 
     def start(self) -> None:
         """Bring the schema up to date and start the writer."""
         bring_up(self._writing)
         self._writer.start()
+
+    def bound(self, marks: Marks) -> None:
+        """Set how much raw data is taken, from the next batch on."""
+        self._intake.marks = marks
+
+    @property
+    def refusing(self) -> str:
+        """Why raw data is not taken now; empty when it is."""
+        return self._intake.why
+
+    @property
+    def refused(self) -> int:
+        """How many batches were not taken."""
+        return self._intake.refused
 
     async def write(self, step: Callable[[Tx], T]) -> T:
         """Run a step in one transaction, and return after COMMIT (see `Store`).
@@ -98,7 +128,8 @@ class SqlStore:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._writer.put(Member(step, loop, done))
-        return await _patiently(done)
+        self._waiting.add(loop, done)
+        return await done
 
     async def read(self, look: Callable[[Tx], T]) -> T:
         """Look at a snapshot (see `Store`). Raises RuntimeError when the look tries to write."""
@@ -135,7 +166,8 @@ class SqlStore:
     def _look(self, look: Callable[[Transaction], T]) -> T:
         try:
             with self._reading.connect() as connection, connection.begin():
-                return look(Transaction(connection))
+                handle = Transaction(connection)
+                seen = look(handle)
         except Exception as lost:
             if wrote(lost):
                 raise RuntimeError("a look must not write") from lost
@@ -143,6 +175,19 @@ class SqlStore:
             if known is lost:
                 raise
             raise known from lost
+        if handle.unreadable:
+            self._set_aside(handle.unreadable)
+        return seen
+
+    def _set_aside(self, unreadable: dict[int, str]) -> None:
+        """Have the writer put out of the way what no look could read; nobody waits for it."""
+        loop = asyncio.new_event_loop()  # never runs: a future needs one
+        try:
+            done: asyncio.Future[None] = loop.create_future()
+            with suppress(Unreachable):  # the next look meets them again
+                self._writer.put(Member(lambda tx: tx.set_aside(unreadable, datetime.now(UTC)), loop, done))
+        finally:
+            loop.close()
 
     def _known(self, lost: Exception) -> Exception:
         """Translate an error; damage is remembered, so that the next start looks closely."""
@@ -177,12 +222,12 @@ def open_store(settings: Settings) -> SqlStore:
 
 
 def _make(settings: Settings) -> SqlStore:
-    url = settings.location()
+    url, marks = settings.location(), settings.marks()
     if url is not None:
-        return SqlStore(server_writer(url), server_readers(url))
+        return SqlStore(server_writer(url), server_readers(url), marks)
     file = settings.file
     hold = whole(file, sqlite_writer)
-    return SqlStore(sqlite_writer(file), sqlite_readers(file), file, hold)
+    return SqlStore(sqlite_writer(file), sqlite_readers(file), marks, file, hold)
 
 
 async def _patiently(answer: "asyncio.Future[T]") -> T:

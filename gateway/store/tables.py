@@ -6,7 +6,6 @@ needs a step in `migrations/` and a new `gateway.store.schema.HEAD`.
 """
 
 import zlib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -105,12 +104,52 @@ journal = _table(
     _needed("first_at", Utc),
     _needed("last_at", Utc),
     _needed("count", Integer),
-    _needed("assets", Words),
     _needed("size", Integer),
-    # Running totals up to and with this row: what is held is one subtraction, however long the journal.
-    _needed("count_to", BigInteger),
-    _needed("size_to", BigInteger),
     _needed("body", LargeBinary),
+    # How often the row was thinned: each time about half of its values went.
+    _needed("level", Integer, server_default="0"),
+    **_numbered,
+)
+# One row: what the journal holds and what was taken from it, so that no look has to count.
+totals = _table(
+    "totals",
+    Column("name", Words, primary_key=True),
+    _needed("newest", BigInteger),
+    _needed("count", BigInteger),
+    _needed("size", BigInteger),
+    _needed("thinned", BigInteger),
+    _needed("dropped", BigInteger),
+    _needed("aside", BigInteger),
+)
+# Batches that nobody can read any more: out of the readers' way, and kept for whoever can.
+set_aside = _table(
+    "set_aside",
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    _needed("source", Words),
+    _needed("received_at", Utc),
+    _needed("first_at", Utc),
+    _needed("last_at", Utc),
+    _needed("count", Integer),
+    _needed("why", Words),
+    _needed("body", LargeBinary),
+)
+# Journal numbers that an order stands on.
+pins = _table(
+    "pins",
+    Column("key", Words, primary_key=True),
+    Column("first", _Number, primary_key=True),
+    _needed("last", BigInteger),
+    Index(None, "first"),
+)
+configs = _table(
+    "configs",
+    Column("number", _Number, primary_key=True),
+    _needed("at", Utc),
+    _needed("digest", String(64)),
+    _needed("outcome", String(16)),
+    _needed("detail", Words),
+    _needed("parts", LargeBinary),
+    _needed("content", LargeBinary),
     **_numbered,
 )
 cursors = _table("cursors", Column("name", Words, primary_key=True), _needed("number", BigInteger))
@@ -232,15 +271,15 @@ def pack(thing: Any) -> bytes:
     return b"\1" + small if len(small) < _PAYS * len(raw) else b"\0" + raw
 
 
-def unpack(body: bytes, kind: type[T], known: Callable[[type, Any], Any] | None = None) -> T:
-    """Decode a document; `known` turns a digest back into a layout.
+def unpack(body: bytes, kind: type[T] | msgspec.msgpack.Decoder[T]) -> T:
+    """Decode a document, with a decoder when its kind needs one of its own.
 
     Raises `msgspec.ValidationError` when it is not of this kind.
     """
     raw = memoryview(body)[1:]
     plain = zlib.decompress(raw) if body[0] else raw
-    if known is not None:
-        return msgspec.msgpack.decode(plain, type=kind, dec_hook=known)
+    if isinstance(kind, msgspec.msgpack.Decoder):
+        return kind.decode(plain)
     if kind not in _decoders:
         _decoders[kind] = msgspec.msgpack.Decoder(kind)
     decoder: msgspec.msgpack.Decoder[T] = _decoders[kind]

@@ -6,10 +6,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.core.errors import Full, Unreachable
@@ -21,7 +20,17 @@ TRIES = 5
 ASIDE_S = 0.02
 """Seconds to step aside for the other side of a deadlock, doubled each time."""
 
-X = TypeVar("X")
+
+class Handle(Protocol):
+    """What a step is handed: the parts of a transaction that the writer itself needs (see `part.Part`)."""
+
+    def begin_step(self) -> None: ...  # noqa: D102
+    def undo_step(self) -> None: ...  # noqa: D102
+    def end_step(self) -> None: ...  # noqa: D102
+    def flush(self) -> None: ...  # noqa: D102
+
+
+X = TypeVar("X", bound=Handle)
 
 
 class Outcome:
@@ -57,6 +66,7 @@ class Writer(threading.Thread, Generic[X]):
         engine: Engine,
         enter: Callable[[Connection], X],
         known: Callable[[Exception], Exception],
+        committed: Callable[[X], None] = lambda _: None,
         *,
         waiting: int = WAITING,
         group: int = GROUP,
@@ -65,6 +75,7 @@ class Writer(threading.Thread, Generic[X]):
         self._engine = engine
         self._enter = enter
         self._known = known
+        self._committed = committed
         self._limit = waiting
         self._group = group
         self._some = threading.Condition()
@@ -82,7 +93,8 @@ class Writer(threading.Thread, Generic[X]):
             if len(self._waiting) >= self._limit:
                 raise Full(f"{self._limit} writes are waiting for the disk")
             self._waiting.append(member)
-            self._some.notify()
+            if len(self._waiting) == 1:
+                self._some.notify()
 
     def drain(self) -> None:
         """Take nothing more; the thread ends once everything waiting is written."""
@@ -95,7 +107,7 @@ class Writer(threading.Thread, Generic[X]):
         batch: list[Member[X]] = []
         try:
             while batch := self._next():
-                wanted = [member for member in batch if not member.done.cancelled()]
+                wanted = [member for member in batch if not member.done.done()]
                 _answer(wanted, self._write(wanted))
         except BaseException as bug:
             with self._some:
@@ -132,21 +144,22 @@ class Writer(threading.Thread, Generic[X]):
     def _together(self, members: Sequence[Member[X]]) -> list[Outcome]:
         with self._engine.begin() as connection:
             handle = self._enter(connection)
-            # The driver's own cursor: two statements a member through SQLAlchemy cost as much as its step.
-            with contextlib.closing(connection.connection.cursor()) as cursor:
-                return [self._guarded(cursor, handle, member) for member in members]
+            outcomes = [self._guarded(handle, member) for member in members]
+            handle.flush()
+        self._committed(handle)
+        return outcomes
 
-    def _guarded(self, cursor: DBAPICursor, handle: X, member: Member[X]) -> Outcome:
+    def _guarded(self, handle: X, member: Member[X]) -> Outcome:
         """Run one of several steps so that it can be taken back alone."""
-        cursor.execute("SAVEPOINT member")
+        handle.begin_step()
         try:
             outcome = Outcome(member.step(handle))
         except Exception as lost:  # whatever a step raises belongs to its caller
             if clashed(lost):
                 raise
-            cursor.execute("ROLLBACK TO SAVEPOINT member")
-            outcome = Outcome(lost=self._known(lost))
-        cursor.execute("RELEASE SAVEPOINT member")
+            handle.undo_step()
+            return Outcome(lost=self._known(lost))
+        handle.end_step()
         return outcome
 
     def _alone(self, member: Member[X]) -> Outcome:
@@ -154,7 +167,11 @@ class Writer(threading.Thread, Generic[X]):
         for turn in range(TRIES):
             try:
                 with self._engine.begin() as connection:
-                    return Outcome(member.step(self._enter(connection)))
+                    handle = self._enter(connection)
+                    outcome = Outcome(member.step(handle))
+                    handle.flush()
+                self._committed(handle)
+                return outcome  # noqa: TRY300  (in `else` it would stand outside of the loop's try)
             except Exception as lost:  # noqa: BLE001 - whatever a step raises belongs to its caller
                 outcome = Outcome(lost=self._known(lost))
                 if not clashed(lost):

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 
 from gateway.core.batch import TagState
 from gateway.core.errors import Unreachable
-from gateway.core.ports import Counts, Tx
+from gateway.core.ports import Counts, Held, Tx
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.telemetry import MEDIA_TYPE
 
@@ -59,6 +59,7 @@ class Ready(msgspec.Struct, frozen=True):
     sources: Mapping[str, PartHealth]
     degraded: Sequence[str]
     troubles: Sequence[str]
+    journal: Held
 
 
 @get("/health/live", opt={"scope": "public"})
@@ -82,7 +83,8 @@ async def ready(gateway: NamedDependency[Gateway]) -> Response[Ready]:
     ailing = [name for name, part in sources.items() if part.status != "pass"]
     degraded = sorted(ailing + [trouble.partition(":")[0] for trouble in troubles])
     status: Literal["pass", "warn", "fail"] = "fail" if store != "pass" else "warn" if degraded else "pass"
-    found = Ready(status, gateway.version, gateway.config, gateway.model, store, sources, degraded, troubles)
+    named = (gateway.version, gateway.config, gateway.model)
+    found = Ready(status, *named, store, sources, degraded, troubles, gateway.held())
     return Response(found, status_code=503 if status == "fail" else 200, headers=_HEADERS)
 
 

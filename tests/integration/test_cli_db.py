@@ -40,7 +40,7 @@ def test_current_says_what_is_missing_and_upgrade_makes_it(settings: Settings) -
     assert not settings.file.exists()
     assert call(settings, "upgrade").exit_code == 0
     after = call(settings, "current")
-    assert (after.exit_code, after.output) == (0, "0001\n")
+    assert (after.exit_code, after.output) == (0, "0002\n")
 
 
 def test_check_finds_a_trail_that_was_changed(settings: Settings) -> None:
