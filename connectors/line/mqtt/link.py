@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
@@ -63,11 +64,12 @@ class Link:
         self._granted: dict[int, asyncio.Future[list[ReasonCode]]] = {}
         self._care: asyncio.Task[None] | None = None
         self._lost = ""
+        self._context: _Context | None = None
 
     @property
     def is_up(self) -> bool:
         """Whether the broker has taken us and the socket lives."""
-        return self._care is not None and not self._lost
+        return self._greeted is not None and self._greeted.done() and not self._lost
 
     async def open(self, will: Will | None = None) -> bool:
         """Connect; says whether the broker still has our session. Raises `Unreachable` with what to do."""
@@ -82,8 +84,10 @@ class Link:
         except TimeoutError as late:
             raise Unreachable(f"{self._who}: no answer in {self._settings.timeout:g}s") from late
         except ssl.SSLCertVerificationError as no:
+            self._hang_up()
             raise Unreachable(f"{self._who}: its certificate is not trusted ({no.verify_message}); look at ca") from no
         except OSError as no:
+            self._hang_up()
             raise Unreachable(f"{self._who}: {no.strerror or no}") from no
 
     async def subscribe(self, filters: Sequence[str]) -> dict[str, str]:
@@ -175,7 +179,8 @@ class Link:
         if settings.user is not None:
             client.username_pw_set(settings.user.name, settings.user.password.reveal())
         if settings.secure:
-            client.tls_set_context(_context(settings))
+            self._context = _context(settings)
+            client.tls_set_context(self._context)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         loop = asyncio.get_running_loop()
@@ -212,6 +217,11 @@ class Link:
         except asyncio.CancelledError:
             dialled.add_done_callback(lambda done: _abandon(client, done))
             raise
+
+    def _hang_up(self) -> None:
+        """Close the socket of a handshake that failed: paho leaves it open."""
+        if self._context is not None and self._context.made is not None:
+            self._context.made.close()
 
     def _listen(self, client: Client) -> None:
         sock = client.socket()
@@ -295,9 +305,23 @@ class Link:
         self._wake.set()
 
 
-def _context(settings: Broker) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca)
+class _Context(ssl.SSLContext):
+    """Verifies the broker and its name, and remembers the socket that it wrapped."""
+
+    made: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *given: Any, **named: Any) -> ssl.SSLSocket:
+        self.made = super().wrap_socket(*given, **named)
+        return self.made
+
+
+def _context(settings: Broker) -> _Context:
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host name by default
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.ca is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(settings.ca)
     if settings.certificate is not None:
         context.load_cert_chain(settings.certificate, settings.key)
     return context

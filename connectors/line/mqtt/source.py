@@ -1,8 +1,6 @@
 """An MQTT broker as a line source: messages are acknowledged after their commit."""
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -12,6 +10,7 @@ import structlog
 
 from connectors.line.mqtt.address import PLAIN
 from connectors.line.mqtt.link import Link, Message, Will
+from connectors.line.mqtt.marks import Marks
 from connectors.line.mqtt.payload import Atom
 from connectors.line.mqtt.plain import Plain
 from connectors.line.mqtt.roll import Roll
@@ -30,16 +29,11 @@ _SESSION = "session"
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """What we know of our session: whose it is, when the last message was committed, and the last ones.
-
-    `recent` are (packet identifier, digest) of committed messages whose acknowledgement may not have arrived:
-    the broker sends those again, and they are left out.
-    """
+    """What we know of our session: whose it is, and when the last message was committed."""
 
     client: str
     qos: int
     at: datetime
-    recent: tuple[tuple[int, int], ...] = ()
 
 
 class Mqtt:
@@ -53,11 +47,10 @@ class Mqtt:
         self._plain = Plain(plain, settings.assets, self._roll, ZoneInfo(settings.timezone))
         self._sparkplug = Sparkplug(settings, others, self._roll)
         self._link = Link(settings, now)
-        self._recent: deque[tuple[int, int]] = deque(maxlen=settings.in_flight)
-        self._again: set[tuple[int, int]] = set()
+        self._marks = Marks()
         self._refused: dict[str, str] = {}
         self._asked_at = 0.0
-        self._used = False
+        self._used = self._asked = False
         self._sequence = self._messages = self._strangers = self._repeats = 0
 
     @property
@@ -67,14 +60,15 @@ class Mqtt:
 
     def tags(self) -> Sequence[TagState]:
         """The broker, then every tag by name."""
-        detail = f"{self._messages} messages" if self._link.is_up else f"not connected to {self._settings.endpoint}"
+        well = self._asked and self._link.is_up
+        detail = f"{self._messages} messages" if well else f"not connected to {self._settings.endpoint}"
         if self._strangers:
             detail += f", {self._strangers} of topics that no tag has"
         if self._repeats:
             detail += f", {self._repeats} sent again and left out"
         if self._roll.turned_away:
             detail += f", {self._roll.turned_away} turned away: more than {self._settings.most_names} names"
-        broker = TagState(self.name, "broker", self._link.is_up and not self._refused, detail)
+        broker = TagState(self.name, "broker", well and not self._refused, detail)
         return [broker, *self._sparkplug.states(), *self._roll.states()]
 
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
@@ -122,6 +116,7 @@ class Mqtt:
         filters = [*self._plain.filters, *self._sparkplug.filters]
         self._asked_at = asyncio.get_running_loop().time()
         self._refused = await self._link.subscribe(filters)
+        self._asked = True
         for topic, why in self._refused.items():
             log.warning("mqtt.topic.refused", source=self.name, topic=topic, why=why)
             for tag in self._plain.tags_of(topic):
@@ -129,6 +124,7 @@ class Mqtt:
 
     def _remember(self, memory: Mapping[str, bytes]) -> Kept | None:
         self._sparkplug.remember(memory)
+        self._marks.remember(memory)
         try:
             kept = msgspec.msgpack.decode(memory.get(_SESSION, b""), type=Kept)
         except msgspec.MsgspecError:
@@ -139,9 +135,6 @@ class Mqtt:
         """Say what was lost while we were away; with our session still there only what came with QoS 0."""
         if kept is None:
             return []
-        if resumed and kept.qos:
-            self._again = set(kept.recent)
-            self._recent.extend(kept.recent)
         now = self._now()
         if (resumed and kept.qos) or not kept.at < now:
             return []
@@ -153,7 +146,7 @@ class Mqtt:
         at = self._now()
         atoms: list[Atom] = []
         for message in messages:
-            if self._is_repeat(message):
+            if self._marks.met(message):
                 self._repeats += 1
                 continue
             self._messages += 1
@@ -167,7 +160,7 @@ class Mqtt:
         gaps = [*gaps, *told.gaps]
         if not messages and not atoms and not gaps and not told.memory:
             return None
-        kept = Kept(self._settings.client, self._settings.qos, at, tuple(self._recent))
+        kept = Kept(self._settings.client, self._settings.qos, at)
         self._sequence += 1
         return Batch(
             self.name,
@@ -179,20 +172,8 @@ class Mqtt:
             lines=_of(atoms, LogLine),
             note="; ".join(told.notes),
             gaps=tuple(gaps),
-            memory={_SESSION: msgspec.msgpack.encode(kept), **told.memory},
+            memory={_SESSION: msgspec.msgpack.encode(kept), **self._marks.kept(), **told.memory},
         )
-
-    def _is_repeat(self, message: Message) -> bool:
-        """Recognise what was committed before we died, and is sent again because the broker does not know it."""
-        if not message.mid:
-            return False
-        digest = hashlib.blake2b(message.topic.encode() + b"\0" + message.payload, digest_size=8).digest()
-        mark = (message.mid, int.from_bytes(digest, "little"))
-        if message.again and mark in self._again:
-            self._again.discard(mark)
-            return True
-        self._recent.append(mark)
-        return False
 
     def _rebirths(self) -> None:
         for topic, payload in self._sparkplug.wanted():
