@@ -20,15 +20,20 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One published figure beside its baseline; `ratio` is how many times better ours is, None without baseline."""
+    """One published figure beside its baseline; `ratio` is how many times better ours is, None without baseline.
+
+    `note` says what to know about it: its baseline and its source, or why there is no figure. Without one,
+    `ours` and `ok` are None.
+    """
 
     name: str
-    ours: float
+    ours: float | None
     baseline: float | None
     unit: str
     ratio: float | None
     target: str
-    ok: bool
+    ok: bool | None
+    note: str = ""
 
 
 def arguments(name: str, data: bool = False) -> Options:  # noqa: FBT001, FBT002 (benches say data=True)
@@ -63,7 +68,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.unit,
         "" if row.ratio is None else f"{row.ratio:.2f} x",
         row.target,
-        "ok" if row.ok else "MISSED",
+        {True: "ok", False: "MISSED", None: "-"}[row.ok],
+        row.note,
     )
 
 
@@ -74,7 +80,7 @@ def _figure(value: float | None) -> str:
 
 
 def _print_table(body: list[tuple[str, ...]]) -> None:
-    head = ("what", "ours", "baseline", "unit", "ratio", "target", "")
+    head = ("what", "ours", "baseline", "unit", "ratio", "target", "", "")
     widths = [max(len(row[place]) for row in (head, *body)) for place in range(len(head))]
     for row in (head, tuple("-" * width for width in widths), *body):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,74 @@
+"""The product in a process of its own: source, `ingest`, SQLite with FULL commits, the live view.
+
+`product.py LINE.json STORE` prints `LIVE` when as many values as the line has tags are committed. It runs
+until it is told to end, and starts a new source when the link is lost, as `andon up` does.
+"""
+
+import asyncio
+import importlib
+import json
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from gateway.core.batch import Batch
+from gateway.core.units import decode
+from gateway.flow.ingest import ingest
+from gateway.flow.live import Live
+from gateway.runtime.supervise import supervise
+from gateway.store.settings import Settings as StoreSettings
+
+
+class Noted:
+    """What happens after each commit: the live view, as in the product, and the word `LIVE` once."""
+
+    def __init__(self, tags: int) -> None:
+        self._live, self._left = Live(), tags
+
+    def __call__(self, batch: Batch) -> None:
+        """Note one batch."""
+        self._live.note(batch)
+        if self._left > 0:
+            self._left -= batch.count
+            if self._left <= 0:
+                print("LIVE", flush=True)
+
+
+async def run(fields: dict[str, Any], folder: Path) -> None:
+    """Run the line until SIGTERM."""
+    settings = importlib.import_module(f"connectors.line.{fields.pop('protocol')}").Settings
+    line = msgspec.convert(fields, settings, dec_hook=decode)
+    store = await asyncio.to_thread(StoreSettings(path=str(folder)).open)
+    noted = Noted(len(line.tag))
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+
+    async def job() -> None:
+        await ingest(line.open(), store, noted)
+
+    try:
+        running = asyncio.create_task(supervise(line.name, job))
+        ending = asyncio.create_task(over.wait())
+        await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    """Read the command line and run."""
+    structlog.configure(logger_factory=partial(structlog.PrintLogger, sys.stderr))
+    line, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    asyncio.run(run(json.loads(line.read_text("utf-8")), folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Load sources: ours, node-opcua, and an open62541 server that is given by its path."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lines.grid import NAMESPACE, SECOND, Grid
+from lines.process import ROOT, Process, Skipped, script, started
+
+START_S = 90.0
+PEER = ROOT / "tests" / "peers" / "node_opcua" / "server.js"
+_PEER_EPOCH = 1_767_225_600 * SECOND  # its tick 0
+_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A running load source: where it is, what it says, its process, and its namespace's index of this run."""
+
+    name: str
+    port: int
+    uri: str
+    tags: int
+    grid: Grid
+    process: Process
+    index: int = 2
+
+    def behind(self, port: int) -> "Source":
+        """The same source, reached by another port."""
+        return replace(self, port=port)
+
+
+def free_port() -> int:
+    """Give a port that was free a moment ago."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return int(place.getsockname()[1])
+
+
+@contextmanager
+def load(tags: int, *, core: int | None = None, double: bool = False, port: int = 0) -> Iterator[Source]:
+    """Run our own load source at 10 Hz."""
+    more = ["--double"] if double else []
+    with started(script("opcua_load.py", "--tags", str(tags), "--port", str(port), *more), "load", core=core) as child:
+        _, found, start = child.line("READY", START_S)
+        grid = Grid(int(start), SECOND // 10, mixed=not double)
+        yield Source("own load source", int(found), NAMESPACE, tags, grid, child)
+
+
+@contextmanager
+def node_opcua(
+    tags: int, *options: str, core: int | None = None, period_ms: int = 100, port: int = 0
+) -> Iterator[Source]:
+    """Run the node-opcua server of the tests. Raises `Skipped` where it is not installed."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "andon-peers"
+    found = sorted(path.parent for path in home.glob("node-opcua-*/.done"))
+    if not shutil.which("node") or not found or not PEER.exists():
+        raise Skipped("node-opcua is not installed (tools/services)")
+    at = port or free_port()
+    command = ["node", PEER, str(at), str(tags), str(period_ms), *options]
+    env = {"NODE_PATH": str(found[-1] / "node_modules")}
+    with started(command, "node-opcua", core=core, env=env) as child:
+        child.line("READY", START_S)
+        now = time.time_ns() // 1000
+        base = (now - _PEER_EPOCH) // (period_ms * _MS)
+        grid = Grid(_PEER_EPOCH + base * period_ms * _MS, period_ms * _MS, base, spread=1, mixed=False)
+        yield Source("node-opcua", at, "urn:peer:line", tags, grid, child)
+
+
+@contextmanager
+def open62541(
+    path: Path | None, tags: int, *, core: int | None = None, period_ms: int = 100, port: int = 0
+) -> Iterator[Source]:
+    """Run an open62541 server: `PATH PORT TAGS PERIOD_MS`, which prints READY and the URI of its namespace.
+
+    Its nodes are s=t0.., Double; all have the same value, a whole number that grows by one each period.
+    """
+    if path is None:
+        raise Skipped("no open62541 server given (--open62541 PATH)")
+    at = port or free_port()
+    with started([path, str(at), str(tags), str(period_ms)], "open62541", core=core) as child:
+        _, uri = child.line("READY", START_S)[:2]
+        grid = Grid(0, period_ms * _MS, 0, spread=1, mixed=False, timed=False)
+        yield Source("open62541", at, uri, tags, grid, child)
