@@ -12,6 +12,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("gateway.cli.doctor:cli", "Look at what the gateway depends on: disk, store, line, ERP, models."),
     "status": ("gateway.cli.status:cli", "Ask the running gateway how it is: sources, and tags that ail, by name."),
     "cert": ("gateway.cli.cert:cli", "Certificates for OPC UA: new, show, trust, doctor."),
+    "discover": ("gateway.cli.discover:cli", "Look at equipment and write a tag table: opcua, modbus."),
+    "line": ("gateway.cli.line:cli", "The running line: conditions, write targets, write."),
     "report": ("gateway.cli.report:cli", "Quality reports: submit, parse."),
     "orders": ("gateway.cli.orders:cli", "Work orders: list, show, redeliver."),
     "episodes": ("gateway.cli.episodes:cli", "Troubles on the line, open and closed."),

@@ -18,6 +18,10 @@ class Unreachable(AndonError):
         self.after = after
 
 
+class Doubtful(Unreachable):
+    """Nobody knows whether it was done: look at the other side before you ask again."""
+
+
 class Full(Unreachable):
     """Ask again when there is room: the disk or a bounded queue is full. Nothing was stored."""
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -44,12 +44,13 @@ class LineSource(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
 class Writable(Protocol):
     """A source that can also write, to targets that the settings declare and to nothing else.
 
     `write` gives what the equipment answered (the outputs of a method; nothing for a value). Raises
     `Refused` for an unknown target, for values that do not fit it and when the equipment says no,
-    `Unreachable` when there is no live link: whether the write happened is then said in the message.
+    `Unreachable` when there is no live link and nothing was written, `Doubtful` when nobody knows whether it was.
     """
 
     def targets(self) -> Sequence[str]: ...
@@ -57,6 +58,7 @@ class Writable(Protocol):
     async def write(self, target: str, values: Sequence[Value]) -> list[Value]: ...
 
 
+@runtime_checkable
 class Inspectable(Protocol):
     """A source that can be looked at before it runs: `andon check --live`.
 
@@ -68,6 +70,7 @@ class Inspectable(Protocol):
     async def inspect(self) -> Sequence[TagCheck]: ...
 
 
+@runtime_checkable
 class Alarming(Protocol):
     """A source that knows alarms and conditions: the live table, as the equipment told them last."""
 

@@ -10,6 +10,7 @@ from gateway.core.ports import Clock, Held, Store
 from gateway.flow.live import Live
 from gateway.flow.receive import Confirm
 from gateway.runtime.api_settings import ApiSettings
+from gateway.runtime.equipment import Equipment
 from gateway.runtime.telemetry import Telemetry
 
 
@@ -24,7 +25,8 @@ class Gateway:
     `confirm` turns a reviewed report into an order inside the transaction. `wake_words` is called
     after a report was committed, `wake_delivery` after an order was. `sources` names every node,
     register and link with its health; `troubles` says what else ails, each as "name: why". `stopping`
-    is set before the web server is asked to end. `held` says what the journal held when it was last looked at.
+    is set before the web server is asked to end. `equipment` knows alarms and what can be written. `held` says
+    what the journal held when it was last looked at.
     `version`, `config` and `model` name the software, the settings and the model bundle.
     """
 
@@ -39,6 +41,7 @@ class Gateway:
     wake_delivery: Callable[[], None] = _nothing
     sources: Callable[[], Sequence[TagState]] = tuple
     troubles: Callable[[], Sequence[str]] = tuple
+    equipment: Equipment = field(default_factory=Equipment)
     held: Callable[[], Held] = Held
     version: str = "0"
     config: str = ""

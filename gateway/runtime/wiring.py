@@ -35,6 +35,7 @@ from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import Bounds, Retention
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk, Listening
+from gateway.runtime.equipment import Equipment
 from gateway.runtime.fullness import Fullness
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.settings import LineSettings, Settings
@@ -165,6 +166,11 @@ class Line:
         self._lost.pop(batch.source, None)
         self._noted(batch)
 
+    @property
+    def equipment(self) -> Equipment:
+        """What can be asked of the open sources; it sees those that are opened later."""
+        return Equipment(self._open)
+
     def tags(self) -> list[TagState]:
         """Say how every node, register and unit is doing; a source that never opened is unhealthy by name."""
         states: list[TagState] = []
@@ -280,6 +286,7 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
             wake_words=reading.set,
             wake_delivery=delivering.set,
             sources=line.tags,
+            equipment=line.equipment,
             troubles=troubles,
             held=lambda: fullness.held,
             version=version("andon-gateway"),

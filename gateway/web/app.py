@@ -6,7 +6,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from gateway.runtime.gateway import Gateway
-from gateway.web import docs, health, line, orders, problems, production, reports, review, webhooks
+from gateway.web import docs, equipment, health, line, orders, problems, production, reports, review, webhooks
 from gateway.web.auth import Guard
 from gateway.web.edge import guarded
 from gateway.web.pages import ui
@@ -39,6 +39,9 @@ def litestar_app(gateway: Gateway) -> Litestar:
             orders.diagnoses,
             orders.evidence,
             line.line,
+            equipment.conditions,
+            equipment.targets,
+            equipment.write,
             production.take,
             production.taken,
             webhooks.erp_status,

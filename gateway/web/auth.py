@@ -16,7 +16,7 @@ PUBLIC = "public"
 """Open to everybody: health, static files, the documentation."""
 SIGNED = "signed"
 """Proven by a webhook signature that the handler checks itself."""
-TOKEN_ONLY = frozenset({"production:write"})
+TOKEN_ONLY = frozenset({"production:write", "line:write"})
 SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", *TOKEN_ONLY})
 
 

@@ -30,6 +30,7 @@ _ERRORS = {
     415: "Not a media type that is taken.",
     422: "Understood, and refused.",
     503: "Ask again after Retry-After.",
+    504: "Nobody knows whether it was done: look before you ask again.",
     507: "No room; nothing was stored. Ask again after Retry-After.",
 }
 _WRITES = {413, 415, 409, 422, 507}
@@ -113,6 +114,8 @@ def _problems(operation: Operation, opt: dict[str, Any], anonymous: set[str]) ->
         operation.security = [*free, {"bearer": [scope]}]
     if scope == "signed":
         wanted |= {401, 404}
+    if scope == "line:write":
+        wanted.add(504)
     if any(getattr(parameter, "param_in", "") == "path" for parameter in operation.parameters or ()):
         wanted.add(404)
     operation.responses = dict(operation.responses or {})

@@ -10,7 +10,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway.core.errors import Conflict, Full, Misconfigured, Refused, Unreachable
+from gateway.core.errors import Conflict, Doubtful, Full, Misconfigured, Refused, Unreachable
 from gateway.flow.receive import Missing
 
 MEDIA_TYPE = "application/problem+json"
@@ -70,6 +70,8 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
             return _said(error.status, error.error, error.detail), {"WWW-Authenticate": error.challenge()}
         case Full():
             return _said(507, "full", str(error)), _wait(error)
+        case Doubtful():  # no Retry-After: a machine must not try again by itself
+            return _said(504, "doubtful", str(error)), {}
         case Unreachable():
             return _said(503, "unreachable", str(error)), _wait(error)
         case Conflict():

@@ -15,7 +15,7 @@ from connectors.line.opcua.address import parse
 from connectors.line.opcua.events import Events
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.wishes import ACKNOWLEDGE, WHOLE, Argument, TargetWish
-from gateway.core.errors import Refused, Unreachable
+from gateway.core.errors import Doubtful, Refused, Unreachable
 from gateway.core.reading import Value
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -54,9 +54,9 @@ class Targets:
                     return []
                 return await self._do(client, self._declared[name], wanted, values)
         except TimeoutError as late:
-            raise Unreachable(f"{where}: no answer in time; {_UNKNOWN}") from late
+            raise Doubtful(f"{where}: no answer in time; {_UNKNOWN}") from late
         except (ua.UaError, OSError) as lost:
-            raise Unreachable(f"{where}: {why_of(lost) or type(lost).__name__}; {_UNKNOWN}") from lost
+            raise Doubtful(f"{where}: {why_of(lost) or type(lost).__name__}; {_UNKNOWN}") from lost
 
     def _wanted(self, name: str) -> tuple[Argument, ...]:
         if name in self._acknowledged:

@@ -1,0 +1,43 @@
+"""Equipment: what the edges may ask of the sources that run, beside their values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.core.batch import Condition
+from gateway.core.ports import Alarming, LineSource, Writable
+from gateway.core.reading import Value
+from gateway.flow.receive import Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """The open sources by the line's name. They come and go while the gateway runs."""
+
+    sources: Mapping[str, LineSource] = field(default_factory=dict)
+
+    def targets(self) -> list[tuple[str, str]]:
+        """Name every declared write target, each with its line."""
+        return [
+            (line, target)
+            for line, source in self.sources.items()
+            if isinstance(source, Writable)
+            for target in source.targets()
+        ]
+
+    def conditions(self) -> list[tuple[str, Condition]]:
+        """Give the alarms and conditions that the equipment wants looked at, each with its line."""
+        return [
+            (line, condition)
+            for line, source in self.sources.items()
+            if isinstance(source, Alarming)
+            for condition in source.conditions()
+        ]
+
+    async def write(self, line: str, target: str, values: Sequence[Value]) -> list[Value]:
+        """Write to a target of a line; see `Writable`. Raises `Missing` when there is no such line or target."""
+        source = self.sources.get(line)
+        if source is None:
+            raise Missing(f"no line {line!r}")
+        if not isinstance(source, Writable) or target not in source.targets():
+            raise Missing(f"line {line!r} declares no write target {target!r}")
+        return await source.write(target, values)
