@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from connectors.line.board import Board
 from connectors.line.column import Column
 from connectors.line.judge import Judge
-from connectors.line.opcua.changes import Change, Values
 from connectors.line.opcua.decode import Event
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node
+from connectors.line.opcua.values import Change, Values
 from connectors.line.shapes import Times, Unfit, frame, waveform
 from gateway.core.batch import Batch
 from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary
 
-from connectors.line.opcua.changes import Change, Values, read_items, sift
+from connectors.line.opcua.changes import Patterns, read_items
+from connectors.line.opcua.values import Change, Values, sift
 from connectors.line.opcua.variant import Unusual, aware, plain
 
 _PUBLISH_RESPONSE = b"\x01\x00\x3d\x03"  # ns=0;i=829
@@ -38,16 +39,25 @@ class Message(NamedTuple):
     events: Sequence[Event] = ()
 
 
-def decode(body: Any) -> Message:
-    """Decode a publish response (a buffer that stands at its type id). Falls back to the library's decoder."""
-    try:
-        return fast(bytes(body))
-    except (Unusual, IndexError, struct.error, UnicodeDecodeError, ValueError):
-        return generic(struct_from_binary(ua.PublishResponse, body.copy()))
+class Decoder:
+    """Decodes the publish responses of one session; it remembers how their items stood, and is quicker for it."""
+
+    def __init__(self) -> None:
+        self._patterns: Patterns = {}
+
+    def decode(self, body: Any) -> Message:
+        """Decode a publish response (a buffer that stands at its type id). Falls back to the library's decoder."""
+        try:
+            return fast(bytes(body), self._patterns)
+        except (Unusual, IndexError, struct.error, UnicodeDecodeError, ValueError):
+            return generic(struct_from_binary(ua.PublishResponse, body.copy()))
 
 
-def fast(data: bytes) -> Message:
-    """Decode a plain data change or a keep-alive from its bytes. Raises `Unusual` for everything else."""
+def fast(data: bytes, patterns: Patterns) -> Message:
+    """Decode data changes or a keep-alive from their bytes, with the patterns of earlier ones.
+
+    Raises `Unusual`, IndexError, struct.error or ValueError for everything else.
+    """
     if data[:4] != _PUBLISH_RESPONSE:
         raise Unusual
     _, _, result = _RESPONSE.unpack_from(data, 4)
@@ -75,7 +85,7 @@ def fast(data: bytes) -> Message:
         at += 9
         if length < 4 or at + length > len(data):  # noqa: PLR2004 (the count alone takes 4 bytes)
             raise Unusual
-        read_items(data, at, at + length, values, changes)
+        read_items(data, at, at + length, values, changes, patterns)
         at += length
     return Message(subscription, sequence, changes, values=values)
 

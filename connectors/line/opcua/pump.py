@@ -12,9 +12,10 @@ from asyncua import ua
 from numpy.typing import NDArray
 
 from connectors.line.inbox import Inbox
-from connectors.line.opcua.changes import Change, Values
-from connectors.line.opcua.decode import Event, Message, decode, of_notification
+from connectors.line.opcua.decode import Decoder, Event, Message, of_notification
+from connectors.line.opcua.fills import Progress
 from connectors.line.opcua.stream import Ended, Stream, after, missing_before
+from connectors.line.opcua.values import Change, Values
 from gateway.core.ports import Clock
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -25,7 +26,7 @@ class Arrival(NamedTuple):
     """What one message brought, and when it arrived. `missing` counts messages before it that are lost.
 
     `values` are numbers in columns, `changes` what is no number, `events` the events. `sequence` is the
-    message's number in its subscription, 0 for what was not published (history).
+    message's number in its subscription. What `history` gave has neither; it says how far it was read.
     """
 
     changes: Sequence[Change]
@@ -35,6 +36,7 @@ class Arrival(NamedTuple):
     events: Sequence[Event] = ()
     sequence: int = 0
     subscription: int = 0
+    history: Progress | None = None
 
 
 class Pump:
@@ -48,6 +50,7 @@ class Pump:
         self._session, self._depth = session, depth
         self._streams: dict[int, Stream] = {}
         self._inbox, self._now = inbox, now
+        self._decoder = Decoder()
         self._acks: list[Any] = []
         self._turn = asyncio.Lock()
         self._workers = 0
@@ -104,7 +107,7 @@ class Pump:
             if body is None:
                 continue
             async with self._turn:  # waiters are first in, first out: the order of arrival is kept
-                message = decode(body)
+                message = self._decoder.decode(body)
                 stored = await self._sort(message)
             for waiting in stored:
                 await waiting

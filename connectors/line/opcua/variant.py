@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ def _rare(data: bytes, at: int) -> tuple[object, int]:
     return plain(made.Value), rest.cur_pos
 
 
+@lru_cache(maxsize=1024)  # the items of a message share their times
 def moment(ticks: int) -> datetime | None:
     """Turn OPC UA time (100 ns since 1601) into aware UTC. 0 means that there is none."""
     if ticks <= 0:
