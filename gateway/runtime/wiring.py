@@ -35,6 +35,7 @@ from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import Bounds, Retention
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk, Listening
+from gateway.runtime.certificates import Certificates
 from gateway.runtime.equipment import Equipment
 from gateway.runtime.fullness import Fullness
 from gateway.runtime.gateway import Gateway
@@ -153,7 +154,7 @@ class Line:
         return {f"line.{source.name}": partial(self._run, source) for source in self._sources}
 
     async def _run(self, settings: LineSettings) -> None:
-        source = self._open[settings.name] = settings.open()
+        source = self._open[settings.name] = self._made(settings)
         self._down.discard(settings.name)
         try:
             await ingest(source, self._store, self._heard)
@@ -161,6 +162,15 @@ class Line:
             self._lost[settings.name] = str(lost)
             self._down.add(settings.name)
             raise
+
+    def _made(self, settings: LineSettings) -> LineSource:
+        """Open a source. What it needs was there at the start: a file that is gone or broken now may come back."""
+        try:
+            return settings.open()
+        except Misconfigured as wrong:
+            if settings.name not in self._open:
+                raise
+            raise Unreachable(str(wrong)) from wrong
 
     def _heard(self, batch: Batch) -> None:
         self._lost.pop(batch.source, None)
@@ -268,12 +278,14 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
         }
         if settings.line:  # a gateway for words alone needs no models
             jobs["diagnose"] = diagnose
-        troubles: Callable[[], Sequence[str]] = fullness.troubles
+        certificates = Certificates(line.equipment.sources, now)
+        telemetry.registry.register(certificates)
+        troubles: Callable[[], Sequence[str]] = partial(_troubles, "", None, fullness, certificates)
         if settings.the_erp is not None:
             erp = settings.the_erp.open()
             stack.push_async_callback(erp.close)
             patience = Patience(now, _policy(settings).longest_wait, erp.name)
-            troubles = partial(_troubles, erp.name, patience, fullness)
+            troubles = partial(_troubles, erp.name, patience, fullness, certificates)
             jobs |= _delivery(settings, store, erp, patience, delivering, telemetry)
         gateway = Gateway(
             plant=settings.plant,
@@ -337,9 +349,12 @@ def _policy(settings: Settings) -> Policy:
     return Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
 
 
-def _troubles(name: str, patience: Patience, fullness: Fullness) -> Sequence[str]:
-    """Say why an ERP is being left alone, and what ails the journal."""
-    return [*([f"erp.{name}: {patience.why}"] if patience.why else []), *fullness.troubles()]
+def _troubles(
+    name: str, patience: Patience | None, fullness: Fullness, certificates: Certificates
+) -> Sequence[str]:
+    """Say why an ERP is being left alone, what ails the journal, and which certificates end soon."""
+    away = [f"erp.{name}: {patience.why}"] if patience is not None and patience.why else []
+    return [*away, *fullness.troubles(), *certificates.warnings()]
 
 
 def _delivery(

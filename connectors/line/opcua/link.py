@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 from asyncua import ua
@@ -88,6 +89,7 @@ class Link:
         self.parts: list[Part] = []
         self.news: dict[str, bytes] = {}
         self.client: Andon | None = None
+        self.expiries: dict[str, datetime] = {}
         self.stage = Stage.NEW
         self.stays = False
         self._session: Session | None = None
@@ -101,6 +103,7 @@ class Link:
                 self.stage = Stage.CONNECTING
                 client, ours = await enter(self._settings, self._endpoint, kept.session)
                 self.client = client
+                self.expiries = client.expiries
                 self.stage = Stage.SUBSCRIBING
                 await self._settle(client, kept, ours=ours)
                 self.stage = Stage.VERIFYING

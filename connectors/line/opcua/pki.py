@@ -201,6 +201,11 @@ class Papers(NamedTuple):
         """The ApplicationUri that the certificate gives us."""
         return next(iter(uris_of(self.chain[0])), "")
 
+    @property
+    def ends(self) -> datetime:
+        """When our certificate ends."""
+        return self.chain[0].not_valid_after_utc
+
 
 def papers_of(settings: Secured) -> Papers:
     """Read our certificate and key. Raises `Misconfigured` naming the file and the fault."""

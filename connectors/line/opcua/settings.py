@@ -149,5 +149,7 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.security != PLAIN:
             from connectors.line.opcua.pki import check_uri, papers_of  # noqa: PLC0415 (cryptography is heavy too)
 
-            check_uri(papers_of(self), self.application_uri)
+            papers = papers_of(self)
+            check_uri(papers, self.application_uri)
+            return OpcUa(self, self.every_tag(), own_ends=papers.ends)
         return OpcUa(self, self.every_tag())

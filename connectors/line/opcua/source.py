@@ -35,8 +35,15 @@ class OpcUa:
     to come back to, once something of it was committed.
     """
 
-    def __init__(self, settings: Settings, nodes: Sequence[Node], now: Clock = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        nodes: Sequence[Node],
+        now: Clock = lambda: datetime.now(UTC),
+        own_ends: datetime | None = None,
+    ) -> None:
         self._settings, self._nodes, self._now = settings, list(nodes), now
+        self._own_ends = own_ends
         self._board = Board(settings.name, self._nodes)
         self._rates = {place: node.rate_hz for place, node in enumerate(nodes) if node.rate_hz}
         self._converter = Converter(settings.name, self._nodes, self._rates, self._board)
@@ -53,6 +60,11 @@ class OpcUa:
     def name(self) -> str:
         """The line's name in andon.toml."""
         return self._settings.name
+
+    def expiries(self) -> Mapping[str, datetime]:
+        """When our certificate and the server's end (aware UTC), by whose it is: `own`, `server`."""
+        own = {} if self._own_ends is None else {"own": self._own_ends}
+        return {**own, **self._link.expiries}
 
     @property
     def stage(self) -> Stage:
