@@ -349,9 +349,7 @@ def _policy(settings: Settings) -> Policy:
     return Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
 
 
-def _troubles(
-    name: str, patience: Patience | None, fullness: Fullness, certificates: Certificates
-) -> Sequence[str]:
+def _troubles(name: str, patience: Patience | None, fullness: Fullness, certificates: Certificates) -> Sequence[str]:
     """Say why an ERP is being left alone, what ails the journal, and which certificates end soon."""
     away = [f"erp.{name}: {patience.why}"] if patience is not None and patience.why else []
     return [*away, *fullness.troubles(), *certificates.warnings()]
