@@ -17,6 +17,8 @@ from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag, Times, judge
 from gateway.core.reading import Quality, Reading
 from gateway.core.series import Layout, Place, Series, ticks
 
+_QUICKEST, _SLOWEST = 0.25, 5.0  # seconds
+
 
 class Judge:
     """Scales, checks and thins the values of one source and tells the board; no Python per good number.
@@ -123,6 +125,12 @@ class Judge:
             self._texts[place] = made, times.received_at
             self._echo.forget(place)
         return made
+
+    @property
+    def pulse(self) -> float | None:
+        """How often `heartbeats` is to be asked, in seconds; None: nothing depends on it."""
+        waits = [*self._beats.values(), *self._rules.waits()]
+        return min(max(min(waits) / 4, _QUICKEST), _SLOWEST) if waits else None
 
     def heartbeats(self, now: datetime) -> tuple[list[Series], list[Reading]]:
         """Say last values again that were not sent for their `heartbeat`, and what time alone found out.

@@ -76,6 +76,16 @@ class Watch:
         self._at, self._heard_at = NEVER, NEVER
         self._idle = ""
 
+    @property
+    def wait(self) -> float | None:
+        """After how many seconds silence means something; None: it never does."""
+        waits = [
+            *([] if self._stuck is None else [self._stuck]),
+            *([] if self._missing is None else [self._span]),
+            *([] if self._spike is None else [self._settled]),
+        ]
+        return min(waits) / _SECOND if waits else None
+
     def judge(self, value: float, at: int, heard_at: int, *, number: bool = True) -> str:
         """Take in one value that is not bad; gives the rule that it breaks, or "". `number`: it is no boolean."""
         self._heard_at, self._idle = heard_at, ""
@@ -174,6 +184,10 @@ class Rules:
     def places(self) -> frozenset[int]:
         """The tags that have such rules."""
         return frozenset(self._watches)
+
+    def waits(self) -> list[float]:
+        """Give the times, in seconds, after which silence alone means something."""
+        return [wait for watch in self._watches.values() if (wait := watch.wait) is not None]
 
     def judged(self, column: Column, words: Words, received: int) -> tuple[Column, list[tuple[int, str]]]:
         """Give the column with lowered qualities, and what was found: (place, rule). `received` is in microseconds."""

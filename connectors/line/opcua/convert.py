@@ -112,10 +112,15 @@ class Converter:
             note=note,
         )
 
+    @property
+    def pulse(self) -> float | None:
+        """How often `heartbeats` is to be asked, in seconds; None: never."""
+        return self._judge.pulse
+
     def heartbeats(self, now: datetime) -> Batch | None:
         """Give what is to be said again, and what time alone found out; None: nothing.
 
-        Called while the link is live, as often as the shortest heartbeat asks for, and never beside `batch`.
+        To be asked while the link is live, every `pulse` seconds, and never beside `batch`.
         """
         series, readings = self._judge.heartbeats(now)
         if not (series or readings):

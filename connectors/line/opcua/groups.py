@@ -44,14 +44,15 @@ def wish_of(settings: Settings, node: Node) -> Wish:
         queue = group.queue
     if node.kind != "value":  # a block equal to the last one is a new measurement, and a block has no deadband
         return Wish(sampling=sampling, queue=queue, trigger="timestamp")
+    sampled = node.stuck is not None or node.missing is not None  # these rules count samples, equal ones too
     if group is None:
-        return Wish(sampling=sampling, queue=queue)
+        return Wish(sampling=sampling, queue=queue, trigger="timestamp" if sampled else "value")
     return Wish(
         sampling=sampling,
         queue=queue,
         deadband=group.amount,
         of_range=group.of_range and group.amount > 0,
-        trigger=group.trigger,
+        trigger="timestamp" if sampled else group.trigger,
         discard=group.discard,
     )
 

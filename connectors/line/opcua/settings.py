@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.profiles import profiles
 from connectors.line.opcua.secured import PLAIN, Secured
 from connectors.line.opcua.wishes import EventWish, Group, TargetWish, wish_faults
+from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
 from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.errors import Misconfigured
@@ -23,6 +25,8 @@ endpoint = "opc.tcp://127.0.0.1:4840"
 insecure = true                 # policy "None": plain text, for a bench or a closed cell only
 publish = "250ms"               # how often the server sends what changed
 queue = 100                     # values that the server keeps per tag: outage to survive / sampling
+heartbeat = "30s"               # a value that does not change is said again, marked as repeated
+stale_after = "60s"             # without a publish or a keep-alive for so long, values are no news any more
 
 [[line.cell-a.tag]]
 asset = "M-07"
@@ -37,8 +41,15 @@ asset = "M-07"
 tag = "speed"
 address = "nsu=urn:andon:line;s=M-07.speed"
 unit = "rpm"
-low = 0
+low = 0                         # outside low..high a value is bad, never clipped
 high = 4000
+deadband = 2                    # smaller moves are not sent
+most_rate = 500                 # rpm per second: faster cannot be, and is bad
+spike = 6                       # a single value so many deviations beside the median of the last 9 is bad
+stuck = "10min"                 # a living signal that keeps one value for so long is uncertain
+every = "100ms"                 # how often the server is asked to sample
+missing = 0.2                   # with more than a fifth of the samples absent for a minute: uncertain
+stale_after = "5s"              # this tag has to speak itself
 
 [[line.cell-a.tag]]
 asset = "M-07"
@@ -92,7 +103,9 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One OPC UA server.
 
     Secured by default, see `Secured`. `tags` names a CSV table beside the `tag` list. `profile` says what
-    kind of server it is where the server does not say it itself (see profiles.toml).
+    kind of server it is where the server does not say it itself (see profiles.toml). `heartbeat` says every
+    tag's last value again that was not sent for so long; a keep-alive confirms the values of the whole
+    line, so that `stale_after` here is about the link, and on a tag about that tag's own values.
     """
 
     name: Name
@@ -106,6 +119,8 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     survive: Duration = Duration(60)
     timeout: Duration = Duration(5)
     retry: Duration = Duration(5)
+    heartbeat: Duration | None = None
+    stale_after: Duration | None = None
     tags: FileName | None = None
     tag: tuple[Node, ...] = ()
     group: tuple[Group, ...] = ()
@@ -114,7 +129,7 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: str = ""
 
     def __post_init__(self) -> None:
-        faults = [*self.unsafe(), *distinct(self.tag), *self._unmatched(self.tag)]
+        faults = [*self.unsafe(), *distinct(self.tag), *self._unmatched(self.tag), *rule_faults(self.tag)]
         if not self.tag and self.tags is None and not self.event:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         if not 0.01 <= self.publish <= 60:  # noqa: PLR2004 (10 ms to a minute)
@@ -122,6 +137,8 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
         faults += [
             f"{name} must be longer than 0s" for name in ("keep_alive", "timeout", "retry") if getattr(self, name) <= 0
         ]
+        ages = {"heartbeat": self.heartbeat, "stale_after": self.stale_after}
+        faults += [f"{name} must be at least 1s" for name, age in ages.items() if age is not None and age < 1]
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -136,9 +153,11 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def every_tag(self) -> tuple[Node, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
         every = (*self.tag, *(read_table(Path(self.tags), Node) if self.tags else ()))
-        if faults := [*distinct(every), *self._unmatched(every)]:
+        if faults := [*distinct(every), *self._unmatched(every), *rule_faults(every)]:
             raise Misconfigured(f"line {self.name}", tuple(faults))
-        return every
+        if self.heartbeat is None:
+            return every
+        return tuple(replace(tag, heartbeat=tag.heartbeat or self.heartbeat) for tag in every)
 
     def open(self) -> LineSource:
         """Make the source; it connects when its first batch is asked for. Raises `Misconfigured`."""
