@@ -1,17 +1,29 @@
-"""`andon check`: the settings, before anything is started."""
+"""`andon check`: the settings, before anything is started; with --live, against the equipment itself."""
+
+import asyncio
+import sys
+from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option
+from gateway.cli.common import config_option, output_option, show
+
+_DEADLINE_S = 300.0
+_WRONG = 6
 
 
 @click.command()
 @click.argument("file", required=False)
+@click.option("--live", is_flag=True, help="Connect to every line and compare each tag with what is there.")
 @config_option
-def cli(file: str | None, config: str | None) -> None:
+@output_option
+def cli(file: str | None, live: bool, config: str | None, output: str | None) -> None:
     """Check the settings: every fault at once, with its place in the file and a suggestion. Exit 2 when there is one.
 
-    Example:  andon check andon.toml
+    With --live every line is connected to and every tag read once: type, unit, range, namespace, certificates.
+    Each finding is named by its tag; exit 6 when one is wrong. Nothing is written to the line.
+
+    Example:  andon check andon.toml --live
     """
     from gateway.runtime.preflight import demand, open_to_nobody
     from gateway.runtime.settings import load
@@ -23,5 +35,40 @@ def cli(file: str | None, config: str | None) -> None:
     tags = len(settings.sources)
     click.echo(
         f"{settings.file}: fine. {len(settings.assets)} assets, {tags} line sources, "
-        f"{len(settings.erp)} ERPs, configuration {settings.digest}"
+        f"{len(settings.erp)} ERPs, configuration {settings.digest}",
+        err=live,
     )
+    if live:
+        sys.exit(_live(settings, output))
+
+
+def _live(settings: Any, output: str | None) -> int:
+    """Look at every line; gives the exit code."""
+    from gateway.cli.doctor import COLUMNS
+    from gateway.runtime.logs import configure
+
+    configure("ERROR")
+    findings = asyncio.run(_look(settings))
+    show(findings, COLUMNS, output)
+    wrong = sum(not finding.ok for finding in findings)
+    click.echo(f"{len(findings)} findings, {wrong} wrong", err=True)
+    return _WRONG if wrong else 0
+
+
+async def _look(settings: Any) -> list[Any]:
+    from gateway.cli.doctor import said
+
+    looks = [said(f"line.{source.name}", _line(source), _DEADLINE_S) for source in settings.sources]
+    return [finding for group in await asyncio.gather(*looks) for finding in group]
+
+
+async def _line(settings: Any) -> list[Any]:
+    """Inspect a source that can be inspected; listen to any other."""
+    from gateway.cli.doctor import Finding, listen
+    from gateway.core.ports import Inspectable
+
+    source: Any = settings.open()
+    if not isinstance(source, Inspectable):
+        return await listen(settings)
+    checks = await source.inspect()  # it stays unused: there is nothing to close
+    return [Finding(f"line.{settings.name}.{check.name}", ok=check.ok, detail=check.said) for check in checks]

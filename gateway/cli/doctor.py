@@ -52,21 +52,21 @@ def cli(config: str | None, output: str | None) -> None:
 
 
 async def _look(settings: Any) -> list[Finding]:
-    findings = [_disk(settings), *await _said("store", _store(settings)), *_models(settings)]
-    sources = [_said(f"line.{source.name}", _source(source)) for source in settings.sources]
+    findings = [_disk(settings), *await said("store", _store(settings)), *_models(settings)]
+    sources = [said(f"line.{source.name}", listen(source)) for source in settings.sources]
     findings += [finding for group in await asyncio.gather(*sources) for finding in group]
     if settings.the_erp is not None:
-        findings += await _said(f"erp.{settings.the_erp.name}", _erp(settings.the_erp))
+        findings += await said(f"erp.{settings.the_erp.name}", _erp(settings.the_erp))
     return findings
 
 
-async def _said(part: str, looking: Awaitable[list[Finding]]) -> list[Finding]:
+async def said(part: str, looking: Awaitable[list[Finding]], deadline_s: float = _LISTEN_S + 10) -> list[Finding]:
     """Turn what goes wrong while looking into a finding."""
     from gateway.core.errors import AndonError
 
     found: list[Finding] = []
     try:
-        async with asyncio.timeout(_LISTEN_S + 10):
+        async with asyncio.timeout(deadline_s):
             found = await looking
     except* AndonError as wrong:
         found = [Finding(part, ok=False, detail=str(error)) for error in wrong.exceptions]
@@ -95,7 +95,7 @@ async def _store(settings: Any) -> list[Finding]:
 def _models(settings: Any) -> list[Finding]:
     from gateway.core.artifact import open_part, read_manifest
     from gateway.core.errors import Misconfigured
-    from gateway.runtime.wiring import bundle_of
+    from gateway.runtime.making import bundle_of
 
     bundle = bundle_of(settings.diagnosis.models)
     try:
@@ -107,7 +107,7 @@ def _models(settings: Any) -> list[Finding]:
     return [Finding("models", ok=True, detail=f"bundle {manifest.digest}, {len(manifest.parts)} parts, hashes right")]
 
 
-async def _source(settings: Any) -> list[Finding]:
+async def listen(settings: Any) -> list[Finding]:
     """Listen to a source until all its tags are healthy, for a few seconds at most; then say how each of them is."""
     source = settings.open()
     async with _closing(source.close), asyncio.TaskGroup() as listening:
