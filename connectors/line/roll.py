@@ -1,15 +1,15 @@
-"""Roll: how each tag of a broker is doing, by name; names may come from topics, so their number is bounded."""
+"""Roll: how each tag of a source is doing, by name; names may come from topics or files, so their number is bounded."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
 
-from connectors.line.mqtt.settings import Topic
+from connectors.line.tags import Tag
 from gateway.core.batch import TagState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-WAITING = "waiting for the first message"
+WAITING = "waiting for the first value"
 
 
 class _Line:
@@ -25,7 +25,7 @@ class _Line:
 class Roll:
     """State per tag. A change from well to ill, and back, is logged once."""
 
-    def __init__(self, source: str, tags: Sequence[Topic], most: int) -> None:
+    def __init__(self, source: str, tags: Sequence[Tag], most: int) -> None:
         self._source, self._most = source, most
         self._lines = {tag.name: _Line(tag.stale_after) for tag in tags}
         self._declared = set(self._lines)
@@ -38,7 +38,7 @@ class Roll:
         self.turned_away += 1
         return False
 
-    def heard(self, tag: Topic, pattern: str, at: datetime, why: str = "") -> None:
+    def heard(self, tag: Tag, pattern: str, at: datetime, why: str = "") -> None:
         """A value of a tag came, declared as `pattern`; `why` is not empty when it is bad."""
         line = self._line(tag)
         if line is None:
@@ -54,19 +54,19 @@ class Roll:
             log.info("line.tag.mended", source=self._source, tag=tag.name)
         line.healthy, line.detail = True, ""
 
-    def fail(self, tag: Topic, why: str) -> None:
+    def fail(self, tag: Tag, why: str) -> None:
         """A tag gives no value, and why."""
         line = self._line(tag)
         if line is not None:
             self._fail(tag.name, line, why)
 
-    def remark(self, tag: Topic, why: str) -> None:
+    def remark(self, tag: Tag, why: str) -> None:
         """Say why a tag has not been heard; one that was heard stays as it is."""
         line = self._lines.get(tag.name)
         if line is not None and line.healthy is None:
             line.detail = why
 
-    def _line(self, tag: Topic) -> _Line | None:
+    def _line(self, tag: Tag) -> _Line | None:
         if tag.name not in self._lines:
             if not self.knows(tag.name):
                 return None

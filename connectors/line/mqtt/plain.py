@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from connectors.line.mqtt.address import Path, fewest, fill, matches
 from connectors.line.mqtt.link import Message
 from connectors.line.mqtt.payload import Atom, Content, Skip, read
-from connectors.line.mqtt.roll import Roll
 from connectors.line.mqtt.settings import Topic
+from connectors.line.roll import Roll
 from connectors.line.tags import Gate
 from gateway.core.reading import Quality, Reading
 

@@ -13,9 +13,9 @@ from connectors.line.mqtt.link import Link, Message, Will
 from connectors.line.mqtt.marks import Marks
 from connectors.line.mqtt.payload import Atom
 from connectors.line.mqtt.plain import Plain
-from connectors.line.mqtt.roll import Roll
 from connectors.line.mqtt.settings import Broker, Topic
 from connectors.line.mqtt.sparkplug import Sparkplug, State
+from connectors.line.roll import Roll
 from gateway.core.batch import Batch, SourceGap, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock

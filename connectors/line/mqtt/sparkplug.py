@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from connectors.line.mqtt.address import fewest, fill, matches
 from connectors.line.mqtt.link import Message
 from connectors.line.mqtt.node import Born, Heard, Hole, Node, NodeKept, Pulse
-from connectors.line.mqtt.roll import Roll
 from connectors.line.mqtt.settings import Broker, Topic
 from connectors.line.mqtt.wire import DataSet, Metric, Unreadable, decode, moment_of, rebirth, value_of
+from connectors.line.roll import Roll
 from connectors.line.shapes import Unfit, frame, waveform
 from connectors.line.tags import Gate, Times, bad, judge
 from gateway.core.batch import SourceGap, TagState
