@@ -3,10 +3,11 @@
 import asyncio
 import enum
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 from asyncua import ua
@@ -64,28 +65,35 @@ class Part:
         return noted(self.made, self.member.items, handles, self.keys)
 
 
+class Keeper(Protocol):
+    """Whoever the link works for."""
+
+    def parts(self, about: About) -> list[Part]:
+        """Say what is to be monitored, in which subscriptions."""
+
+    def lost(self, part: Part, why: str) -> None:
+        """Values of a part's tags may have been missed."""
+
+    def confirm(self, at: datetime) -> None:
+        """The server lives and has nothing new."""
+
+    def jobs(self, client: Andon) -> list[Coroutine[None, None, None]]:
+        """Give what else is to be done while the link is live."""
+
+
 class Link:
     """One client's life: connect, activate, subscribe, verify, live.
 
     What is lost is won back on the lowest rung that carries: a missing message is published again; a
     subscription that the server still has is taken over; one that ended or fell silent while the session
     answers is made anew; everything else ends this link (`Unreachable`), and the next one has a new
-    client, which asks for the old session first. `parts` is told the server's limits and gives what is to
-    be monitored. `lost` is told the places whose values may have been missed, and why. `news` is what is
-    to be remembered of session and subscriptions, with the next batch.
+    client, which asks for the old session first. `news` is what is to be remembered of session and
+    subscriptions, with the next batch.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        endpoint: str,
-        inbox: Inbox[Arrival],
-        now: Clock,
-        parts: Callable[[About], list[Part]],
-        lost: Callable[[Part, str], None],
-    ) -> None:
-        self._settings, self._endpoint, self._inbox, self._now = settings, endpoint, inbox, now
-        self._make_parts, self._lost = parts, lost
+    def __init__(self, settings: Settings, inbox: Inbox[Arrival], now: Clock, keeper: "Keeper") -> None:
+        self._settings, self._inbox, self._now, self._keeper = settings, inbox, now, keeper
+        self.endpoint = settings.endpoint
         self.parts: list[Part] = []
         self.news: dict[str, bytes] = {}
         self.client: Andon | None = None
@@ -101,7 +109,7 @@ class Link:
         try:
             with self._translated():
                 self.stage = Stage.CONNECTING
-                client, ours = await enter(self._settings, self._endpoint, kept.session)
+                client, ours = await enter(self._settings, self.endpoint, kept.session)
                 self.client = client
                 self.expiries = client.expiries
                 self.stage = Stage.SUBSCRIBING
@@ -117,23 +125,22 @@ class Link:
     async def _settle(self, client: Andon, kept: Kept, *, ours: bool) -> None:
         """Take over what is kept, make what is not, and catch up with what the server still holds."""
         session = client.uaclient.session
-        pump = self._pump = Pump(session, self._settings.in_flight, self._inbox, self._now)
+        pump = self._pump = Pump(session, self._settings.in_flight, self._inbox, self._now, self._keeper.confirm)
         async with asyncio.timeout(self._settings.timeout * 4):
             started = await started_at(client)
             told = await about(client, self._settings.profile)
-            self.parts = self._make_parts(told)
+            self.parts = self._keeper.parts(told)
             same = kept.session is not None and started == kept.session.started
             known = {one.name: one for one in kept.subscriptions} if same else {}
             held = await transfer(client, [one.id for one in known.values()])
-        self._session = session_of(client, self._endpoint, identity_of(self._settings), started)
+        self._session = session_of(client, self.endpoint, identity_of(self._settings), started)
         for part in self.parts:
             before = known.get(part.member.plan.name)
             if before is not None and before.id in held and part.takes(before):
                 del known[before.name]
                 await self._take_over(client, part, before, kept.marks[before.id])
             else:
-                why = "the server was restarted" if kept.session is not None and not same else "the subscription ended"
-                await self._subscribe(client, part, why)
+                await self._subscribe(client, part, _why(kept, same=same))
         await delete(client, [one.id for one in known.values() if one.id in held])
         self.note()
         if kept.session is not None:
@@ -167,7 +174,7 @@ class Link:
 
     async def _subscribe(self, client: Andon, part: Part, why: str) -> None:
         """Make a subscription and its items; what was known of its tags may have a gap."""
-        self._lost(part, why)
+        self._keeper.lost(part, why)
         part.handles, part.member.base = {}, 0
         async with asyncio.timeout(self._patience(part)):
             part.made = await create(client, self._settings, part.member.plan)
@@ -202,6 +209,8 @@ class Link:
             jobs.create_task(self._pump.run())
             jobs.create_task(self._guard(self._pump))
             jobs.create_task(self._keep_mending(client))
+            for job in self._keeper.jobs(client):
+                jobs.create_task(job)
 
     async def _guard(self, pump: Pump) -> None:
         """End a stream that gave neither a publish nor a keep-alive in time. A slow commit is not silence."""
@@ -261,7 +270,13 @@ class Link:
 
     def _unreachable(self, lost: BaseException) -> Unreachable:
         after = lost.after if isinstance(lost, Unreachable) else None
-        return Unreachable(f"{self._settings.name}: {self._endpoint}: {advice(lost)}", after=after)
+        return Unreachable(f"{self._settings.name}: {self.endpoint}: {advice(lost)}", after=after)
+
+
+def _why(kept: Kept, *, same: bool) -> str:
+    if kept.session is None:
+        return "connected anew"
+    return "the subscription ended" if same else "the server was restarted"
 
 
 def leaves(lost: BaseException) -> Iterator[BaseException]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,7 +26,8 @@ class Arrival(NamedTuple):
     """What one message brought, and when it arrived. `missing` counts messages before it that are lost.
 
     `values` are numbers in columns, `changes` what is no number, `events` the events. `sequence` is the
-    message's number in its subscription. What `history` gave has neither; it says how far it was read.
+    message's number in its subscription. What `history` gave has neither; it says how far it was read. A
+    `beat` brings nothing: it is time for heartbeats.
     """
 
     changes: Sequence[Change]
@@ -37,17 +38,26 @@ class Arrival(NamedTuple):
     sequence: int = 0
     subscription: int = 0
     history: Progress | None = None
+    beat: bool = False
 
 
 class Pump:
     """Asks for publishes and hands what they bring to the inbox in the order in which it was sent.
 
     The library's own loop must not run: it acknowledges before anything is stored. `run` raises `Ended`
-    when the server ended a subscription, and the library's errors when the link is lost.
+    when the server ended a subscription, and the library's errors when the link is lost. `confirm` is told
+    the time of every keep-alive: nothing is new.
     """
 
-    def __init__(self, session: Any, depth: int, inbox: Inbox[Arrival], now: Clock) -> None:
-        self._session, self._depth = session, depth
+    def __init__(
+        self,
+        session: Any,
+        depth: int,
+        inbox: Inbox[Arrival],
+        now: Clock,
+        confirm: Callable[[datetime], None] = lambda _: None,
+    ) -> None:
+        self._session, self._depth, self._confirm = session, depth, confirm
         self._streams: dict[int, Stream] = {}
         self._inbox, self._now = inbox, now
         self._decoder = Decoder()
@@ -165,6 +175,8 @@ class Pump:
             stream.sequence = message.sequence if message.keep_alive else stream.sequence
         elif missing:
             return stored  # an older one: it was taken already
+        if message.keep_alive and not missing:
+            self._confirm(self._now())
         if not message.keep_alive:
             stream.sequence = message.sequence
             stored.append(self._offer(stream, message, lost))

@@ -1,7 +1,7 @@
 """What an OPC UA line is told in andon.toml."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -106,6 +106,10 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind of server it is where the server does not say it itself (see profiles.toml). `heartbeat` says every
     tag's last value again that was not sent for so long; a keep-alive confirms the values of the whole
     line, so that `stale_after` here is about the link, and on a tag about that tag's own values.
+
+    `survive` is how long an outage may last without a gap. What was missed all the same is read from the
+    server's history (`on_gap`), at most `history_span` back and `history_most` values a tag. `endpoints` are
+    further servers of a redundant set, in the order in which they are tried when `endpoint` is lost.
     """
 
     name: Name
@@ -117,6 +121,10 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     in_flight: Annotated[int, msgspec.Meta(ge=1, le=32)] = 4
     keep_alive: Duration = Duration(5)
     survive: Duration = Duration(60)
+    on_gap: Literal["history_then_mark", "mark"] = "history_then_mark"
+    history_span: Duration = Duration(86_400)
+    history_most: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+    endpoints: tuple[Endpoint, ...] = ()
     timeout: Duration = Duration(5)
     retry: Duration = Duration(5)
     heartbeat: Duration | None = None

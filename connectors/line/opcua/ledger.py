@@ -1,0 +1,190 @@
+"""Ledger: the last committed value of each tag, by its source time; whose values may be missing, and since when.
+
+A key is the source time (the server's where there is none) in microseconds since 1970 times four, plus the
+severity of the status: what is equal in both is the same value. `NEVER` is the key of what has neither.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.line.opcua.values import Change, Values
+from gateway.core.series import NEVER, ticks
+
+_OVERFLOW = 0x480
+"""InfoType DataValue with the overflow bit: the server's queue lost values just before this one."""
+OVERFLOW = "queue overflow"
+_KEY = 8
+_TAGS, _LAST, _LATE, _DOUBT = "tags", "last", "late", "doubt"
+_FEW = 256
+
+
+class Missed(NamedTuple):
+    """Values of the tag at `place` may be missing between these source times (microseconds, both exclusive)."""
+
+    place: int
+    after: int
+    before: int
+    cause: str
+
+
+class _Doubt(msgspec.Struct, frozen=True, array_like=True):
+    """What stands in memory about tags whose values may be missing, by number in `causes` (255: none)."""
+
+    causes: tuple[str, ...]
+    since: tuple[int, ...]
+    which: bytes
+
+
+_SURE = 255
+
+
+class Ledger:
+    """Keeps the last key of each tag. `keys` names the tags (8 bytes each): memory is matched by them."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = b"".join(keys)
+        count = len(keys)
+        self._last = np.full(count, NEVER)
+        self._which = np.full(count, _SURE, np.uint8)
+        self._causes: list[str] = []
+        self._since: list[int] = []
+        self._dirty = np.zeros(count, np.bool_)
+        self._whole = self._told_tags = self._doubt_moved = True
+
+    def recall(self, memory: Mapping[str, bytes]) -> None:
+        """Take up what the last run committed; what is damaged is as good as none."""
+        try:
+            tags, last = memory[_TAGS], np.frombuffer(zlib.decompress(memory[_LAST]), "<i8")
+            late = np.frombuffer(memory.get(_LATE, b""), [("place", "<u4"), ("key", "<i8")])
+            doubt = msgspec.msgpack.decode(memory[_DOUBT], type=_Doubt) if memory.get(_DOUBT) else None
+            before = last.copy()
+            before[late["place"]] = late["key"]
+        except (KeyError, ValueError, IndexError, zlib.error, msgspec.DecodeError, msgspec.ValidationError):
+            return
+        if len(before) * _KEY != len(tags):
+            return
+        places = self._places(tags)
+        known = places >= 0
+        self._last[places[known]] = before[known]
+        self._told_tags = tags != self._keys
+        if doubt is not None and len(doubt.which) == len(before):
+            self._causes, self._since = list(doubt.causes), list(doubt.since)
+            self._which[places[known]] = np.frombuffer(doubt.which, np.uint8)[known]
+
+    def _places(self, tags: bytes) -> NDArray[np.int64]:
+        now = {self._keys[at : at + _KEY]: at // _KEY for at in range(0, len(self._keys), _KEY)}
+        return np.array([now.get(tags[at : at + _KEY], -1) for at in range(0, len(tags), _KEY)], np.int64)
+
+    def doubt(self, places: Iterable[int], cause: str) -> None:
+        """Values of these tags may be missing from now on until the next one comes."""
+        chosen = np.fromiter(places, np.int64)
+        known = self._last[self._last != NEVER]
+        if not len(chosen) or not len(known):
+            return
+        if cause not in self._causes[:_SURE]:
+            if len(self._causes) >= _SURE:
+                return
+            self._causes.append(cause)
+            self._since.append(0)
+        number = self._causes.index(cause)
+        self._since[number] = int(known.max()) >> 2
+        fresh = chosen[(self._which[chosen] == _SURE) & (self._last[chosen] != NEVER)]
+        self._which[fresh] = number
+        self._doubt_moved = True
+
+    def since(self, missed: Missed) -> int:
+        """Give the time from which values may be missing: until the link was lost, all came."""
+        if missed.cause in self._causes:
+            lost = self._since[self._causes.index(missed.cause)]
+            if missed.after < lost < missed.before:
+                return lost
+        return missed.after
+
+    def take(self, values: Values, missed: list[Missed]) -> Values:
+        """Note numbers; what is told again is left out. Adds what is missing in front of them to `missed`."""
+        if not len(values.handles):
+            return values
+        if values.handles.max() >= len(self._last):
+            values = values.only(values.handles < len(self._last))
+        at = np.where(values.sourced == NEVER, values.served, values.sourced)
+        keys = np.where(at == NEVER, NEVER, (at << 2) | (values.statuses >> 30))
+        places = values.handles
+        over = values.statuses & _OVERFLOW == _OVERFLOW if values.statuses.any() else None
+        again: list[int] = []
+        if self._causes and (doubted := self._which[places] != _SURE).any():
+            rows = np.flatnonzero(doubted)
+            _, first = np.unique(places[rows], return_index=True)
+            firsts = rows[np.sort(first)].tolist()
+            again = [row for row in firsts if self._settle(int(places[row]), int(keys[row]), missed)]
+        if over is not None and over.any():
+            self._overflowed(places, keys, np.flatnonzero(over), missed)
+        self._last[places] = keys
+        self._dirty[places] = True
+        if not again:
+            return values
+        kept = np.ones(len(places), np.bool_)
+        kept[again] = False
+        return values.only(kept)
+
+    def take_one(self, change: Change, missed: list[Missed]) -> bool:
+        """Note what is no number, as `take` does. Says whether it is news."""
+        place, at = change.handle, ticks(change.sourced_at or change.served_at)
+        if place >= len(self._last):
+            return True
+        key = NEVER if at == NEVER else at << 2 | change.status >> 30
+        told = self._which[place] != _SURE and self._settle(place, key, missed)
+        if change.status & _OVERFLOW == _OVERFLOW:
+            self._note(place, int(self._last[place]), key, OVERFLOW, missed)
+        self._last[place], self._dirty[place] = key, True
+        return not told
+
+    def _settle(self, place: int, key: int, missed: list[Missed]) -> bool:
+        """A doubted tag speaks: say what may be missing. Gives whether it says what it said last."""
+        cause = self._causes[self._which[place]]
+        self._which[place] = _SURE
+        self._doubt_moved = True
+        last = int(self._last[place])
+        if key == last:
+            return key != NEVER
+        self._note(place, last, key, cause, missed)
+        return False
+
+    def _overflowed(
+        self, places: NDArray[np.uint32], keys: NDArray[np.int64], rows: NDArray[np.intp], missed: list[Missed]
+    ) -> None:
+        for row in rows.tolist():
+            before = np.flatnonzero(places[:row] == places[row])
+            last = int(keys[before[-1]]) if len(before) else int(self._last[places[row]])
+            self._note(int(places[row]), last, int(keys[row]), OVERFLOW, missed)
+
+    def _note(self, place: int, last: int, key: int, cause: str, missed: list[Missed]) -> None:
+        if NEVER not in {last, key} and key > last:
+            missed.append(Missed(place, last >> 2, key >> 2, cause))
+
+    def memory(self) -> dict[str, bytes]:
+        """Give what the next run must know, exact for the batch that it is committed with."""
+        told: dict[str, bytes] = {}
+        if self._told_tags:
+            told[_TAGS] = self._keys
+        changed = np.flatnonzero(self._dirty)
+        if self._whole or len(changed) > max(_FEW, len(self._last) // 8):
+            told[_LAST] = zlib.compress(self._last.tobytes(), 1)
+            told[_LATE] = b""
+            self._dirty[:] = False
+        elif len(changed):
+            late = np.empty(len(changed), [("place", "<u4"), ("key", "<i8")])
+            late["place"], late["key"] = changed, self._last[changed]
+            told[_LATE] = late.tobytes()
+        if self._doubt_moved:
+            doubted = (self._which != _SURE).any()
+            doubt = _Doubt(tuple(self._causes), tuple(self._since), self._which.tobytes())
+            told[_DOUBT] = msgspec.msgpack.encode(doubt) if doubted else b""
+            if not doubted:
+                self._causes, self._since = [], []
+        self._whole = self._told_tags = self._doubt_moved = False
+        return told
