@@ -17,6 +17,7 @@ class Faults:
     swallow_request: bool = False
     swallow_reply: bool = False
     trickle: float = 0.0
+    delay: float = 0.0
     garbage: bool = False
     refuse: bool = False
     cut_reply_after: int | None = None
@@ -67,6 +68,8 @@ class FaultyLink:
                 faults = self.faults
                 if faults.swallow_reply if reply else faults.swallow_request:
                     continue
+                if faults.delay:
+                    await asyncio.sleep(faults.delay)
                 if reply and faults.garbage:
                     chunk = bytes(letter ^ faults.dice.randrange(1, 256) for letter in chunk)
                 if reply and faults.cut_reply_after is not None:

@@ -20,6 +20,11 @@ class Device:
         self.delay = 0.0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hung_up = False
+
+    def hang_up(self) -> None:
+        """Close the connection on which the question came, instead of answering it."""
+        self._hung_up = True
 
     async def start(self) -> int:
         """Start it on a free port; gives the port."""
@@ -47,6 +52,9 @@ class Device:
                 function, start, count = struct.unpack(">BHH", await reader.readexactly(length - 1))
                 self.reads.append((unit, start, count))
                 answer = self.answer(self, transaction, unit, function, start, count)
+                if self._hung_up:
+                    self._hung_up = False
+                    return
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 if answer is not None:

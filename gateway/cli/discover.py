@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.discover_modbus import modbus
 from gateway.core.errors import Misconfigured, Refused
 
 COLUMNS: dict[str, Any] = {
@@ -24,6 +25,9 @@ COLUMNS: dict[str, Any] = {
 @click.group()
 def cli() -> None:
     """Look at equipment and write a tag table of what is there: opcua, modbus."""
+
+
+cli.add_command(modbus)
 
 
 @cli.command()

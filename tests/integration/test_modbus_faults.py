@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
 
@@ -63,10 +63,14 @@ ODD: dict[str, Callable[[int, int, int], bytes | None]] = {
     "wrong transaction": lambda at, function, count: reply((at + 9) % 65536, 1, function, count),
     "wrong function": lambda at, _, count: reply(at, 1, 4, count),
     "garbage": lambda *_: b"\xde\xad\xbe\xef" * 40,
+    "flood": lambda at, function, count: reply(at, 1, function, count) + b"\x2a" * 2_000_000,
+    "two answers": lambda at, function, count: reply(at, 1, function, count) * 2,
+    "half an answer": lambda at, function, count: reply(at, 1, function, count)[:-1],
     "gateway says no": lambda at, function, _: denial(at, 1, function, 11),
 }
 
 
+@pytest.mark.pain(10, 11)
 @pytest.mark.parametrize("way", ODD)
 async def test_an_odd_unit_is_bad_by_name_and_its_neighbour_goes_on(way: str) -> None:
     async with device(odd(ODD[way])) as (_, source):
@@ -81,6 +85,7 @@ async def test_an_odd_unit_is_bad_by_name_and_its_neighbour_goes_on(way: str) ->
         assert states == {"A/ill": False, "A/ill2": False, "A/well": True}
 
 
+@pytest.mark.pain(10)
 async def test_a_dead_unit_costs_its_neighbours_little() -> None:
     async with device(odd(ODD["dead"])) as (_, source):
         line = source(tag("ill", "holding:5", device=1), tag("well", "holding:9", device=2))
@@ -92,6 +97,7 @@ async def test_a_dead_unit_costs_its_neighbours_little() -> None:
     assert len(readings(batches, "ill")) >= 2
 
 
+@pytest.mark.pain(10)
 async def test_a_dead_unit_comes_back_by_its_probe() -> None:
     async with device(odd(ODD["dead"])) as (made, source):
         line = source(tag("ill", "holding:5", device=1), tag("well", "holding:9", device=2))
@@ -112,6 +118,7 @@ async def test_no_unit_at_all_is_unreachable() -> None:
             await gather(source(tag("ill", "holding:5")), lambda _: False)
 
 
+@pytest.mark.pain(11)
 async def test_a_late_answer_never_meets_the_next_question() -> None:
     async with device(healthy) as (made, source):
         made.delay = 0.2  # later than the time-out: the connection is dropped and the answer with it
@@ -128,6 +135,7 @@ async def test_a_late_answer_never_meets_the_next_question() -> None:
         assert made.connections >= 2
 
 
+@pytest.mark.pain(9)
 async def test_a_hole_is_split_and_remembered() -> None:
     refused: list[tuple[int, int]] = []
 
@@ -186,3 +194,90 @@ async def test_a_connection_that_closes_fails_now() -> None:
         with pytest.raises(Unreachable):
             await gather(line, stop)
         assert loop.time() - stopped[0] < 3
+
+
+async def test_a_device_that_hangs_up_on_one_unit_is_asked_again_once_and_the_neighbour_goes_on() -> None:
+    def moody(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes | None:
+        if unit == 1:
+            made.hang_up()
+            return None
+        return healthy(made, transaction, unit, function, start, count)
+
+    async with device(moody) as (_, source):
+        line = source(tag("ill", "holding:5", device=1), tag("well", "holding:9", device=2))
+        batches = await gather(line, lambda taken: len(readings(taken, "well")) >= 12 and bool(readings(taken, "ill")))
+        assert {reading.value for reading in readings(batches, "well")} <= {9, None}
+        assert readings(batches, "well")[-1].value == 9
+        assert readings(batches, "ill")[0].why == "unit 1: connection closed"
+
+
+async def test_what_a_device_refused_is_remembered_over_a_restart_until_the_tags_change() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def holey(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes:
+        asked.append((start, count))
+        if start < 30 and start + count > 20:
+            return denial(transaction, unit, function, 2)
+        return healthy(made, transaction, unit, function, start, count)
+
+    async with device(holey) as (_, source):
+        tags = [tag(f"t{n}", f"holding:{n}") for n in (0, 1, 19, 30, 31)]
+        memory: dict[str, bytes] = {}
+
+        async def run(more: list[dict[str, object]]) -> list[tuple[int, int]]:
+            asked.clear()
+            async with asyncio.timeout(15), aclosing(source(*tags, *more).batches(memory)) as stream:
+                async for batch in stream:
+                    memory.update(batch.memory)
+                    if batch.count:
+                        break
+            return list(asked)
+
+        assert (0, 32) in await run([])
+        assert sorted(set(await run([]))) == [(0, 20), (30, 2)]
+        assert (0, 42) in await run([tag("t41", "holding:41")])
+
+
+async def test_a_device_that_gives_fewer_registers_at_once_is_asked_for_fewer() -> None:
+    def small(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes:
+        if count > 20:
+            return denial(transaction, unit, function, 3)
+        return healthy(made, transaction, unit, function, start, count)
+
+    async with device(small) as (made, source):
+        batches = await gather(
+            source(*(tag(f"t{n}", f"holding:{n}") for n in range(0, 100, 2))),
+            lambda taken: len(readings(taken, "t98")) >= 4,
+        )
+        assert not any(reading.why for batch in batches for reading in batch.values())
+        last = made.reads[-6:]
+        assert all(count <= 20 for _, _, count in last)
+
+
+async def test_polling_that_stops_for_whatever_reason_ends_the_source() -> None:
+    async with device(healthy) as (_, source):
+        line = source(tag("a", "holding:5"))
+
+        def stop(taken: list[Batch]) -> bool:
+            if len(readings(taken, "a")) == 2:
+                for task in asyncio.all_tasks():
+                    if task.get_name() == "modbus lane 0 m":
+                        task.cancel()
+            return False
+
+        with pytest.raises(Unreachable, match="polling was stopped"):
+            await gather(line, stop)
+
+
+@pytest.mark.pain(12)
+async def test_every_tag_says_from_which_age_on_it_is_stale_and_whether_its_group_keeps_its_time() -> None:
+    async with device(healthy) as (made, source):
+        made.delay = 0.05
+        line = source(tag("a", "holding:5"), tag("slow", "holding:9", every="10s"), timeout="1s")
+        await gather(line, lambda taken: len(readings(taken, "a")) >= 4)
+        states = {state.name: state for state in line.tags()}
+        assert states["A/a"].stale_after == pytest.approx(3 * 0.03 + 1)
+        assert states["A/slow"].stale_after == pytest.approx(31)
+        assert "of 30 ms" in states["A/a"].detail and "turns missed" in states["A/a"].detail
+        assert states["A/a"].healthy
+        assert states["A/slow"].detail == ""

@@ -14,6 +14,7 @@ from gateway.core.batch import TagCheck
 
 ORDERS: tuple[Order, ...] = ("ABCD", "CDAB", "BADC", "DCBA")
 _MOST_TEXT = 60
+_TINY, _HUGE = 1e-9, 1e12
 
 
 async def look(wire: Wire, tags: Sequence[Register], settings: Settings) -> list[TagCheck]:
@@ -52,18 +53,25 @@ def _advice(denied: Denied, address: Address) -> str:
 def _judged(tag: Register, address: Address, raw: bytes) -> tuple[bool, str]:
     """Say what the tag shows; when that is out of range, what the other byte orders would show."""
     value, why = value_of(tag, address, raw)
-    if not why:
+    if not why and not _odd(address, value):
         return True, shown(value, tag.unit)
-    said = why
+    said = why or shown(value, tag.unit)
     if not address.is_bit and address.count > 1 and not address.kind.startswith("string"):
         fits = []
         for order in ORDERS:
             other, unfit = value_of(tag, replace(address, order=order), raw)
-            if order != address.order and not unfit:
+            if order != address.order and not unfit and not _odd(address, other):
                 fits.append(f"{shown(other, tag.unit)} as {order}")
         if fits:
-            said = f"{why} as {address.order}; {' or '.join(fits)}: is the byte order right?"
-    return False, said
+            return False, f"{said} as {address.order}; {' or '.join(fits)}: is the byte order right?"
+    return not why, said
+
+
+def _odd(address: Address, value: object) -> bool:
+    """Whether a float is so tiny or huge that its bytes are rather in another order."""
+    if not isinstance(value, float) or not address.kind.startswith("float"):
+        return False
+    return value != 0 and not _TINY < abs(value) < _HUGE
 
 
 def value_of(tag: Register, address: Address, raw: bytes) -> tuple[object, str]:

@@ -113,8 +113,11 @@ class Poller:
         scans, self._done = self._done, []
         if not scans and self.failure is not None:
             raise self.failure
+        now = time.monotonic()
         for scan in scans:
-            self._table.free(scan.group.place)
+            self._table.free(scan.group.place, now)
+        if self._table.next() <= now:
+            self._wake()
         return scans
 
     @property
@@ -187,7 +190,7 @@ class Poller:
         for place, deadline in table.due(now):
             group = self.groups[place]
             if group.breaker.demoted and group.told_silent:
-                table.free(place)
+                table.free(place, now)
                 continue
             scan = Scan(group, deadline)
             for job in scan.jobs:

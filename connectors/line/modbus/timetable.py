@@ -11,8 +11,8 @@ class Duty(msgspec.Struct):
 
     every: float
     busy: bool = False
+    owed: bool = False
     missed: int = 0
-    overloaded: bool = False
     began: float = 0.0
     took: float = 0.0
 
@@ -21,8 +21,8 @@ class Timetable:
     """Due times of groups, each on its own grid.
 
     Every group is due at the start. Afterwards they are spread over their period by what they cost, so that
-    a shared line has no rush hours. A group that is not done when it is due again misses that turn: the
-    grid does not move and nothing piles up.
+    a shared line has no rush hours. A group that is not done when it is due again misses that turn and is
+    due as soon as it is done: nothing piles up, and what cannot keep its time goes on as fast as it can.
     """
 
     def __init__(self, everies: Sequence[float], costs: Sequence[int], start: float) -> None:
@@ -53,7 +53,7 @@ class Timetable:
             duty.missed += late
             if duty.busy:
                 duty.missed += 1
-                duty.overloaded = True
+                duty.owed = True
                 continue
             duty.busy, duty.began = True, now
             ready.append((place, again))
@@ -68,20 +68,24 @@ class Timetable:
         """Note that all of a group was read."""
         duty = self.duties[place]
         duty.took = now - duty.began
-        if duty.took <= duty.every:
-            duty.overloaded = False
 
-    def free(self, place: int) -> None:
+    def free(self, place: int, now: float) -> None:
         """Note that what was read of a group was taken: it may be read again."""
-        self.duties[place].busy = False
+        duty = self.duties[place]
+        duty.busy = False
+        if duty.owed:
+            duty.owed = False
+            self.hurry(place, now)
 
     def detail(self, place: int) -> str:
         """Say in words that a group is overloaded; empty when it keeps its time."""
         duty = self.duties[place]
-        if not duty.overloaded and duty.took <= duty.every:
+        if duty.took <= duty.every:
             return ""
         return f"scan takes {_plain(duty.took)} of {_plain(duty.every)}, {duty.missed} turns missed"
 
 
 def _plain(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 (two digits are enough)
+    if seconds >= 10:  # noqa: PLR2004 (two digits are enough)
+        return f"{seconds:.0f} s"
+    return f"{seconds:.2g} s" if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"  # noqa: PLR2004 (two digits)

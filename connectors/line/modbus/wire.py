@@ -13,6 +13,8 @@ from connectors.line.modbus.serial import open_serial
 from gateway.core.errors import Unreachable
 
 _MOST_NOISE = 4096
+_DEAD = 3
+"""Silences in a row after which a serial server is no longer believed to be there."""
 
 
 class Silent(Exception):
@@ -35,8 +37,9 @@ class Wire:
     """A connection that is made when it is needed, and carries one question at a time.
 
     Over TCP a late or foreign answer ends the connection, and with it every byte that was on its way. A
-    serial line cannot be hung up: what is foreign there is skipped, and a unit that was late is first
-    asked something of another length, so that its late answer has nothing to be mistaken for.
+    serial line cannot be hung up, nor can one behind a serial server: what is foreign there is skipped, and
+    a unit that was late is first asked something of another length, so that its late answer has nothing to
+    be mistaken for.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, tls: ssl.SSLContext | None = None, name: str = "") -> None:
@@ -46,6 +49,7 @@ class Wire:
         self._number = 0
         self._late: dict[int, int] = {}
         self._turn = asyncio.Lock()
+        self._silences = 0
         self.answers = 0
         """Answers on this connection since it was made."""
 
@@ -109,6 +113,7 @@ class Wire:
             await self.connect()
         answer = await self._ask(question, timeout_s)
         self.answers += 1
+        self._silences = 0
         return answer
 
     async def _ask(self, question: Question, timeout_s: float | None) -> bytes:
@@ -150,9 +155,10 @@ class Wire:
 
     def _amiss(self, question: Question) -> None:
         """After a late or foreign answer: hang up where one can; where nothing is numbered remember who was late."""
+        self._silences += 1
         if self.endpoint.has_crc:
             self._late[question.unit] = question.size
-        if self.endpoint.scheme != "rtu":
+        if not self.endpoint.has_crc or (self.endpoint.scheme != "rtu" and self._silences >= _DEAD):
             self.drop()
 
     def drop(self) -> None:
