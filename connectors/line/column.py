@@ -96,6 +96,9 @@ def turns(places: NDArray[Any]) -> Iterator[NDArray[np.intp]]:
     """Give the rows in turns so that no place stands twice in one: first everybody's first value, and so on."""
     count = len(places)
     rows = np.arange(count)
+    if bool((places[1:] > places[:-1]).all()):  # most often they come in their order
+        yield rows
+        return
     order = np.argsort(places, kind="stable")
     follows = np.diff(places[order]) == 0
     if not follows.any():

@@ -11,6 +11,7 @@ from connectors.line.tags import Tag
 from gateway.core.reading import Quality, Value
 
 _NEVER, _TEXT = -1, 9
+_NO_QUALITY, _NO_WHY = np.zeros(1, np.uint8), np.zeros(1, np.int32)
 
 
 class Deadband:
@@ -48,20 +49,25 @@ class Deadband:
         rows = np.flatnonzero(banded)
         for turn in turns(column.places[rows]):
             chosen = rows[turn]
-            keep[chosen] = self._turn(column, chosen)
+            keep[chosen] = self._turn(column if len(chosen) == len(keep) else column.only(chosen))
         return column if keep.all() else column.only(keep)
 
-    def _turn(self, column: Column, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        places, values = column.places[rows], column.values[rows]
-        if column.qualities is None or column.whys is None:
-            quality, why = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.int32)
-        else:
-            quality, why = column.qualities[rows], column.whys[rows]
-        other = (self._form[places] != column.form) | (self._quality[places] != quality) | (self._why[places] != why)
-        keep: NDArray[np.bool_] = other | ((quality != Quality.BAD) & self._moved(places, values, column.form))
-        sent = places[keep]
-        self._form[sent], self._quality[sent], self._why[sent] = column.form, quality[keep], why[keep]
-        self._bits[sent] = _bits(values[keep])
+    def _turn(self, column: Column) -> NDArray[np.bool_]:
+        """Judge one value of each tag; says which ones to send, and remembers these."""
+        places, form = column.places, column.form
+        quality = _NO_QUALITY if column.qualities is None else column.qualities
+        why = _NO_WHY if column.whys is None else column.whys
+        keep: NDArray[np.bool_] = self._moved(places, column.values, form)
+        if column.qualities is not None:
+            keep &= quality != Quality.BAD
+        keep |= (self._form[places] != form) | (self._quality[places] != quality) | (self._why[places] != why)
+        if not keep.all():
+            column = column.only(keep)
+            quality = _NO_QUALITY if column.qualities is None else column.qualities
+            why = _NO_WHY if column.whys is None else column.whys
+        sent = column.places
+        self._form[sent], self._quality[sent], self._why[sent] = form, quality, why
+        self._bits[sent] = _bits(column.values)
         return keep
 
     def _moved(self, places: NDArray[np.int64], values: NDArray[Any], form: int) -> NDArray[np.bool_]:
