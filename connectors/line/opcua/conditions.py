@@ -159,7 +159,7 @@ class Conditions:
 
     def of_event(self, event_id: str) -> Condition | None:
         """Find the condition by the id of its last event (hex)."""
-        return next((row for row in self._live.values() if row.event_id == event_id.lower()), None)
+        return next((row for row in self.rows() if row.event_id == event_id.lower()), None)
 
     def remember(self) -> bytes:
         """Give what the next run must know in order not to tell an event twice."""

@@ -8,6 +8,8 @@
 //   wave         Float[8192] every 100 ms (first sample = tick)    img    ByteString (PNG signature + tick)
 //   sine         Double, with an exclusive limit alarm "Hot" on it (--alarm); "Device" sends its events
 //   setpoint     writable Double            note     writable String          recipe(speed, name) a method of Device
+//   Plant/Line1/Press/{Temperature, Pressure, Speed, Name}: analog items with unit, EURange and InstrumentRange
+//                (s=press.<name>); they keep the value that "set" gave them; Pressure may only be read
 // Options: --pki=DIR (rootFolder of the certificate manager; default: a temporary folder), --secure (no None endpoint),
 //   --strict (unknown client certificates are refused; users' certificates: DIR/users/trusted/certs), --user (no anonymous; andon/secret), --alarm, --still (sine
 //   moves only when told), --sessions=N, --publishes=N (most publish requests in a session), --per-call=N (monitored
@@ -143,6 +145,29 @@ function fill(server) {
     ],
     outputArguments: [{ name: "accepted", dataType: "String" }],
   });
+  const plant = own.addObject({ browseName: "Plant", organizedBy: space.rootFolder.objects });
+  const line = own.addObject({ browseName: "Line1", organizedBy: plant });
+  const press = own.addObject({ nodeId: "s=press", browseName: "Press", componentOf: line });
+  press.addReference({ referenceType: "Organizes", nodeId: plant.nodeId }); // a cycle, as real address spaces have them
+  const analog = (name, unit, low, high, more) =>
+    own.addAnalogDataItem({
+      nodeId: `s=press.${name}`,
+      browseName: name,
+      componentOf: press,
+      dataType: "Double",
+      engineeringUnits: unit,
+      engineeringUnitsRange: { low, high },
+      instrumentRange: { low: low - 50, high: high + 50 },
+      minimumSamplingInterval: 0,
+      value: { dataType: "Double", value: 20 },
+      ...more,
+    });
+  const read = { accessLevel: "CurrentRead", userAccessLevel: "CurrentRead" };
+  analog("Temperature", opcua.standardUnits.degree_celsius, 0, 200);
+  analog("Pressure", opcua.standardUnits.bar, 0, 10, read);
+  analog("Speed", opcua.standardUnits.revolutions_per_minute ?? opcua.standardUnits.hertz, 0, 3000);
+  own.addVariable({ nodeId: "s=press.Name", browseName: "Name", componentOf: press, dataType: "String" })
+    .setValueFromSource({ dataType: "String", value: "冲压机" });
   const called = [];
   recipe.bindMethod((given, _context, callback) => {
     called.push(given.map((it) => it.value));
@@ -269,6 +294,20 @@ const COMMANDS = {
   bad: ({ plant }, status, place) => {
     plant.ticking[Number(place)].setValueFromSource({ dataType: "Double", value: 0 }, opcua.StatusCodes[status]);
     return { status };
+  },
+  // Give a node of ours a Double: set press.Temperature 42
+  set: ({ plant }, name, value) => {
+    const variable = plant.space.findNode(`ns=${plant.own.index};s=${name}`);
+    variable.setValueFromSource({ dataType: "Double", value: Number(value) });
+    return { [name]: Number(value) };
+  },
+  // Send a plain event from the device: event 500 words
+  event: ({ plant }, severity, ...words) => {
+    plant.device.raiseEvent("BaseEventType", {
+      message: { dataType: "LocalizedText", value: { text: words.join(" ") } },
+      severity: { dataType: "UInt16", value: Number(severity) },
+    });
+    return { severity };
   },
   pause: ({ state }) => Object.assign(state, { paused: true }),
   go: ({ state }) => Object.assign(state, { paused: false }),
