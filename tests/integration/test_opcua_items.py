@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,63 +17,9 @@ from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.profiles import limits_of, named, profile_of, profiles
 from connectors.line.opcua.security import make_client
 from connectors.line.opcua.settings import Settings
-from connectors.line.opcua.source import OpcUa
-from gateway.core.batch import Batch, TagState
-from gateway.core.reading import Reading
-from tests.line_rigs import settings_of, until
-from tests.node_opcua import NSU, NodeOpcua
-
-QUICK = {"publish": "50ms", "keep_alive": "1s", "retry": "200ms", "timeout": "10s"}
-
-
-def tag(name: str, **more: object) -> dict[str, object]:
-    return {"asset": "M", "tag": name, "address": NSU + name, **more}
-
-
-def settings(url: str, *tags: dict[str, object], **more: object) -> Settings:
-    return settings_of(Settings, name="cell", endpoint=url, insecure=True, tag=list(tags), **{**QUICK, **more})
-
-
-class Heard:
-    """A source that is listened to in the background."""
-
-    def __init__(self, source: OpcUa) -> None:
-        self.source = source
-        self.batches: list[Batch] = []
-
-    def values(self, name: str) -> list[Any]:
-        """Give the samples that were a value."""
-        return [it.value for it in self.readings(name) if it.value is not None and not it.repeated]
-
-    def readings(self, name: str) -> list[Reading]:
-        return [it for batch in self.batches for it in batch.values() if it.tag == name]
-
-    def state(self, name: str) -> TagState:
-        [found] = [it for it in self.source.tags() if it.name == f"M/{name}"]
-        return found
-
-    async def until(self, true: Callable[[], object]) -> None:
-        await until(true, 30)
-
-
-@asynccontextmanager
-async def listening(wanted: Settings) -> AsyncIterator[Heard]:
-    source = wanted.open()
-    assert isinstance(source, OpcUa)
-    heard = Heard(source)
-
-    async def hear() -> None:
-        async for batch in source.batches():
-            heard.batches.append(batch)
-
-    task = asyncio.create_task(hear())
-    try:
-        yield heard
-    finally:
-        await source.close()
-        await asyncio.wait({task}, timeout=10)
-        if task.done() and not task.cancelled():
-            task.exception()
+from tests.line_rigs import settings_of
+from tests.node_opcua import NodeOpcua
+from tests.opcua_listening import listening, settings, tag
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def happening(fields: Sequence[object]) -> Happening | None:
         source=clean(_text(source)),
         at=at if isinstance(at, datetime) else None,
         message=clean(_text(message)),
-        severity=severity if isinstance(severity, int) and not isinstance(severity, bool) else 1,
+        severity=max(1, severity) if isinstance(severity, int) else 1,  # 0 comes with what is back to normal
         condition="" if _text(node) in _NULL_NODES else _text(node),
         name=clean(_text(name)),
         branch="" if _text(branch) in _NULL_NODES else _text(branch),
@@ -81,9 +81,14 @@ def happening(fields: Sequence[object]) -> Happening | None:
 
 
 def severity_of(one: Happening) -> int:
-    """Give the severity of RFC 5424 of an OPC UA severity (1 to 1000); what is over is a notice at most."""
+    """Give the severity of RFC 5424 of an OPC UA severity (1 to 1000).
+
+    An alarm that is active is a notice at least, one that is over a notice at most.
+    """
     level = next((level for from_, level in _LEVELS if one.severity >= from_), _LEVELS[-1][1])
-    return max(level, _NOTICE) if one.active is False else level
+    if one.active is None:
+        return level
+    return min(level, _NOTICE) if one.active else max(level, _NOTICE)
 
 
 def text_of(one: Happening) -> str:

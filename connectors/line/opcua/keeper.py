@@ -28,6 +28,7 @@ from gateway.core.ports import Clock
 from gateway.core.series import moment
 
 LOST = "messages lost"
+_EVENTS = "events"
 
 
 class Keeper:
@@ -54,6 +55,7 @@ class Keeper:
         """Take up what the last run left."""
         self._ledger.recall(memory)
         self._fills.recall(memory)
+        self.events.table.recall(memory.get(_EVENTS, b""))
 
     def parts(self, about: About) -> list[Part]:
         """Sort the tags into subscriptions, now that the server's limits are known."""
@@ -169,7 +171,8 @@ class Keeper:
         for arrival in arrivals:
             if arrival.subscription in self._marks:
                 self._marks[arrival.subscription] = arrival.sequence
-        return {**news, **marked(self._marks), **self._ledger.memory(), **self._fills.memory()}
+        told = {_EVENTS: self.events.table.remember()} if self.events.table.changed else {}
+        return {**news, **marked(self._marks), **self._ledger.memory(), **self._fills.memory(), **told}
 
     def committed(self) -> None:
         """The batch is committed; nodes that turned out to be gone are wanted again."""
