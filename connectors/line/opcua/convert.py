@@ -1,6 +1,6 @@
 """From data changes to a batch: series, readings, waveforms, frames; a bad status never becomes a number."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from connectors.line.board import Board
 from connectors.line.column import Column
 from connectors.line.judge import Judge
-from connectors.line.opcua.decode import Event
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node
 from connectors.line.opcua.values import Change, Values
 from connectors.line.shapes import Times, Unfit, frame, waveform
 from gateway.core.batch import Batch
-from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
+from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
 from gateway.core.series import Series
 
 _SEVERITY = 30
@@ -44,7 +43,6 @@ class _Parts:
         self.readings: list[Reading] = []
         self.waveforms: list[Waveform] = []
         self.frames: list[ThermalFrame] = []
-        self.lines: list[LogLine] = []
         self.missing = self.overflowed = 0
 
     def note(self) -> str:
@@ -60,7 +58,7 @@ class _Parts:
 class Converter:
     """Turns arrivals into one batch. Holds what lasts: what was sent, the board, the batch number.
 
-    `told` turns events, with their receive time, into log lines.
+    Events go another way. `rates` (Hz, by place) may be filled while it works.
     """
 
     def __init__(
@@ -69,9 +67,8 @@ class Converter:
         nodes: Sequence[Node],
         rates: Mapping[int, float],
         board: Board,
-        told: Callable[[Sequence[Event], datetime], list[LogLine]] = lambda *_: [],
     ) -> None:
-        self._source, self._nodes, self._rates, self._board, self._told = source, list(nodes), rates, board, told
+        self._source, self._nodes, self._rates, self._board = source, list(nodes), rates, board
         self._judge = Judge(nodes, board)
         self._plain = np.array([node.kind == "value" for node in nodes], np.bool_)
         self._all_plain = bool(self._plain.all())
@@ -89,7 +86,6 @@ class Converter:
         parts = _Parts()
         for arrival in arrivals:
             parts.missing += arrival.missing
-            parts.lines += self._told(arrival.events, arrival.received_at) if arrival.events else ()
             columns = [self._column(values, parts) for values in arrival.values]
             parts.series += self._judge.series(columns, arrival.received_at, arrival.sequence)
             for change in arrival.changes:
@@ -97,7 +93,7 @@ class Converter:
                     parts.overflowed += change.status & _OVERFLOW == _OVERFLOW
                     self._take(change, arrival, parts)
         note = parts.note()
-        if not (parts.series or parts.readings or parts.waveforms or parts.frames or parts.lines or note):
+        if not (parts.series or parts.readings or parts.waveforms or parts.frames or note):
             return None
         self._sequence += 1
         return Batch(
@@ -108,7 +104,6 @@ class Converter:
             readings=tuple(parts.readings),
             waveforms=tuple(parts.waveforms),
             frames=tuple(parts.frames),
-            lines=tuple(parts.lines),
             note=note,
         )
 
