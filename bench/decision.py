@@ -26,7 +26,7 @@ from gateway.core.window import Scalar, Window
 from gateway.diagnosis.diagnoser import open_diagnoser
 from gateway.flow.diagnose import Book
 from gateway.flow.episode import Rules
-from gateway.runtime.wiring import bundle_of
+from gateway.runtime.making import bundle_of
 from gateway.store.settings import Settings
 from nlp.logs import open_log_modality
 

@@ -10,15 +10,19 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lines import opcua
-from lines.opcua import Given, skipped
+from lines import modbus, opcua, outage
 from lines.process import Failed, Skipped
+from lines.rows import Given, untold
 from report import Row, publish
 
 SUBJECTS: dict[str, Callable[[Given], Iterator[Row]]] = {
     "opcua-5000": opcua.many,
     "opcua-20000": opcua.most,
     "opcua-far": opcua.far,
+    "outage": outage.outages,
+    "modbus": modbus.scans,
+    "modbus-far": modbus.far,
+    "modbus-dead": modbus.dead,
 }
 
 
@@ -40,7 +44,7 @@ def main() -> int:
         try:
             rows += SUBJECTS[name](Given(quick=given.quick, open62541=given.open62541))
         except (Skipped, Failed) as why:
-            rows.append(skipped(name, "", why))
+            rows.append(untold(name, "", why))
         if given.output == "table":
             sys.stderr.write(f"{name}: done\n")
     publish("line", rows, given.output)

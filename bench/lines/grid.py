@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 NAMESPACE = "urn:bench:line"
 SECOND = 1_000_000
+EPOCH_US = 1_767_225_600 * SECOND
+"""2026-01-01 UTC: tick 0 of sources that are started again."""
 KINDS = (11,) * 6 + (10,) * 6 + (6,) * 3 + (5,) * 2 + (8,) + (1,) * 2
 """OPC UA built-in types of twenty neighbours: 6 Double, 6 Float, 3 Int32, 2 UInt16, 1 Int64, 2 Boolean."""
 DOUBLE, FLOAT, INT32, UINT16, INT64, BOOLEAN = 11, 10, 6, 5, 8, 1

@@ -40,7 +40,11 @@ def settings(source: Source, **more: Any) -> dict[str, Any]:
     grid = source.grid
     tags = []
     for n in range(source.tags):
-        tag: dict[str, Any] = {"asset": machine_of(n), "tag": f"t{n}", "address": f"nsu={source.uri};s=t{n}"}
+        tag: dict[str, Any] = {
+            "asset": machine_of(n),
+            "tag": f"t{n}",
+            "address": f"nsu={source.uri};s={source.letter}{n}",
+        }
         if grid.kind(n) != BOOLEAN:
             tag |= {"unit": "mm", "scale": SCALE, "low": 0.0, "high": 1e12}
         tags.append(tag)
@@ -67,7 +71,7 @@ def ours(source: Source, seconds: float, *, core: int | None = None, **more: Any
             try:
                 child.line("LIVE", LIVE_S)
             except Failed as lost:
-                raise Failed(f"{lost}; {_tail(folder / 'log')}") from lost
+                raise Failed(f"{lost}; {tail(folder / 'log')}") from lost
             time.sleep(WARM_S)
             first, used = time.time_ns() // 1000, child.cpu_s()
             time.sleep(seconds)
@@ -129,5 +133,6 @@ def _count(child: Process) -> int:
     return int(child.line("COUNT", 30.0)[1])
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """Give the last lines of a log."""
     return " | ".join(log.read_text("utf-8", "replace").splitlines()[-3:]) if log.exists() else ""

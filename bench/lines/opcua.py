@@ -2,38 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 from report import Row
 
 from lines import thingsboard
 from lines.measure import Figure, bare, ours
 from lines.process import Failed, Skipped, cores, script, started
+from lines.rows import Given, untold
 from lines.sources import Source, load, node_opcua, open62541
 
 CPU_TARGET = 0.3
 MANY, MOST, FAR = 5000, 20_000, 1000
 TEN_TIMES = 10.0
 ROUND_TRIP_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the command line gave."""
-
-    quick: bool
-    open62541: Path | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long one figure is measured."""
-        return 5.0 if self.quick else 15.0
-
-
-def skipped(name: str, target: str, why: object) -> Row:
-    """Give the row of what could not be measured."""
-    return Row(name, None, None, "", None, target, None, f"skipped: {why}")
 
 
 def _percent(name: str, figure: Figure, base: Figure | None, note: str) -> Row:
@@ -77,7 +58,7 @@ def _beside_bare(name: str, opened: Opened, seconds: float, core: int) -> Iterat
             figure = ours(source, seconds, core=core)
             base = bare(source, seconds, core=core)
     except (Skipped, Failed) as why:
-        yield skipped(name, "100 %", why)
+        yield untold(name, "100 %", why)
         return
     kind = "mixed types" if source.grid.mixed else "Double"
     note = f"{source.name}, {kind}; baseline: bare asyncua client"
@@ -93,7 +74,7 @@ def _beside_thingsboard(given: Given, mine: int, theirs: int) -> Iterator[Row]:
             figure = ours(source, given.seconds, core=mine)
             base = thingsboard.measure(home, source, given.seconds, core=mine, other=theirs)
     except (Skipped, Failed) as why:
-        yield skipped(name, target, why)
+        yield untold(name, target, why)
         return
     note = f"{source.name}; baseline: {base.note}"
     yield _percent(name, figure, base, note)
@@ -113,7 +94,7 @@ def most(given: Given) -> Iterator[Row]:
             with opened() as source:
                 figure = ours(source, given.seconds, core=mine)
         except (Skipped, Failed) as why:
-            yield skipped(name, "100 %", why)
+            yield untold(name, "100 %", why)
             continue
         note = f"{source.name}; {figure.rate:,.0f} values/s, {figure.rss:.0f} MiB"
         yield _percent(name, figure, None, note)
@@ -131,7 +112,7 @@ def far(given: Given) -> Iterator[Row]:
                 figure = ours(away, given.seconds, core=mine)
                 base = bare(away, given.seconds, core=mine)
         except (Skipped, Failed) as why:
-            yield skipped(name, "0", why)
+            yield untold(name, "0", why)
             continue
         note = f"{source.name}; baseline: stock asyncua client"
         yield _lost(name, figure, base, note)

@@ -1,7 +1,8 @@
 """The product in a process of its own: source, `ingest`, SQLite with FULL commits, the live view.
 
-`product.py LINE.json STORE` prints `LIVE` when as many values as the line has tags are committed. It runs
-until it is told to end, and starts a new source when the link is lost, as `andon up` does.
+`product.py LINE.json STORE` prints `LIVE` when as many values as the line has tags are committed, and for each
+line on stdin how many are committed in this run. It runs until it is told to end, and starts a new source when
+the link is lost, as `andon up` does.
 """
 
 import asyncio
@@ -28,15 +29,23 @@ class Noted:
     """What happens after each commit: the live view, as in the product, and the word `LIVE` once."""
 
     def __init__(self, tags: int) -> None:
-        self._live, self._left = Live(), tags
+        self._live, self._tags = Live(), tags
+        self.count = 0
 
     def __call__(self, batch: Batch) -> None:
         """Note one batch."""
         self._live.note(batch)
-        if self._left > 0:
-            self._left -= batch.count
-            if self._left <= 0:
-                print("LIVE", flush=True)
+        before, self.count = self.count, self.count + batch.count
+        if before < self._tags <= self.count:
+            print("LIVE", flush=True)
+
+
+async def tell(noted: Noted) -> None:
+    """Answer each line on stdin with the count."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.readline():
+        print("COUNT", noted.count, flush=True)
 
 
 async def run(fields: dict[str, Any], folder: Path) -> None:
@@ -54,11 +63,13 @@ async def run(fields: dict[str, Any], folder: Path) -> None:
     try:
         running = asyncio.create_task(supervise(line.name, job))
         ending = asyncio.create_task(over.wait())
+        telling = asyncio.create_task(tell(noted))
         await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        for task in (running, telling):
+            task.cancel()
+        await asyncio.gather(running, telling, return_exceptions=True)
     finally:
         await store.close()
 

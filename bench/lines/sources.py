@@ -9,18 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lines.grid import NAMESPACE, SECOND, Grid
+from lines.grid import EPOCH_US, NAMESPACE, SECOND, Grid
 from lines.process import ROOT, Process, Skipped, script, started
 
 START_S = 90.0
 PEER = ROOT / "tests" / "peers" / "node_opcua" / "server.js"
-_PEER_EPOCH = 1_767_225_600 * SECOND  # its tick 0
 _MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A running load source: where it is, what it says, its process, and its namespace's index of this run."""
+    """A running load source: where it is, what it says, its process.
+
+    `index` is its namespace's number in this run, `letter` what a tag's number follows in its node id.
+    """
 
     name: str
     port: int
@@ -29,6 +31,7 @@ class Source:
     grid: Grid
     process: Process
     index: int = 2
+    letter: str = "t"
 
     def behind(self, port: int) -> "Source":
         """The same source, reached by another port."""
@@ -66,10 +69,25 @@ def node_opcua(
     env = {"NODE_PATH": str(found[-1] / "node_modules")}
     with started(command, "node-opcua", core=core, env=env) as child:
         child.line("READY", START_S)
-        now = time.time_ns() // 1000
-        base = (now - _PEER_EPOCH) // (period_ms * _MS)
-        grid = Grid(_PEER_EPOCH + base * period_ms * _MS, period_ms * _MS, base, spread=1, mixed=False)
-        yield Source("node-opcua", at, "urn:peer:line", tags, grid, child)
+        yield Source("node-opcua", at, "urn:peer:line", tags, _since_epoch(period_ms), child)
+
+
+def _since_epoch(period_ms: int) -> Grid:
+    """Give the grid of a source that counts its ticks from EPOCH_US; this run's tick 0 is now."""
+    base = (time.time_ns() // 1000 - EPOCH_US) // (period_ms * _MS)
+    return Grid(EPOCH_US + base * period_ms * _MS, period_ms * _MS, base, spread=1, mixed=False)
+
+
+@contextmanager
+def stock_asyncua(
+    tags: int, *pair: Path, core: int | None = None, period_ms: int = 100, port: int = 0
+) -> Iterator[Source]:
+    """Run the library's own server; `pair` is its certificate and its key."""
+    at = port or free_port()
+    command = script("asyncua_server.py", str(at), str(tags), str(period_ms), *pair)
+    with started(command, "asyncua server", core=core) as child:
+        child.line("READY", START_S)
+        yield Source("asyncua", at, NAMESPACE, tags, _since_epoch(period_ms), child)
 
 
 @contextmanager

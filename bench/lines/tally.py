@@ -1,15 +1,16 @@
 """What a store holds, counted against the grid: what came, what is lost, what came twice, what is wrong."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.batch import Batch, SourceGap
+from gateway.core.ports import Tx
 from gateway.core.series import Series, ticks
 from gateway.store.settings import Settings
 from lines.grid import BOOLEAN, SCALE, Grid
@@ -60,19 +61,45 @@ def tally(folder: Path, tags: int, grid: Grid, end: int, *, scale: float = SCALE
 
 
 async def _read(folder: Path, found: Tally, grid: Grid, kinds: NDArray[np.int64], scale: float) -> None:
+    async for batch in batches(folder):
+        found.batches += 1
+        found.gaps += batch.gaps
+        for columns in _columns(batch):
+            _take(found, grid, kinds, scale, columns)
+
+
+async def batches(folder: Path) -> AsyncIterator[Batch]:
+    """Give every batch of a store, some at a time."""
     store = await asyncio.to_thread(Settings(path=str(folder)).open)
     try:
-        part: list[tuple[int, Batch]] = [(0, Batch("", 0, datetime.now(UTC)))]
-        while part:
-            for _, batch in part:
-                found.batches += 1
-                found.gaps += batch.gaps
-                for columns in _columns(batch):
-                    _take(found, grid, kinds, scale, columns)
-            after = part[-1][0]
-            part = await store.read(lambda tx, after=after: tx.batches_after(after, limit=50))
+        number = 0
+        while part := await store.read(partial(_some, number)):
+            for number, batch in part:  # noqa: B007 (the last one is where to go on)
+                yield batch
     finally:
         await store.close()
+
+
+def _some(after: int, tx: Tx) -> list[tuple[int, Batch]]:
+    return tx.batches_after(after, limit=50)
+
+
+def good(folder: Path, assets: set[str], since: int, until: int) -> int:
+    """Count the good values of some assets that came in [since, until), microseconds since 1970."""
+    return asyncio.run(_good(folder, assets, since, until))
+
+
+async def _good(folder: Path, assets: set[str], since: int, until: int) -> int:
+    count = 0
+    async for batch in batches(folder):
+        if not since <= ticks(batch.received_at) < until:
+            continue
+        for block in batch.series:
+            wanted = np.array([place.asset in assets for place in block.layout.places])
+            mine = wanted[np.frombuffer(block.places, "<u4")]
+            count += int((mine & (np.frombuffer(block.qualities, np.uint8) == 0)).sum())
+        count += sum(row.asset in assets and row.quality == 0 for row in batch.readings)
+    return count
 
 
 Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]
