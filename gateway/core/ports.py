@@ -1,6 +1,7 @@
 """The ports: small protocols that adapters fill in. A port's docstring is its contract."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeVar, runtime_checkable
@@ -13,6 +14,7 @@ from gateway.core.delivery import Capabilities, Delivery, ErpRef, Outcome, Produ
 from gateway.core.diagnosis import Contribution, Diagnosis, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import WorkOrder
+from gateway.core.push import Push, Receipt
 from gateway.core.reading import Value
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Window
@@ -75,6 +77,27 @@ class Alarming(Protocol):
     """A source that knows alarms and conditions: the live table, as the equipment told them last."""
 
     def conditions(self) -> Sequence[Condition]: ...
+
+
+@runtime_checkable
+class Pushable(Protocol):
+    """A source whose values are handed in, over HTTP.
+
+    `media(asset, tag)` gives the media types that a declared tag takes, () for a tag that is not declared.
+    `admit` is entered before the bytes are read and left when they are answered: it bounds how many are held
+    at once and raises `Unreachable` (with a wait) when there is no room. `largest` bounds each, in bytes.
+    `push` returns after the commit. Raises `Refused` when the bytes are not what the tag is, `Conflict` when the
+    key stands for other bytes, `Unreachable` when the source is not open.
+    """
+
+    @property
+    def largest(self) -> int: ...
+
+    def media(self, asset: str, tag: str) -> Sequence[str]: ...
+
+    def admit(self) -> AbstractContextManager[None]: ...
+
+    async def push(self, push: Push) -> Receipt: ...
 
 
 class Modality(Protocol):

@@ -8,7 +8,7 @@ from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, Size
 
 Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "Ed25519"]
-OpenScope = Literal["read", "reports:write", "review:write"]
+OpenScope = Literal["read", "reports:write", "review:write", "line:push"]
 
 SAMPLE = """
 [api]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.batch import Condition
-from gateway.core.ports import Alarming, LineSource, Writable
+from gateway.core.ports import Alarming, LineSource, Pushable, Writable
 from gateway.core.reading import Value
 from gateway.flow.receive import Missing
 
@@ -41,3 +41,10 @@ class Equipment:
         if not isinstance(source, Writable) or target not in source.targets():
             raise Missing(f"line {line!r} declares no write target {target!r}")
         return await source.write(target, values)
+
+    def door(self, asset: str, tag: str) -> Pushable:
+        """Find the source that takes this tag's values over HTTP. Raises `Missing` when no line declares it."""
+        for source in self.sources.values():
+            if isinstance(source, Pushable) and source.media(asset, tag):
+                return source
+        raise Missing(f"no line takes {asset}/{tag} over HTTP")

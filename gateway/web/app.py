@@ -6,7 +6,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from gateway.runtime.gateway import Gateway
-from gateway.web import docs, equipment, health, line, orders, problems, production, reports, review, webhooks
+from gateway.web import docs, equipment, health, line, orders, problems, production, push, reports, review, webhooks
 from gateway.web.auth import Guard
 from gateway.web.edge import guarded
 from gateway.web.pages import ui
@@ -42,6 +42,8 @@ def litestar_app(gateway: Gateway) -> Litestar:
             equipment.conditions,
             equipment.targets,
             equipment.write,
+            push.hand_in,
+            push.put_in,
             production.take,
             production.taken,
             webhooks.erp_status,

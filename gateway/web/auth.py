@@ -17,7 +17,7 @@ PUBLIC = "public"
 SIGNED = "signed"
 """Proven by a webhook signature that the handler checks itself."""
 TOKEN_ONLY = frozenset({"production:write", "line:write"})
-SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", *TOKEN_ONLY})
+SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", "line:push", *TOKEN_ONLY})
 
 
 class Guard(ASGIMiddleware):

@@ -1,8 +1,8 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
 from connectors.erp import rest
-from connectors.line import modbus, mqtt, opcua, syslog, tail
-from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Modality, Store
+from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
+from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Modality, Pushable, Store
 from gateway.diagnosis.diagnoser import FusedDiagnoser
 from gateway.diagnosis.process import Process
 from gateway.diagnosis.vibration import Vibration
@@ -12,9 +12,16 @@ from nlp.interpret import open_interpreter
 
 
 def settings(
-    a: opcua.Settings, b: modbus.Settings, c: syslog.Settings, d: tail.Settings, e: rest.Settings, f: mqtt.Settings
+    a: opcua.Settings,
+    b: modbus.Settings,
+    c: syslog.Settings,
+    d: tail.Settings,
+    e: rest.Settings,
+    f: mqtt.Settings,
+    g: drop.Settings,
+    h: http.Settings,
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d, f], [e]
+    return [a, b, c, d, f, g, h], [e]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:
@@ -35,3 +42,7 @@ def store(found: SqlStore) -> Store:
 
 def interpreter() -> Interpreter:
     return open_interpreter("lite")
+
+
+def pushable(found: http.Door) -> Pushable:
+    return found

@@ -129,7 +129,11 @@ def test_a_bomb_is_refused_before_a_pixel_is_decoded() -> None:
         taken(WAVE, huge)
 
 
-@given(st.binary(max_size=200), st.sampled_from([".tif", ".png", ".npy", ".wav", ".csv", ".raw"]), st.sampled_from([FRAME, WAVE]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([".tif", ".png", ".npy", ".wav", ".csv", ".raw"]),
+    st.sampled_from([FRAME, WAVE]),
+)
 def test_no_bytes_do_more_than_be_refused(content: bytes, suffix: str, tag: FileTag) -> None:
     heads = {".tif": b"II*\0", ".png": b"\x89PNG\r\n\x1a\n", ".npy": b"\x93NUMPY\x01\0", ".wav": b"RIFF\0\0\0\0WAVE"}
     with suppress(Unfit):

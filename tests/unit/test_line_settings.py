@@ -24,8 +24,9 @@ from tests.line_rigs import settings_of
 NOW = datetime(2026, 3, 18, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("protocol", ["opcua", "modbus", "syslog", "tail"])
-def test_every_sample_is_taken_and_makes_a_source(protocol: str) -> None:
+@pytest.mark.parametrize("protocol", ["opcua", "modbus", "syslog", "tail", "mqtt", "drop", "http"])
+def test_every_sample_is_taken_and_makes_a_source(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MQTT_PASSWORD", "secret")
     module = importlib.import_module(f"connectors.line.{protocol}")
     for name, table in tomllib.loads(module.SAMPLE)["line"].items():
         assert table.pop("protocol") == protocol

@@ -1,0 +1,326 @@
+"""HTTP in: waveforms, frames, values and log lines that devices hand in; answered after the commit."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec.structs import replace
+
+from connectors.line.files import MEDIA_TYPES, FileTag, form_of, read
+from connectors.line.keys import Keys
+from connectors.line.lines import MOST_TEXT, read_line
+from connectors.line.roll import Roll
+from connectors.line.shapes import Unfit
+from connectors.line.tags import Address, FileName, Times, distinct, judge, read_table
+from gateway.core.batch import Batch, TagState
+from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.ports import NOTHING, Clock, LineSource
+from gateway.core.push import Push, Receipt
+from gateway.core.reading import LogLine, Moment, Name, Quality, Reading, ThermalFrame, Value, Waveform
+from gateway.core.units import Size
+
+SAMPLE = """
+[line.daq]
+protocol = "http"               # PUT or POST /api/v1/line/<asset>/<tag>, scope line:push
+
+[[line.daq.tag]]
+asset = "M-07"
+tag = "vibration"
+kind = "waveform"
+unit = "g"
+rate_hz = 25600                 # unless the sender says another
+encoding = "int16"
+scale = 0.0005
+
+[[line.daq.tag]]
+asset = "M-07"
+tag = "thermal"
+kind = "frame"
+unit = "degC"
+encoding = "centikelvin"
+
+[[line.daq.tag]]
+asset = "M-07"
+tag = "log"
+kind = "line"
+"""
+
+Atom = Reading | Waveform | ThermalFrame | LogLine
+_MOST_LINES = 10_000
+_JSON, _TEXT = ("application/json",), ("text/plain",)
+_WAIT = timedelta(seconds=1)
+
+
+class PushTag(FileTag, frozen=True, kw_only=True):
+    """A tag that may be pushed. `address` is only a note. A kind `line` takes log lines, one a line."""
+
+    address: Address = "http"
+    kind: Literal["value", "waveform", "frame", "line"] = "waveform"  # type: ignore[assignment]  # wider, but only read
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tags that may be handed in.
+
+    `queue` bounds how many are held at once, `largest` the bytes of each. A sender's Idempotency-Key is
+    remembered for the last `keys` values.
+    """
+
+    name: Name
+    queue: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 8
+    largest: Size = Size(16 * 1024 * 1024)
+    keys: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 10_000
+    timezone: str = "UTC"
+    tags: FileName | None = None
+    tag: tuple[PushTag, ...] = ()
+
+    def __post_init__(self) -> None:
+        faults = distinct(self.tag)
+        if not self.tag and self.tags is None:
+            faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
+        try:
+            ZoneInfo(self.timezone)
+        except (LookupError, ValueError):
+            faults.append(f"unknown time zone {self.timezone!r}")
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def every_tag(self) -> tuple[PushTag, ...]:
+        """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
+        every = (*self.tag, *(read_table(Path(self.tags), PushTag) if self.tags else ()))
+        if faults := distinct(every):
+            raise Misconfigured(f"line {self.name}", tuple(faults))
+        return every
+
+    def open(self) -> LineSource:
+        """Make the source; it takes values as soon as its first batch is asked for."""
+        return Door(self, self.every_tag())
+
+
+class Scalar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value in JSON, with its own time."""
+
+    value: Value
+    at: Moment | None = None
+
+
+class Door:
+    """Values that are handed in; a `LineSource` and a `Pushable`."""
+
+    def __init__(self, settings: Settings, tags: Sequence[PushTag], now: Clock = lambda: datetime.now(UTC)) -> None:
+        self._settings, self._now = settings, now
+        self._tags = {(tag.asset, tag.tag): tag for tag in tags}
+        self._roll = Roll(settings.name, tags, len(tags))
+        self._zone = ZoneInfo(settings.timezone)
+        self._keys = Keys(settings.keys)
+        self._waiting: list[tuple[list[Atom], str, bytes, asyncio.Future[None]]] = []
+        self._taken: list[asyncio.Future[None]] = []
+        self._pending: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
+        self._wake = asyncio.Event()
+        self._used = self._closed = False
+        self._held = self._sequence = 0
+
+    @property
+    def name(self) -> str:
+        """The line's name in andon.toml."""
+        return self._settings.name
+
+    @property
+    def largest(self) -> int:
+        """Most bytes of one push."""
+        return int(self._settings.largest)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._used and not self._closed
+
+    def tags(self) -> Sequence[TagState]:
+        """The door, then every tag by name."""
+        detail = f"{self._held} held" if self._is_open else "not open"
+        return [TagState(self.name, "door", self._is_open, detail), *self._roll.states()]
+
+    def media(self, asset: str, tag: str) -> Sequence[str]:
+        """The media types that a declared tag takes; () for one that is not declared."""
+        found = self._tags.get((asset, tag))
+        if found is None:
+            return ()
+        return _JSON if found.kind == "value" else _TEXT if found.kind == "line" else MEDIA_TYPES
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Take one of the places. Raises `Unreachable` when there is none."""
+        if not self._is_open:
+            raise Unreachable(f"{self.name} is not open yet", after=_WAIT)
+        if self._held >= self._settings.queue:
+            raise Unreachable(f"{self.name} holds {self._held} values that are not stored yet", after=_WAIT)
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
+    async def push(self, push: Push) -> Receipt:
+        """Take a push in; returns after its commit. See `Pushable`."""
+        tag = self._tags.get((push.asset, push.tag))
+        if tag is None:
+            raise Refused(f"{push.asset}/{push.tag} is not declared")
+        key = _key_of(push)
+        mark = _mark_of(push)
+        if key and (pending := self._pending.get(key)) is not None:
+            Keys.same(pending[0], mark)
+            await asyncio.shield(pending[1])
+            return Receipt(push.asset, push.tag, self._now(), 0, repeated=True)
+        if key and self._keys.seen(key, mark):
+            return Receipt(push.asset, push.tag, self._now(), 0, repeated=True)
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if key:
+            self._pending[key] = (mark, committed)
+        committed.add_done_callback(lambda done: self._answered(key, done))
+        try:
+            return await self._take(tag, push, (key, mark), committed)
+        except BaseException as lost:
+            if not self._is_queued(committed) and not committed.done():  # who waits for the same key must not wait on
+                why = lost if isinstance(lost, Refused | Unreachable) else Unreachable("its first sender went away")
+                committed.set_exception(why)
+            raise
+
+    def _answered(self, key: str, done: asyncio.Future[None]) -> None:
+        self._pending.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # the sender may have gone
+
+    def _is_queued(self, committed: asyncio.Future[None]) -> bool:
+        return committed in self._taken or any(one[3] is committed for one in self._waiting)
+
+    async def _take(
+        self, tag: PushTag, push: Push, keyed: tuple[str, bytes], committed: asyncio.Future[None]
+    ) -> Receipt:
+        at = self._now()
+        try:
+            atoms = await asyncio.to_thread(_atoms, tag, push, at, self._zone)
+        except Unfit as no:
+            self._roll.fail(tag, str(no))
+            raise Refused(f"{tag.name}: {no}") from no
+        if not self._is_open:
+            raise Unreachable(f"{self.name} is closed", after=_WAIT)
+        self._waiting.append((atoms, *keyed, committed))
+        self._wake.set()
+        await asyncio.shield(committed)
+        self._roll.heard(tag, tag.name, at)
+        return Receipt(push.asset, push.tag, at, len(atoms))
+
+    async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
+        """Give what was handed in; see `LineSource`."""
+        if self._used or self._closed:
+            raise Unreachable(f"{self.name}: this source was used; open a new one")
+        self._keys.remember(memory)
+        self._used = True
+        try:
+            while not self._closed:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._waiting:
+                    yield self._batch()
+                    self._settle(None)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the door; who waits is told to come again. May be called at any time, twice too."""
+        self._closed = True
+        self._wake.set()
+        self._taken += [committed for _, _, _, committed in self._waiting]
+        self._waiting.clear()
+        self._settle(Unreachable(f"{self.name} is closed; ask again", after=_WAIT))
+
+    def _settle(self, lost: Unreachable | None) -> None:
+        for committed in self._taken:
+            if committed.done():
+                continue
+            if lost is None:
+                committed.set_result(None)
+            else:
+                committed.set_exception(lost)
+        self._taken.clear()
+
+    def _batch(self) -> Batch:
+        at = self._now()
+        items, self._waiting = self._waiting, []
+        atoms = [atom for own, _, _, _ in items for atom in own]
+        memory: dict[str, bytes] = {}
+        for _, key, mark, committed in items:
+            self._taken.append(committed)
+            if key:
+                memory |= self._keys.keep(key, mark, at)
+        self._sequence += 1
+        return Batch(
+            self.name,
+            self._sequence,
+            at,
+            readings=tuple(atom for atom in atoms if isinstance(atom, Reading)),
+            waveforms=tuple(atom for atom in atoms if isinstance(atom, Waveform)),
+            frames=tuple(atom for atom in atoms if isinstance(atom, ThermalFrame)),
+            lines=tuple(atom for atom in atoms if isinstance(atom, LogLine)),
+            memory=memory,
+        )
+
+
+def _key_of(push: Push) -> str:
+    if not push.key:
+        return ""
+    facts = msgspec.json.encode([push.asset, push.tag, push.key])
+    return hashlib.blake2b(facts, digest_size=16).hexdigest()
+
+
+def _mark_of(push: Push) -> bytes:
+    facts = msgspec.json.encode([push.media_type, push.facts])
+    return hashlib.blake2b(facts + b"\0" + push.content, digest_size=8).digest()
+
+
+def _atoms(tag: PushTag, push: Push, at: datetime, zone: ZoneInfo) -> list[Atom]:
+    """Decode; blocking. Raises `Unfit`."""
+    facts = push.facts
+    if facts.unit is not None and tag.unit and facts.unit != tag.unit:
+        raise Unfit(f"the settings declare {tag.unit!r}, not {facts.unit!r}")
+    if tag.kind == "line":
+        return _lines(tag, push.content, at, zone)
+    times = Times(facts.t0.astimezone(UTC) if facts.t0 is not None else None, None, at)
+    if tag.kind == "value":
+        return [_value(tag, push.content, times)]
+    told = replace(
+        tag,
+        unit=tag.unit or facts.unit or "",
+        rate_hz=facts.rate_hz or tag.rate_hz,
+        encoding=facts.encoding or tag.encoding,
+        height=facts.height or tag.height,
+        width=facts.width or tag.width,
+    )
+    return [read(told, push.content, form_of(push.content, media_type=push.media_type), times)]
+
+
+def _value(tag: PushTag, content: bytes, times: Times) -> Reading:
+    try:
+        said = msgspec.json.decode(content, type=Scalar)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as no:
+        raise Unfit('expected {"value": 21.5, "at": "2026-03-18T06:30:00Z"}') from no
+    value, why = judge(tag, said.value)
+    if isinstance(value, str):
+        value = value[:MOST_TEXT]
+    sourced_at = said.at.astimezone(UTC) if said.at is not None else times.sourced_at
+    quality = Quality.BAD if why else Quality.GOOD
+    return Reading(tag.asset, tag.tag, value, tag.unit, quality, sourced_at, None, times.received_at, why)
+
+
+def _lines(tag: PushTag, content: bytes, at: datetime, zone: ZoneInfo) -> list[Atom]:
+    said = [read_line(line, zone) for line in content.splitlines()]
+    if len(said) > _MOST_LINES:
+        raise Unfit(f"{len(said)} lines are more than {_MOST_LINES}")
+    lines: list[Atom] = [LogLine(tag.asset, one.text, one.severity, one.at, at) for one in said if one.text]
+    if not lines:
+        raise Unfit("no lines")
+    return lines
