@@ -9,8 +9,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("gateway.cli.demo:cli", "Simulate a line and an ERP, and show the whole road."),
     "up": ("gateway.cli.up:cli", "Run the gateway."),
     "check": ("gateway.cli.check:cli", "Check the settings: every fault, its place, a suggestion."),
+    "plan": ("gateway.cli.plan:cli", "Show what other settings would change in the running gateway."),
+    "apply": ("gateway.cli.apply:cli", "Apply settings to the running gateway; only what changed is touched."),
     "doctor": ("gateway.cli.doctor:cli", "Look at what the gateway depends on: disk, store, line, ERP, models."),
     "status": ("gateway.cli.status:cli", "Ask the running gateway how it is: sources, and tags that ail, by name."),
+    "import": ("gateway.cli.import_:cli", "Take over the configuration of another gateway."),
     "cert": ("gateway.cli.cert:cli", "Certificates for OPC UA: new, show, trust, doctor."),
     "discover": ("gateway.cli.discover:cli", "Look at equipment and write a tag table: opcua, modbus."),
     "line": ("gateway.cli.line:cli", "The running line: conditions, write targets, write."),
@@ -23,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("gateway.cli.models:cli", "Models: train, show."),
     "db": ("gateway.cli.db:cli", "The store: upgrade, check, backup."),
     "audit": ("gateway.cli.audit:cli", "The audit trail: list, verify."),
-    "config": ("gateway.cli.config:cli", "Settings: print a sample."),
+    "config": ("gateway.cli.config:cli", "Settings: print a sample, the history of what was applied."),
     "version": ("gateway.cli.version:cli", "Print the version."),
 }
 

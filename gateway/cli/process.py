@@ -5,12 +5,15 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from gateway.core.errors import Misconfigured
+from gateway.runtime.control import listening
+from gateway.runtime.crew import Crew
+from gateway.runtime.reload import Reloading
 from gateway.runtime.settings import Settings
-from gateway.runtime.supervise import supervise
 from gateway.runtime.wiring import Running, wire
 from gateway.web.app import build
 from gateway.web.server import WebServer
@@ -33,26 +36,37 @@ async def run(settings: Settings, ready: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    again = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, again.set)
     async with wire(settings, asyncio.Event()) as running:
         server = WebServer(build(running.gateway), running.gateway)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.serve(), name="web")
-                jobs = [
-                    group.create_task(supervise(name, job, partial(_count, running)), name=name)
-                    for name, job in running.jobs.items()
-                ]
+                crew = Crew(group, partial(_count, running))
+                crew.start(running.jobs)
+                reloading = running.reloading(crew)
+                await reloading.started()
+                crew.start({"reload": partial(_reload, settings, reloading, again)})
                 port = await server.started_on
                 ready(f"http://{_shown(settings.api.host)}:{port}")
                 log.info("gateway.up", config=settings.digest, sources=len(settings.sources))
                 await stop.wait()
                 log.info("gateway.stopping")
                 server.stop()
-                for job in jobs:
-                    job.cancel()
+                crew.end_all()
         except* Misconfigured as wrong:
             raise _first(wrong) from None
     log.info("gateway.down")
+
+
+async def _reload(settings: Settings, reloading: Reloading, again: asyncio.Event) -> None:
+    """Listen for `andon apply`, and for SIGHUP."""
+    async with listening(Path(settings.store.path), reloading):
+        while True:
+            await again.wait()
+            again.clear()
+            await reloading.again()
 
 
 def _count(running: Running, name: str) -> None:

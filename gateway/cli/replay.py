@@ -46,8 +46,8 @@ def cli(
     Examples:  andon replay --since 2h --asset M-01 --dry-run   |   andon replay --since 7d --stage deliver
     """
     from gateway.flow.replay import Span
+    from gateway.runtime.making import now
     from gateway.runtime.settings import load
-    from gateway.runtime.wiring import now
 
     span = Span(moment(since), moment(until) if until else now(), asset)
     if span.since >= span.until:
@@ -70,7 +70,7 @@ class _Deliver:
 
     async def __call__(self, _: Any, store: Any) -> Any:
         from gateway.flow.replay import deliver
-        from gateway.runtime.wiring import now
+        from gateway.runtime.making import now
 
         return await deliver(store, self._span, dry_run=self._dry_run, now=now(), wake=lambda: None)
 

@@ -122,6 +122,10 @@ class Diagnosing:
         self._wake = wake
         self.windows = 0
 
+    def take(self, book: Book) -> None:
+        """Take another book, from the next window on."""
+        self._book = book
+
     async def run(self) -> None:
         """Go on until cancelled."""
         saved = await self._store.read(lambda tx: (tx.cursor(CURSOR), tx.get(BASELINES)))

@@ -107,6 +107,10 @@ class Listening:
         self._ordered, self._read = ordered, read
         self._wake = wake
 
+    def take(self, desk: Desk) -> None:
+        """Take another desk, from the next report on."""
+        self._desk = desk
+
     async def run(self) -> None:
         """Go on until cancelled."""
         while True:

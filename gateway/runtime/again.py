@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from gateway.core.ports import Store
 from gateway.flow.diagnose import BASELINES
 from gateway.flow.replay import Replayed, Span, diagnose
+from gateway.runtime.making import book_of, business_secret, cutter_of, now, open_diagnoser
 from gateway.runtime.settings import Settings
-from gateway.runtime.wiring import book_of, business_secret, cutter_of, now, open_diagnoser
 
 
 async def diagnose_again(settings: Settings, store: Store, span: Span, *, dry_run: bool) -> Replayed:

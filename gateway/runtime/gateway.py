@@ -18,16 +18,17 @@ def _nothing() -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Gateway:
-    """The running gateway as its edges see it. Filled in by the wiring.
+    """The running gateway as its edges see it. Filled in by the wiring; read by the edges, never kept by them.
 
+    Applied settings change `plant`, `confirm`, `config`, `parts` and `model`, on the event loop, between two answers.
     `confirm` turns a reviewed report into an order inside the transaction. `wake_words` is called
     after a report was committed, `wake_delivery` after an order was. `sources` names every node,
     register and link with its health; `troubles` says what else ails, each as "name: why". `stopping`
     is set before the web server is asked to end. `equipment` knows alarms and what can be written. `held` says
     what the journal held when it was last looked at.
-    `version`, `config` and `model` name the software, the settings and the model bundle.
+    `version`, `config`, `parts` (digests by part) and `model` name the software, the settings and the model bundle.
     """
 
     plant: Plant
@@ -46,4 +47,5 @@ class Gateway:
     version: str = "0"
     config: str = ""
     model: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,7 +1,6 @@
 """What a settings file needs of this machine before anything is started: secrets, and adapters that can be made."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,8 +23,7 @@ def preflight(settings: Settings) -> list[Fault]:
 
 def demand(settings: Settings) -> None:
     """Raise `Misconfigured` with all that `preflight` found, each with its line in the file."""
-    text = Path(settings.file).read_text("utf-8-sig") if Path(settings.file).exists() else ""
-    refuse(preflight(settings), text, settings.file)
+    refuse(preflight(settings), settings.text, settings.file)
 
 
 def open_to_nobody(settings: Settings) -> bool:

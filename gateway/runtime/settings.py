@@ -1,6 +1,5 @@
 """Settings: one `andon.toml`, read whole, every fault named at once."""
 
-import hashlib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +16,12 @@ from gateway.core.units import Duration, decode
 from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.crosscheck import cross_faults
 from gateway.runtime.faults import Fault, faults, places, suggest
+from gateway.runtime.parts import digests, whole
 from gateway.runtime.plugins import protocols, settings_of
 from gateway.store.settings import Settings as StoreSettings
 
+WITHOUT = "none"
+"""In place of a model bundle: no diagnosis."""
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 0.1, 3600.0
 
 SAMPLE = """
@@ -95,6 +97,8 @@ class DiagnosisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     that is older than `max_skew` at a window's start, or a picture older than `picture_age`, is no
     evidence about the window: no row mixes fresh and stale without saying so. A trouble is
     confirmed by `confirm` windows before three clean ones, and over after `clear` clean windows.
+    `models = "none"` is a gateway without diagnosis and without the memory that models take: the line is
+    journalled and shown, reports still lead to orders.
     """
 
     window: Duration = Duration(2.0)
@@ -132,7 +136,11 @@ class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of `andon.toml`. `digest` names this configuration: twelve hex digits of its content."""
+    """All of `andon.toml`. `digest` names this configuration: twelve hex digits of its content.
+
+    `parts` has the digest of each part (see `gateway.runtime.parts`), `rows` the tables as they were read,
+    `text` the file as it was written.
+    """
 
     site: Site
     assets: tuple[Asset, ...]
@@ -145,6 +153,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     erp: dict[str, Any]
     digest: str
     file: str
+    parts: dict[str, str] = {}
+    rows: dict[str, Any] = {}
+    text: str = ""
+
+    def renamed(self) -> "Settings":
+        """Give the same settings with the digest that follows from their parts."""
+        return msgspec.structs.replace(self, digest=whole(self.parts))
 
     @property
     def plant(self) -> Plant:
@@ -155,6 +170,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def sources(self) -> list[LineSettings]:
         """The line adapters' settings, in the order of the file."""
         return cast(list[LineSettings], list(self.line.values()))
+
+    @property
+    def diagnosed(self) -> bool:
+        """Whether windows are diagnosed: a gateway for words alone, or one told to go without models, has none."""
+        return bool(self.line) and self.diagnosis.models != WITHOUT
 
     @property
     def the_erp(self) -> ErpSettings | None:
@@ -205,18 +225,20 @@ def parse(text: str, file: str = "andon.toml") -> Settings:
     except tomllib.TOMLDecodeError as bad:
         raise Misconfigured(f"{file}: not TOML: {bad}") from bad
     refuse(list(_faults(rows)), text, file)
-    digest = hashlib.sha256(msgspec.json.encode(rows, order="deterministic")).hexdigest()[:12]
-    parts = {
+    tables = {
         name: msgspec.convert(rows.get(key, [] if key == "asset" else {}), kind, dec_hook=decode)
         for key, (name, kind) in _TABLES.items()
     }
     return Settings(
-        **parts,
+        **tables,
         line={name: _adapter("line", name, row) for name, row in rows.get("line", {}).items()},
         erp={name: _adapter("erp", name, row) for name, row in rows.get("erp", {}).items()},
-        digest=digest,
+        digest="",
         file=file,
-    )
+        parts=digests(rows),
+        rows=rows,
+        text=text,
+    ).renamed()
 
 
 def refuse(found: Sequence[Fault], text: str, file: str) -> None:

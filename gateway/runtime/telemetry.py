@@ -57,6 +57,9 @@ class Telemetry:
             ["what"],
             registry=self.registry,
         )
+        self.config = Gauge(
+            "andon_config_info", "The configuration that is live, by part.", ["part", "digest"], registry=self.registry
+        )
         self.streams = Gauge("andon_streams", "Open live streams.", registry=self.registry)
         self.decision = Histogram(
             "andon_decision_seconds", "Complete window to committed order.", buckets=_SECONDS, registry=self.registry
@@ -66,6 +69,12 @@ class Telemetry:
         """Say how many orders stand in each delivery state."""
         for state, count in states.items():
             self.orders.labels(state).set(count)
+
+    def set_config(self, digest: str, parts: Mapping[str, str]) -> None:
+        """Say which configuration is live: the digest of all of it and of each part."""
+        self.config.clear()
+        for part, named in {"all": digest, **parts}.items():
+            self.config.labels(part, named).set(1)
 
     def set_held(self, held: Held, refused: int) -> None:
         """Say what the journal holds, what was taken from it, and how many batches did not get in."""

@@ -60,6 +60,7 @@ class Ready(msgspec.Struct, frozen=True):
     degraded: Sequence[str]
     troubles: Sequence[str]
     journal: Held
+    parts: Mapping[str, str]
 
 
 @get("/health/live", opt={"scope": "public"})
@@ -84,7 +85,7 @@ async def ready(gateway: NamedDependency[Gateway]) -> Response[Ready]:
     degraded = sorted(ailing + [trouble.partition(":")[0] for trouble in troubles])
     status: Literal["pass", "warn", "fail"] = "fail" if store != "pass" else "warn" if degraded else "pass"
     named = (gateway.version, gateway.config, gateway.model)
-    found = Ready(status, *named, store, sources, degraded, troubles, gateway.held())
+    found = Ready(status, *named, store, sources, degraded, troubles, gateway.held(), gateway.parts)
     return Response(found, status_code=503 if status == "fail" else 200, headers=_HEADERS)
 
 

@@ -18,7 +18,8 @@ from gateway.core.batch import TagState
 from gateway.core.errors import Unreachable
 from gateway.core.secret import SecretRef
 from gateway.runtime.settings import parse
-from gateway.runtime.wiring import Line, wire
+from gateway.runtime.line import Line
+from gateway.runtime.wiring import wire
 from gateway.store.settings import Settings as StoreSettings
 from tests.integration.edge_rig import bearer, in_review, serving, work_order
 from tests.integration.test_edge_auth import NEW_SECRET, signed
