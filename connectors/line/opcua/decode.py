@@ -46,11 +46,24 @@ class Decoder:
         self._patterns: Patterns = {}
 
     def decode(self, body: Any) -> Message:
-        """Decode a publish response (a buffer that stands at its type id). Falls back to the library's decoder."""
+        """Decode a publish response (a buffer that stands at its type id). Falls back to the library's decoder.
+
+        Raises `ua.UaError` when the bytes are no publish response, or one that says no.
+        """
         try:
             return fast(bytes(body), self._patterns)
-        except (Unusual, IndexError, struct.error, UnicodeDecodeError, ValueError):
-            return generic(struct_from_binary(ua.PublishResponse, body.copy()))
+        except (Unusual, IndexError, struct.error, ValueError):
+            return generic(_parsed(body))
+
+
+def _parsed(body: Any) -> Any:
+    try:
+        return struct_from_binary(ua.PublishResponse, body.copy())
+    except ua.UaError:
+        raise
+    # What a server sends is no bug of ours, and the library's parser fails in every way that a parser can.
+    except Exception as fault:
+        raise ua.UaError("the publish response cannot be decoded") from fault
 
 
 def fast(data: bytes, patterns: Patterns) -> Message:
