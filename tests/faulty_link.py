@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Faults:
-    """What the link does wrong, read for every chunk. Times in seconds."""
+    """What the link does wrong, read for every chunk. Times in seconds; `delay` is one way, `frozen` keeps all back."""
 
     swallow_request: bool = False
     swallow_reply: bool = False
     trickle: float = 0.0
     delay: float = 0.0
+    frozen: bool = False
     garbage: bool = False
     refuse: bool = False
     cut_reply_after: int | None = None
@@ -49,6 +50,11 @@ class FaultyLink:
                 writer.transport.abort()
             await asyncio.gather(*self._jobs, *map(_closed, self._writers))
 
+    def cut(self) -> None:
+        """Cut every connection that is open, with RST on both sides."""
+        for writer in self._writers:
+            reset(writer)
+
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.met += 1
         self._writers.append(writer)
@@ -66,6 +72,8 @@ class FaultyLink:
         with suppress(OSError, asyncio.CancelledError):
             while chunk := await reader.read(65536):
                 faults = self.faults
+                while faults.frozen:  # noqa: ASYNC110 (a flag that tests set, like the others)
+                    await asyncio.sleep(0.02)
                 if faults.swallow_reply if reply else faults.swallow_request:
                     continue
                 if faults.delay:
@@ -100,5 +108,7 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close with RST instead of FIN."""
     raw = writer.get_extra_info("socket")
+    if raw is None or raw.fileno() < 0:
+        return
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncua import Server, ua
+from asyncua.crypto.permission_rules import User, UserRole
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
@@ -14,9 +15,20 @@ NAMESPACE = "urn:test:line"
 REGISTERS = 200
 
 
+class Everybody:
+    """Lets in who has no name, and andon with the right password."""
+
+    def get_user(
+        self, _: object, username: str | None = None, password: str | None = None, **__: object
+    ) -> User | None:
+        """Say who that is; None: nobody of ours."""
+        known = username is None or (username, password) == ("andon", "secret")
+        return User(role=UserRole.User) if known else None
+
+
 async def serve_opcua(port: int, trust: Path | None = None) -> None:
     """Serve a counter at 20 Hz, a waveform, a frame, a bad value and a constant."""
-    server = Server()
+    server = Server(user_manager=Everybody() if trust is not None else None)
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")
     if trust is None:

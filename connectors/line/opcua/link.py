@@ -17,9 +17,10 @@ from connectors.line.opcua.about import About, about
 from connectors.line.opcua.events import FIRST_HANDLE, Events
 from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.pump import Arrival, Pump
+from connectors.line.opcua.redundancy import enter_one, watch
 from connectors.line.opcua.resume import Kept, Session, Subscription, identity_of, session_of, written
 from connectors.line.opcua.security import Andon, advice
-from connectors.line.opcua.session import answers, enter, leave, started_at
+from connectors.line.opcua.session import answers, leave, started_at
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.stream import Ended, Stream
 from connectors.line.opcua.subscribe import create, delete, drop_items, fit, noted, transfer
@@ -109,7 +110,7 @@ class Link:
         try:
             with self._translated():
                 self.stage = Stage.CONNECTING
-                client, ours = await enter(self._settings, self.endpoint, kept.session)
+                client, self.endpoint, ours = await enter_one(self._settings, kept)
                 self.client = client
                 self.expiries = client.expiries
                 self.stage = Stage.SUBSCRIBING
@@ -130,7 +131,10 @@ class Link:
             started = await started_at(client)
             told = await about(client, self._settings.profile)
             self.parts = self._keeper.parts(told)
-            same = kept.session is not None and started == kept.session.started
+            same = kept.session is not None and (started, self.endpoint) == (
+                kept.session.started,
+                kept.session.endpoint,
+            )
             known = {one.name: one for one in kept.subscriptions} if same else {}
             held = await transfer(client, [one.id for one in known.values()])
         self._session = session_of(client, self.endpoint, identity_of(self._settings), started)
@@ -140,7 +144,7 @@ class Link:
                 del known[before.name]
                 await self._take_over(client, part, before, kept.marks[before.id])
             else:
-                await self._subscribe(client, part, _why(kept, same=same))
+                await self._subscribe(client, part, _why(kept, self.endpoint, same=same))
         await delete(client, [one.id for one in known.values() if one.id in held])
         self.note()
         if kept.session is not None:
@@ -209,6 +213,7 @@ class Link:
             jobs.create_task(self._pump.run())
             jobs.create_task(self._guard(self._pump))
             jobs.create_task(self._keep_mending(client))
+            jobs.create_task(watch(client, self._settings, self.endpoint))
             for job in self._keeper.jobs(client):
                 jobs.create_task(job)
 
@@ -273,9 +278,11 @@ class Link:
         return Unreachable(f"{self._settings.name}: {self.endpoint}: {advice(lost)}", after=after)
 
 
-def _why(kept: Kept, *, same: bool) -> str:
+def _why(kept: Kept, endpoint: str, *, same: bool) -> str:
     if kept.session is None:
         return "connected anew"
+    if kept.session.endpoint != endpoint:
+        return "another server of the set"
     return "the subscription ended" if same else "the server was restarted"
 
 

@@ -1,7 +1,7 @@
 """Resume: what is remembered of session and subscriptions, so that the next run goes on where this one ended."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,15 +68,15 @@ class Kept(msgspec.Struct, frozen=True):
     marks: dict[int, int] = {}
 
 
-def recall(memory: Mapping[str, bytes], endpoint: str, identity: bytes) -> Kept:
-    """Read what was kept for this endpoint and user; what is damaged or of another is as good as none."""
+def recall(memory: Mapping[str, bytes], endpoints: Collection[str], identity: bytes) -> Kept:
+    """Read what was kept for these endpoints and this user; what is damaged or of another is as good as none."""
     try:
         session = msgspec.msgpack.decode(memory[_SESSION], type=Session)
         subscriptions = msgspec.msgpack.decode(memory[_SUBSCRIPTIONS], type=tuple[Subscription, ...])
         marks = msgspec.msgpack.decode(memory[_MARKS], type=dict[int, int])
     except (KeyError, msgspec.DecodeError, msgspec.ValidationError):
         return Kept()
-    if session.endpoint != endpoint or session.identity != identity:
+    if session.endpoint not in endpoints or session.identity != identity:
         return Kept()
     return Kept(session, tuple(one for one in subscriptions if one.id in marks), marks)
 

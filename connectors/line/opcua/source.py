@@ -8,14 +8,16 @@ from msgspec.structs import replace
 
 from connectors.line.board import WAITING
 from connectors.line.inbox import Inbox
+from connectors.line.opcua.inspection import inspect
 from connectors.line.opcua.keeper import Keeper
 from connectors.line.opcua.link import Link, Stage
 from connectors.line.opcua.pump import Arrival
+from connectors.line.opcua.redundancy import every_endpoint
 from connectors.line.opcua.resume import identity_of, recall
 from connectors.line.opcua.session import FAREWELL_S
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.targets import Targets
-from gateway.core.batch import Batch, Condition, TagState
+from gateway.core.batch import Batch, Condition, TagCheck, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock
 from gateway.core.reading import Value
@@ -38,7 +40,7 @@ class OpcUa:
         now: Clock = lambda: datetime.now(UTC),
         own_ends: datetime | None = None,
     ) -> None:
-        self._settings, self._own_ends = settings, own_ends
+        self._settings, self._nodes, self._own_ends = settings, nodes, own_ends
         self._inbox: Inbox[Arrival] = Inbox()
         self._keeper = Keeper(settings, nodes, self._inbox, now)
         self._link = Link(settings, self._inbox, now, self._keeper)
@@ -81,12 +83,16 @@ class OpcUa:
         """Write to a declared target; see `Writable`."""
         return await self._targets.write(self._link.client, target, values)
 
+    async def inspect(self) -> Sequence[TagCheck]:
+        """Read every tag once and compare it with the settings; see `Inspectable`."""
+        return await inspect(self._settings, self._nodes)
+
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the values; see `LineSource`."""
         if self._closed or self._owner is not None:
             raise Unreachable(f"{self.name}: this source was used; open a new one")
         self._keeper.recall(memory)
-        kept = recall(memory, self._settings.endpoint, identity_of(self._settings))
+        kept = recall(memory, every_endpoint(self._settings), identity_of(self._settings))
         self._owner = asyncio.create_task(self._link.run(kept), name=f"opcua {self.name}")
         try:
             while arrivals := await self._inbox.take():
