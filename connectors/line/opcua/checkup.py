@@ -17,7 +17,7 @@ from connectors.line.opcua.secured import PLAIN
 from connectors.line.opcua.security import LOST, Meeting, advice, chosen, make_client, meet, offers, peer_of
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.trust import grave, judge
-from gateway.core.errors import AndonError, Misconfigured
+from gateway.core.errors import AndonError, Misconfigured, Unreachable
 
 _SKEW = timedelta(minutes=2)
 _OTHERS = 0o077
@@ -149,18 +149,24 @@ async def _the_server(settings: Settings, meeting: Meeting) -> list[Step]:
 
 async def _the_session(settings: Settings) -> Step:
     """Go all the way in, and out again."""
-    client = None
     who = "anonymous" if settings.user is None else settings.user.name or "the user certificate"
+    try:
+        found = await namespaces(settings)
+    except AndonError as wrong:
+        return Step("session", "BAD", str(wrong))
+    return Step("session", "ok", f"open, as {who}; {len(found)} namespaces")
+
+
+async def namespaces(settings: Settings) -> list[str]:
+    """Go in, read the server's namespace URIs in its order, and leave. Raises `Unreachable`."""
+    client = None
     try:
         async with asyncio.timeout(settings.timeout * 6):
             client = await make_client(settings)
             await client.connect()
-            namespaces = await client.get_namespace_array()
-        return Step("session", "ok", f"open, as {who}; {len(namespaces)} namespaces")
-    except AndonError as wrong:
-        return Step("session", "BAD", str(wrong))
+            return list(await client.get_namespace_array())
     except LOST as lost:
-        return Step("session", "BAD", advice(lost))
+        raise Unreachable(f"{settings.endpoint}: {advice(lost)}") from lost
     finally:
         if client is not None:
             with suppress(*LOST):
