@@ -1,19 +1,19 @@
-"""File tail: new lines of a log file, across rotation, truncation and our own restarts."""
+"""File tail: new lines of log files, each once, across rotation, truncation and our own restarts."""
 
 import asyncio
-import os
+import glob
+import hashlib
 import re
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
-from io import FileIO
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from connectors.line.lines import MOST_TEXT, read_line
+from connectors.line.follow import Follower, Mark, Raw
+from connectors.line.lines import read_line
 from connectors.line.tags import FileName
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
@@ -24,32 +24,37 @@ from gateway.core.units import Duration
 SAMPLE = """
 [line.logfile]
 protocol = "tail"
-path = "/var/log/spindle.log"
-asset = "M-07"
-state = "/var/lib/andon/logfile.state"   # how far we are; without it a restart begins at the end
+path = "/var/log/{asset}/spindle*.log"   # * for several files; {asset} is taken over below
+asset = "{asset}"
+continues = '^(\\s|Caused by)'            # such a line belongs to the one before it
 timezone = "Asia/Shanghai"               # of time stamps without an offset
 """
-_CHUNK = 262_144
-_MOST_LINES = 1000
-_LONGEST = MOST_TEXT * 4
+_FILE = "file."
+_BEGAN = "began"
+_FIELD = re.compile(r"\{asset\}|\*|\?")
+_MOST_FILES = 256
+_MOST_JOINED = 200
+_LOOK_AGAIN = 20
+"""Polls after which new files are looked for."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One log file of one asset.
+    """Log files of one asset, or of an asset each.
 
-    `state` keeps how far the committed lines go; with it a file that is new to us is read from its
-    beginning, without it from its end (`whole = true`: from its beginning).
+    How far the committed lines go is kept with them, so that each line is taken once. A file that is there at the
+    first start is read from its end (`whole = true`: from its beginning), one that appears later from its
+    beginning. `continues` is an expression: a line that it finds something in belongs to the line before.
     """
 
     name: Name
     path: FileName
     asset: Name
-    state: FileName | None = None
     whole: bool = False
     encoding: str = "utf-8"
     timezone: str = "UTC"
     poll: Duration = Duration(0.25)
-    most_lines: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = _MOST_LINES
+    most_lines: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    continues: Annotated[str, msgspec.Meta(max_length=512)] = ""
 
     def __post_init__(self) -> None:
         try:
@@ -61,30 +66,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(f"encoding {self.encoding}: lines must end with the byte 10 (utf-8, gb18030, latin-1)")
         if self.poll <= 0:
             raise ValueError("poll must be longer than 0s")
+        try:
+            re.compile(self.continues)
+        except re.error as fault:
+            raise ValueError(f"continues: {fault}") from fault
+        if self.path.count("{asset}") > 1 or ("{asset}" in self.asset) != ("{asset}" in self.path):
+            raise ValueError("{asset} stands once in path, and then in asset too")
 
     def open(self) -> LineSource:
-        """Make the source; it opens the file when its first batch is asked for."""
+        """Make the source; it opens the files when its first batch is asked for."""
         return Tail(self)
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """How far a file was read and committed."""
+class _File:
+    """One file that is followed, the lines of it that may still be continued, and what was made of the others."""
 
-    inode: int
-    offset: int
+    def __init__(self, path: str, asset: str, most_lines: int) -> None:
+        self.path, self.asset = path, asset
+        self.follower = Follower(Path(path), most_lines)
+        self.held: list[Raw] = []
+        self.idle = 0
+        self.last: datetime | None = None
+        self.lost = ""
+
+    @property
+    def memory(self) -> str:
+        """The name under which its mark is kept."""
+        return _FILE + hashlib.sha256(self.path.encode()).hexdigest()[:16]
 
 
 class Tail:
-    """New lines of one file; a `LineSource`. A file that is not there yet is waited for."""
+    """New lines of the files; a `LineSource`. A file that is not there yet is waited for."""
 
     def __init__(self, settings: Settings, now: Clock = lambda: datetime.now(UTC)) -> None:
         self._settings, self._now = settings, now
         self._zone = ZoneInfo(settings.timezone)
-        self._reader = Reader(Path(settings.path), settings.most_lines)
+        self._continues = re.compile(settings.continues) if settings.continues else None
+        self._files: dict[str, _File] = {}
         self._stop = asyncio.Event()
-        self._used = False
-        self._sequence = 0
-        self._last: datetime | None = None
+        self._used = self._began = False
+        self._turn = self._sequence = 0
 
     @property
     def name(self) -> str:
@@ -92,43 +113,44 @@ class Tail:
         return self._settings.name
 
     def tags(self) -> Sequence[TagState]:
-        """The file: whether it is there."""
-        there = self._reader.is_open
-        detail = "" if there else f"{self._settings.path} is not there"
-        return [TagState(self.name, f"{self._settings.asset}/log", there, detail, self._last)]
+        """Every file: whether it is there."""
+        if not self._files:
+            detail = f"{self._settings.path} is not there"
+            return [TagState(self.name, f"{self._settings.asset}/log", healthy=False, detail=detail)]
+        return [
+            TagState(
+                self.name,
+                f"{file.asset}/log",
+                file.follower.is_open and not file.lost,
+                file.lost or (file.path if file.follower.is_open else f"{file.path} is not there"),
+                file.last,
+            )
+            for file in self._files.values()
+        ]
 
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
-        """Give the lines; see `LineSource`. Raises `Unreachable` when the file cannot be read."""
+        """Give the lines; see `LineSource`. Raises `Unreachable` when no file can be read."""
         if self._used:
             raise Unreachable(f"{self.name}: this source was used; open a new one")
         self._used = True
+        self._began = _BEGAN in memory
         try:
-            kept = await asyncio.to_thread(self._resume)
             while not self._stop.is_set():
-                lines = await self._read()
-                if not kept and self._reader.is_open:  # a file that is rotated away before its first commit is found
-                    kept = await asyncio.to_thread(self._keep, self._reader.origin)
-                if not lines:
+                batch = await asyncio.to_thread(self._look, memory)
+                if batch is None:
                     await self._pause()
-                    continue
-                batch = self._batch(lines)
-                if batch.lines:
+                else:
                     yield batch
-                await asyncio.to_thread(self._keep, self._reader.mark)
+                    self._began = True
         finally:
             await self.close()
 
     async def close(self) -> None:
-        """Close the file. May be called at any time, twice too."""
+        """Close the files. May be called at any time, twice too."""
         self._used = True
         self._stop.set()
-        self._reader.close()
-
-    async def _read(self) -> list[bytes]:
-        try:
-            return await asyncio.to_thread(self._reader.read)
-        except OSError as lost:
-            raise Unreachable(f"{self.name}: {self._settings.path}: {lost.strerror}") from lost
+        for file in self._files.values():
+            file.follower.close()
 
     async def _pause(self) -> None:
         try:
@@ -137,179 +159,100 @@ class Tail:
         except TimeoutError:
             return
 
-    def _batch(self, lines: list[bytes]) -> Batch:
+    def _look(self, memory: Mapping[str, bytes]) -> Batch | None:
+        """Read what is new in every file; blocking."""
+        first = not self._turn
+        if self._turn % _LOOK_AGAIN == 0:
+            self._find(memory, first=first)
+        self._turn += 1
         at = self._now()
-        said = [read_line(line, self._zone, self._settings.encoding) for line in lines]
-        self._last, self._sequence = at, self._sequence + 1
-        atoms = tuple(LogLine(self._settings.asset, it.text, it.severity, it.at, at) for it in said if it.text)
-        return Batch(self.name, self._sequence, at, lines=atoms)
+        lines: list[LogLine] = []
+        kept: dict[str, bytes] = {}
+        for file in self._files.values():
+            before = file.follower.is_open
+            mark = self._take(file, lines, at)
+            if mark is None and not before and not file.held and file.follower.is_open:
+                mark = file.follower.mark  # a file that is rotated away before its first line is found again
+            if mark is not None:
+                kept[file.memory] = msgspec.msgpack.encode(mark)
+        if all(file.lost for file in self._files.values()) and self._files:
+            raise Unreachable(f"{self.name}: {next(iter(self._files.values())).lost}")
+        if not self._began:
+            kept[_BEGAN] = b"1"
+            self._began = True
+        if not lines and not kept:
+            return None
+        self._sequence += 1
+        return Batch(self.name, self._sequence, at, lines=tuple(lines), memory=kept)
 
-    def _resume(self) -> bool:
-        """Go on where the state says; False when there is none."""
-        mark = None
-        state = self._settings.state
-        if state is not None:
+    def _find(self, memory: Mapping[str, bytes], *, first: bool) -> None:
+        """Look for files that fit the path. One that was never seen is read from its end only at the first start."""
+        for path, asset in _files_of(self._settings.path):
+            if path in self._files or len(self._files) >= _MOST_FILES:
+                continue
+            file = _File(
+                path, asset if "{" in self._settings.asset else self._settings.asset, self._settings.most_lines
+            )
+            mark = _mark_of(memory.get(file.memory, b""))
+            new = first and not self._began
             try:
-                mark = msgspec.json.decode(Path(state).read_bytes(), type=Mark)
-            except (OSError, msgspec.DecodeError):
-                mark = None  # new here, or torn: reading lines twice is better than not at all
-        self._reader.start(mark, from_end=mark is None and state is None and not self._settings.whole)
-        return mark is not None
+                file.follower.start(mark, from_end=mark is None and new and not self._settings.whole)
+            except OSError as lost:
+                file.lost = f"{path}: {lost.strerror}"
+            self._files[path] = file
 
-    def _keep(self, mark: Mark) -> bool:
-        """Write down how far the committed lines go, whole or not at all."""
-        if self._settings.state is None:
-            return True
-        state = Path(self._settings.state)
-        draft = state.with_name(state.name + ".new")
+    def _take(self, file: _File, lines: list[LogLine], at: datetime) -> Mark | None:
+        """Read a file's new lines; gives how far they are to be committed, None when there is nothing new."""
         try:
-            state.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(msgspec.json.encode(mark))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(state)
+            raws = file.follower.read()
+            file.lost = ""
         except OSError as lost:
-            raise Unreachable(f"{self.name}: {state} cannot be written: {lost.strerror}") from lost
-        return True
+            file.lost = f"{file.path}: {lost.strerror}"
+            return None
+        file.idle = 0 if raws else file.idle + 1
+        mark = None
+        for raw in raws:
+            if file.held and (not self._is_continued(raw) or len(file.held) >= _MOST_JOINED):
+                mark = self._give(file, lines, at)
+            file.held.append(raw)
+            if self._continues is None:
+                mark = self._give(file, lines, at)
+        if file.held and file.idle:  # nothing came to continue it
+            mark = self._give(file, lines, at)
+        return mark
+
+    def _is_continued(self, raw: Raw) -> bool:
+        text = raw.text.decode(self._settings.encoding, "replace")
+        return self._continues is not None and self._continues.search(text) is not None
+
+    def _give(self, file: _File, lines: list[LogLine], at: datetime) -> Mark:
+        text = b"\n".join(raw.text for raw in file.held)
+        mark = file.held[-1].after
+        file.held.clear()
+        said = read_line(text, self._zone, self._settings.encoding)
+        if said.text:
+            lines.append(LogLine(file.asset, said.text, said.severity, said.at, at))
+            file.last = at
+        return mark
 
 
-class Reader:
-    """Reads whole lines of a path, whatever file stands there. Blocking."""
+def _files_of(path: str) -> list[tuple[str, str]]:
+    """Give the files that fit a path now, each with what stands for {asset}; the path itself when it is plain."""
+    if not _FIELD.search(path):
+        return [(path, "")]
+    wanted, at = "", 0
+    for found in _FIELD.finditer(path):
+        wanted += re.escape(path[at : found.start()])
+        wanted += {"{asset}": "(?P<asset>[^/]+)", "*": "[^/]*", "?": "[^/]"}[found[0]]
+        at = found.end()
+    fits = re.compile(wanted + re.escape(path[at:]))
+    there = sorted(glob.glob(path.replace("[", "[[]").replace("{asset}", "*")))  # noqa: PTH207 (an absolute pattern)
+    matched = [(one, fits.fullmatch(one)) for one in there[:_MOST_FILES]]
+    return [(one, found.groupdict().get("asset", "")) for one, found in matched if found is not None]
 
-    def __init__(self, path: Path, most_lines: int) -> None:
-        self._path, self._most = path, most_lines
-        self._file: FileIO | None = None
-        self._rest = b""
-        self._offset = 0
-        self._inode = 0
-        self._skip_to_end = False
-        self._closed = False
-        self.origin = Mark(0, 0)
-        self._lock = threading.Lock()  # a close may come while a thread reads
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a file is being read."""
-        return self._file is not None
-
-    @property
-    def mark(self) -> Mark:
-        """How far whole lines were given."""
-        return Mark(self._inode, self._offset)
-
-    def start(self, mark: Mark | None, *, from_end: bool) -> None:
-        """Begin where the mark says: in the file of that inode, even when it was renamed meanwhile."""
-        self._skip_to_end = from_end
-        if mark is None:
-            return
-        for _, inode, path in self._family():
-            if inode == mark.inode and path.stat().st_size >= mark.offset:
-                self._open(path)
-                self._seek(mark.offset)
-                return
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._closed = True
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-
-    def read(self) -> list[bytes]:
-        """Give the next whole lines; [] when there is nothing new. Raises OSError."""
-        with self._lock:
-            return self._read()
-
-    def _read(self) -> list[bytes]:
-        if self._closed:
-            return []
-        if self._file is None and not self._open_new():
-            return []
-        return list(self._lines()) or self._move_on()
-
-    def _open_new(self) -> bool:
-        try:
-            self._open(self._path)
-        except FileNotFoundError:
-            self._skip_to_end = False  # what appears later is read whole
-            return False
-        if self._skip_to_end and self._file is not None:
-            self._seek(os.fstat(self._file.fileno()).st_size)
-        self._skip_to_end = False
-        return True
-
-    def _open(self, path: Path) -> None:
-        file = FileIO(path)
-        self._file, self._inode = file, os.fstat(file.fileno()).st_ino
-        self._seek(0)
-
-    def _seek(self, offset: int) -> None:
-        if self._file is not None:
-            self._file.seek(offset)
-            self._offset, self._rest = offset, b""
-            self.origin = self.mark
-
-    def _move_on(self) -> list[bytes]:
-        """The file is read to its end: see whether it was cut, or another one stands at its path."""
-        file = self._file
-        if file is None:
-            return []
-        if os.fstat(file.fileno()).st_size < self._offset + len(self._rest):
-            self._seek(0)
-            return list(self._lines())
-        try:
-            if self._path.stat().st_ino == self._inode:
-                return []
-        except FileNotFoundError:
-            return []
-        if last := list(self._lines()) or ([self._rest] if self._rest else []):  # written just before the rename
-            self._offset, self._rest = self._offset + len(self._rest), b""
-            return last
-        following = self._next(os.fstat(file.fileno()).st_mtime_ns)
-        file.close()
-        self._open(following)
-        return list(self._lines())
-
-    def _next(self, behind: int) -> Path:
-        """Find the file that was begun after ours: the path itself, or one that was rotated away meanwhile."""
-        found = [(when, path) for when, inode, path in self._family() if inode != self._inode and when >= behind]
-        return min(found)[1] if found else self._path
-
-    def _family(self) -> list[tuple[int, int, Path]]:
-        """The log file and its rotated brothers, with time of last writing and inode."""
-        brothers = re.compile(re.escape(self._path.name) + r"(?:[.-]\d[\d_.-]*)?")
-        family: list[tuple[int, int, Path]] = []
-        for path in self._path.parent.iterdir():
-            if not brothers.fullmatch(path.name):
-                continue
-            try:
-                found = path.stat()
-            except FileNotFoundError:
-                continue
-            family.append((found.st_mtime_ns, found.st_ino, path))
-        return family
-
-    def _lines(self) -> Iterator[bytes]:
-        if self._file is None:
-            return
-        while True:
-            *whole, rest = self._rest.split(b"\n")
-            for taken, line in enumerate(whole[: self._most], 1):
-                self._offset += len(line) + 1
-                yield line.rstrip(b"\r")
-                if taken == self._most:
-                    rest = b"\n".join((*whole[self._most :], rest))
-            self._rest = rest
-            if whole:
-                return
-            if len(rest) > _LONGEST:  # a line without an end is given in pieces, not kept for ever
-                self._offset += len(rest)
-                self._rest = b""
-                yield rest
-                return
-            more = self._file.read(_CHUNK)
-            if not more:
-                return
-            self._rest += more
+def _mark_of(kept: bytes) -> Mark | None:
+    try:
+        return msgspec.msgpack.decode(kept, type=Mark)
+    except msgspec.MsgspecError:
+        return None  # never seen, or damaged
