@@ -205,7 +205,7 @@ def test_profiles_are_data_chosen_by_what_the_server_says_and_the_smaller_limit_
     small = limits_of(named("s7-1200"), {"MaxMonitoredItemsPerCall": 1000, "MaxNodesPerRead": 50})
     assert (small.items_per_call, small.nodes_per_read, small.items_per_subscription) == (100, 50, 1000)
     free = limits_of(named("standard"), {})
-    assert min(free.items_per_call, free.nodes_per_read, free.nodes_per_browse, free.nodes_per_translate) >= 1
+    assert min(free.items_per_call, free.nodes_per_read, free.nodes_per_browse) >= 1
     assert {"s7-1200", "s7-1500", "b-and-r", "beckhoff", "kepware"} <= {profile.name for profile in profiles()}
 
 

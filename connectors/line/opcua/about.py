@@ -16,7 +16,6 @@ _LIMITS = (
     "OperationLimits_MaxMonitoredItemsPerCall",
     "OperationLimits_MaxNodesPerRead",
     "OperationLimits_MaxNodesPerBrowse",
-    "OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds",
 )
 LINK_FAULTS = frozenset(
     {

@@ -223,12 +223,12 @@ def _seen(one: _Found, answers: Sequence[Any], facts: Facts, namespaces: Sequenc
 
 def address_of(node: Any, namespaces: Sequence[str]) -> str:
     """Write a node id as people keep it: by namespace URI."""
-    kind, identifier = node.to_string().rpartition(";")[2].split("=", 1)
+    text = str(node.to_string())
     if not node.NamespaceIndex:
-        return f"{kind}={identifier}"
+        return text
     index = int(node.NamespaceIndex)
     uri = namespaces[index] if index < len(namespaces) else f"unknown-{index}"
-    return f"nsu={quote(uri, safe=':/?#[]@!$&()*+,=-._~')};{kind}={identifier}"
+    return f"nsu={quote(uri, safe=':/?#[]@!$&()*+,=-._~')};{text.partition(';')[2]}"
 
 
 def type_of(data_type: Any, answer: object) -> str:

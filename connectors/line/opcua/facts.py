@@ -29,6 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 NONE = Facts()
 _MOST_PAGES = 10_000
+_PAGE = 1000  # references of a node in one answer: some servers break off what is larger than a message
 
 
 async def read_facts(client: Any, nodes: Sequence[Any], limits: Limits) -> list[Facts]:
@@ -73,7 +74,9 @@ async def browse(
             )
             for node in part
         ]
-        params = ua.BrowseParameters(View=ua.ViewDescription(), RequestedMaxReferencesPerNode=0, NodesToBrowse=wanted)
+        params = ua.BrowseParameters(
+            View=ua.ViewDescription(), RequestedMaxReferencesPerNode=_PAGE, NodesToBrowse=wanted
+        )
         answers: Sequence[Any] = await client.uaclient.session.browse(params)
         return answers
 

@@ -11,7 +11,7 @@ from connectors.line.opcua.address import parse
 from connectors.line.opcua.browse import type_of
 from connectors.line.opcua.checkup import examine
 from connectors.line.opcua.discover import visiting
-from connectors.line.opcua.facts import Facts, read_facts, same_unit
+from connectors.line.opcua.facts import Facts, browse, local, read_facts, same_unit
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.variant import plain
 from connectors.line.opcua.wishes import EventWish, TargetWish
@@ -193,7 +193,8 @@ async def _events(client: Any, told: About, wishes: Sequence[EventWish]) -> list
         answers = await read_attributes(client, wanted, told.limits.nodes_per_read)
         missing = [text for text, answer in zip(wish.types, answers[1:], strict=True) if why_of(answer)]
         notifier = value_of(answers[0])
-        if why := why_of(answers[0]):
+        why = why_of(answers[0])
+        if why and why != "BadAttributeIdInvalid":  # that is how something that is no object says that it sends none
             checks.append(TagCheck(name, ok=False, said=f"{wish.source}: {why}"))
         elif not (isinstance(notifier, int) and notifier & _NOTIFIES):
             checks.append(TagCheck(name, ok=False, said=f"{wish.source} sends no events (EventNotifier {notifier})"))
@@ -234,25 +235,10 @@ async def _method(client: Any, told: About, target: TargetWish, method: Any) -> 
         return False, f"{target.method}: {why}"
     if value_of(answer) is False:
         return False, f"{target.method}: this user may not call it"
-    path = ua.BrowsePath(
-        StartingNode=method,
-        RelativePath=ua.RelativePath(
-            Elements=[
-                ua.RelativePathElement(
-                    ReferenceTypeId=ua.NodeId(ua.ObjectIds.HasProperty),
-                    IncludeSubtypes=True,
-                    TargetName=ua.QualifiedName("InputArguments", 0),
-                )
-            ]
-        ),
-    )
-    [result] = await client.uaclient.session.translate_browsepaths_to_nodeids([path])
-    if not result.Targets:
-        given: Sequence[Any] = ()
-    else:
-        found = result.Targets[0].TargetId
-        [answer] = await read_attributes(client, [(found, ua.AttributeIds.Value)], told.limits.nodes_per_read)
-        given = value_of(answer) or ()
+    [(properties, _)] = await browse(client, [method], told.limits, ua.ObjectIds.HasProperty)
+    found = [local(one.NodeId) for one in properties if one.BrowseName.Name == "InputArguments"]
+    read = await read_attributes(client, [(node, ua.AttributeIds.Value) for node in found], told.limits.nodes_per_read)
+    given: Sequence[Any] = [argument for answer in read for argument in value_of(answer) or ()]
     theirs = [type_of(one.DataType, None) for one in given]
     ours = [one.type for one in target.arguments]
     if theirs != ours:

@@ -34,7 +34,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     items_per_subscription: int = 0
     nodes_per_read: int = MOST_AT_ONCE
     nodes_per_browse: int = MOST_AT_ONCE // 2
-    nodes_per_translate: int = MOST_AT_ONCE
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,7 +71,6 @@ def limits_of(profile: Profile, server: Mapping[str, int]) -> Limits:
         ),
         nodes_per_read=_least(server.get("MaxNodesPerRead", 0), profile.nodes_per_read),
         nodes_per_browse=_least(server.get("MaxNodesPerBrowse", 0), profile.nodes_per_browse, most=MOST_AT_ONCE // 2),
-        nodes_per_translate=_least(server.get("MaxNodesPerTranslateBrowsePathsToNodeIds", 0), profile.nodes_per_read),
     )
 
 
