@@ -16,7 +16,8 @@ from gateway.core.reading import LogLine, Quality
 from tests.faulty_link import FaultyLink
 from tests.line_process import LineProcess
 from tests.line_rigs import gather, lost, settings_of, until
-from tests.mosquitto import Mosquitto, Pki, needed
+from tests.mosquitto import Mosquitto, needed
+from tests.papers import Pki
 
 pytestmark = [pytest.mark.peer, needed]
 COUNTER = {"asset": "M-07", "tag": "count", "address": "plant/count#n", "type": "number"}
