@@ -20,10 +20,11 @@ def cross_faults(rows: Rows) -> Iterator[Fault]:
             yield Fault(f"asset[{number}].id", f"asset {name!r} stands twice")
     yield from _bearings(rows)
     for source, row in _table(rows, "line").items():
-        for number, tag in _tables(row, "tag") if isinstance(row, dict) else ():
-            if isinstance(tag.get("asset"), str) and tag["asset"] not in names and "{" not in tag["asset"]:
-                at = f"line.{source}.tag[{number}].asset"
-                yield Fault(at, f"no [[asset]] {tag['asset']!r}", suggest(tag["asset"], names))
+        for kind in ("tag", "event"):
+            for number, tag in _tables(row, kind) if isinstance(row, dict) else ():
+                if isinstance(tag.get("asset"), str) and tag["asset"] not in names and "{" not in tag["asset"]:
+                    at = f"line.{source}.{kind}[{number}].asset"
+                    yield Fault(at, f"no [[asset]] {tag['asset']!r}", suggest(tag["asset"], names))
     yield from _erp(rows)
 
 
