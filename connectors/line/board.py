@@ -1,5 +1,6 @@
 """Board: how each tag of a source is doing, by name."""
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,11 +17,15 @@ from gateway.core.series import NEVER, moment, ticks
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 WAITING = "waiting for the first value"
 NOT_YET = "BadWaitingForInitialData"
+_QUIET_S = 60.0
 _UNKNOWN, _ILL, _WELL = -1, 0, 1
 
 
 class Board:
-    """State per tag, by its place in the list. A change from well to ill, and back, is logged once.
+    """State per tag, by its place in the list.
+
+    A change from well to ill, and back, is logged once; one that comes again for the same reason, once a
+    minute.
 
     `stale_after` (seconds) is the source's: a keep-alive confirms the values of all its tags that are
     well. A tag's own `stale_after` is about its values alone.
@@ -32,13 +37,15 @@ class Board:
         self._detail = [WAITING] * len(tags)
         self._last = np.full(len(tags), NEVER)
         self._confirmed = NEVER
+        self._said: dict[int, tuple[str, float]] = {}
+        self._unmended: set[int] = set()
         self._found: dict[tuple[int, str], int] = {}
         self._finding: dict[int, str] = {}
 
     def fail(self, place: int, why: str) -> None:
         """The tag gives no value, and why."""
         if self._state[place] != _ILL or self._detail[place] != why:
-            log.warning("line.tag.failed", source=self._source, tag=self._tags[place].name, why=why)
+            self._log_failed(place, why)
         self._state[place], self._detail[place] = _ILL, why
 
     def wait(self, place: int) -> None:
@@ -47,9 +54,18 @@ class Board:
 
     def mend(self, place: int, detail: str = "") -> None:
         """The tag is monitored; its first value may still be to come."""
-        if self._state[place] == _ILL:
+        if self._state[place] == _ILL and place in self._unmended:
+            self._unmended.discard(place)
             log.info("line.tag.mended", source=self._source, tag=self._tags[place].name)
         self._state[place], self._detail[place] = _WELL, detail
+
+    def _log_failed(self, place: int, why: str) -> None:
+        said, at = self._said.get(place, ("", 0.0))
+        if why == said and time.monotonic() - at < _QUIET_S:
+            return
+        self._said[place] = why, time.monotonic()
+        self._unmended.add(place)
+        log.warning("line.tag.failed", source=self._source, tag=self._tags[place].name, why=why)
 
     def heard(self, place: int, at: datetime, why: str = "") -> None:
         """A value came, at this receive time; `why` is not empty when it is bad."""

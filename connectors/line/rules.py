@@ -6,7 +6,6 @@ never changes a number. Pure: time comes with the values, and `Rules.passed` is 
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +64,7 @@ class Watch:
         self._same: tuple[float, int] | None = None
         self._spike, self._deadband = tag.spike, tag.deadband
         self._good: deque[float] = deque(maxlen=tag.spike_window)
+        self._history = max(_LEAST_HISTORY, tag.spike_window // 2 + 1)
         self._left: float | None = None
         interval = tag.every or every
         self._missing = None if tag.missing is None or not interval else tag.missing
@@ -130,13 +130,14 @@ class Watch:
 
         With m the median of the last n good values and MAD the median of |x - m|, a value is out when
         |value - m| > spike * max(1.4826 * MAD, deadband, |m| / 1000). A second value in a row on the same
-        side is a new level, and is believed.
+        side is a new level, and is believed. Of normal noise, spike = 6 rejects 5 in 10,000 with 21 values,
+        but 90 with 9: a short window knows little of the spread.
         """
         if self._spike is None:
             return False
-        if len(self._good) >= _LEAST_HISTORY:
-            middle = median(self._good)
-            spread = _SIGMAS_OF_MAD * median(abs(good - middle) for good in self._good)
+        if len(self._good) >= self._history:
+            middle = _median(self._good)
+            spread = _SIGMAS_OF_MAD * _median([abs(good - middle) for good in self._good])
             if abs(value - middle) > self._spike * max(spread, self._deadband, _LAST_DIGIT * abs(middle)):
                 if self._left is None or (self._left > middle) != (value > middle):
                     self._left = value
@@ -166,6 +167,12 @@ class Watch:
         while self._times and self._times[0] <= at - self._span:
             self._times.popleft()
         return MISSING if 1 - (len(self._times) + 1) / self._expected > self._missing else ""
+
+
+def _median(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 class Rules:

@@ -50,7 +50,7 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     most_rate: Annotated[float, msgspec.Meta(gt=0)] | None = None
     stuck: Duration | None = None
     spike: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
-    spike_window: Annotated[int, msgspec.Meta(ge=5, le=99)] = 9
+    spike_window: Annotated[int, msgspec.Meta(ge=5, le=99)] = 21
     missing: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
     missing_span: Duration = Duration(60)
 

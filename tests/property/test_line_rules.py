@@ -58,7 +58,7 @@ def test_a_value_that_comes_late_or_twice_is_not_too_fast() -> None:
 
 @given(st.lists(st.floats(-1, 1), min_size=9, max_size=30), st.floats(50, 1e6), st.booleans())
 def test_a_single_value_that_leaves_and_returns_is_a_spike(noise: list[float], height: float, down: bool) -> None:  # noqa: FBT001 (drawn)
-    subject = watch(spike=6.0, deadband=1.0)
+    subject = watch(spike=6.0, spike_window=9, deadband=1.0)
     found = walk(subject, [*noise, -height if down else height, noise[0]])
     assert found[-2:] == [SPIKE, ""]
     assert SPIKE not in found[:-2]
@@ -66,17 +66,25 @@ def test_a_single_value_that_leaves_and_returns_is_a_spike(noise: list[float], h
 
 @given(st.lists(st.floats(-1, 1), min_size=9, max_size=9), st.floats(50, 1e6), st.integers(2, 9))
 def test_a_step_costs_one_value_and_is_then_the_new_level(noise: list[float], height: float, count: int) -> None:
-    found = walk(watch(spike=6.0, deadband=1.0), [*noise, *[height] * count])
+    found = walk(watch(spike=6.0, spike_window=9, deadband=1.0), [*noise, *[height] * count])
     assert found == [""] * 9 + [SPIKE] + [""] * (count - 1)
+
+
+def test_a_wider_window_takes_less_noise_for_spikes() -> None:
+    noise = np.random.default_rng(7).normal(size=20_000).tolist()
+    rejected = [walk(watch(spike=6.0, spike_window=window), noise).count(SPIKE) for window in (9, 21)]
+    assert rejected[1] < 20_000 * 0.002 < rejected[0]
 
 
 @given(SIGNAL)
 def test_spikes_do_not_depend_on_the_sign(values: list[float]) -> None:
-    assert walk(watch(spike=4.0), values) == walk(watch(spike=4.0), [-value for value in values])
+    assert walk(watch(spike=4.0, spike_window=9), values) == walk(
+        watch(spike=4.0, spike_window=9), [-value for value in values]
+    )
 
 
 def test_a_spike_that_nothing_follows_was_a_step() -> None:
-    subject = watch(spike=6.0)
+    subject = watch(spike=6.0, spike_window=9)
     assert walk(subject, [20.0] * 9 + [90.0])[-1] == SPIKE
     heard = 9 * SECOND + 60 * SECOND
     assert subject.passed(heard + SECOND) is None
@@ -195,7 +203,7 @@ def test_what_time_alone_finds_changes_the_quality_of_the_last_value() -> None:
 
 
 def test_a_spike_that_stays_is_taken_back() -> None:
-    judge, board = judge_of(tag(spike=6.0))
+    judge, board = judge_of(tag(spike=6.0, spike_window=9))
     found = readings(judge, [20.0] * 9 + [90.0], range(10))
     assert (found[-1].value, found[-1].why) == (None, SPIKE)
     assert not board.states()[0].healthy
