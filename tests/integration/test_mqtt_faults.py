@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.line.mqtt import Settings
+from connectors.line.mqtt.wire import decode
 from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
@@ -18,6 +20,7 @@ from tests.line_process import LineProcess
 from tests.line_rigs import gather, lost, settings_of, until
 from tests.mosquitto import Mosquitto, needed
 from tests.papers import Pki
+from tests.sparkplug_wire import metric, payload
 
 pytestmark = [pytest.mark.peer, needed]
 COUNTER = {"asset": "M-07", "tag": "count", "address": "plant/count#n", "type": "number"}
@@ -303,3 +306,39 @@ async def test_qos_0_says_what_it_could_not_have_seen(broker: Mosquitto) -> None
         first = await anext(batches)
     await source.close()
     assert [gap.cause for gap in first.gaps] == ["QoS 0: the broker keeps nothing"]
+
+
+async def test_sparkplug_over_the_wire_asks_for_its_birth_and_reads_on(broker: Mosquitto) -> None:
+    tag = {"asset": "M-07", "tag": "load", "address": "sparkplug:Plant/edge#Load"}
+    source = source_of(broker, tag, rebirth=True, host_id="andon-host")
+    taking = asyncio.create_task(gather(source, lambda taken: 12.5 in counts(taken)))
+    await until(lambda: source.tags()[0].healthy)
+    command = [
+        "mosquitto_sub",
+        "-p",
+        str(broker.port),
+        "-t",
+        "spBv1.0/Plant/NCMD/edge",
+        "-C",
+        "1",
+        "-F",
+        "%x",
+        "-W",
+        "15",
+    ]
+    hearing = asyncio.create_task(asyncio.to_thread(subprocess.run, command, capture_output=True, check=True))
+    while not hearing.done():
+        await broker.say(("spBv1.0/Plant/NDATA/edge", payload(metric(value=1.0, alias=1), seq=3)), qos=0)
+        await asyncio.sleep(0.1)
+    [asked] = decode(bytes.fromhex((await hearing).stdout.decode().strip())).metrics
+    assert asked.name == "Node Control/Rebirth"
+    await broker.say(
+        ("spBv1.0/Plant/NBIRTH/edge", payload(metric("Load", 10.0, 10, alias=1), seq=0)),
+        ("spBv1.0/Plant/NDATA/edge", payload(metric(value=12.5, alias=1), seq=1)),
+        qos=0,
+    )
+    assert [value for value in counts(await taking) if value is not None] == [10.0, 12.5]
+    told = await asyncio.to_thread(
+        subprocess.run, [*sub, "-t", "spBv1.0/STATE/andon-host"], capture_output=True, check=True
+    )
+    assert "online" in json.loads(told.stdout)
