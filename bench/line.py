@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lines import modbus, opcua, outage
+from lines import modbus, opcua, outage, payload
 from lines.process import Failed, Skipped
 from lines.rows import Given, untold
 from report import Row, publish
@@ -20,6 +20,7 @@ SUBJECTS: dict[str, Callable[[Given], Iterator[Row]]] = {
     "opcua-20000": opcua.most,
     "opcua-far": opcua.far,
     "outage": outage.outages,
+    "payload": payload.payload,
     "modbus": modbus.scans,
     "modbus-far": modbus.far,
     "modbus-dead": modbus.dead,

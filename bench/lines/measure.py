@@ -53,13 +53,12 @@ def settings(source: Source, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def product(line: dict[str, Any], folder: Path, core: int | None = None) -> Iterator[Process]:
-    """Run the product on a line while the block runs; its store is `folder`/store."""
+def product(line: dict[str, Any], folder: Path, core: int | None = None, *, forget: bool = False) -> Iterator[Process]:
+    """Run the product on a line while the block runs; its store is `folder`/store. `forget`: nothing is stored."""
     file = folder / "line.json"
     file.write_text(json.dumps(line), "utf-8")
-    with started(
-        script("product.py", file, folder / "store"), "the product", core=core, errors=folder / "log"
-    ) as child:
+    command = script("product.py", file, folder / "store", *(["--forget"] if forget else []))
+    with started(command, "the product", core=core, errors=folder / "log") as child:
         yield child
 
 

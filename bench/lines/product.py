@@ -1,8 +1,8 @@
 """The product in a process of its own: source, `ingest`, SQLite with FULL commits, the live view.
 
-`product.py LINE.json STORE` prints `LIVE` when as many values as the line has tags are committed, and for each
-line on stdin how many are committed in this run. It runs until it is told to end, and starts a new source when
-the link is lost, as `andon up` does.
+`product.py LINE.json STORE [--forget]` prints `LIVE` when as many values as the line has tags are committed, and
+for each line on stdin how many are committed in this run. It runs until it is told to end, and starts a new
+source when the link is lost, as `andon up` does. `--forget` keeps nothing: what the line side alone costs.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ async def tell(noted: Noted) -> None:
         print("COUNT", noted.count, flush=True)
 
 
-async def run(fields: dict[str, Any], folder: Path) -> None:
+async def run(fields: dict[str, Any], folder: Path, *, forget: bool) -> None:
     """Run the line until SIGTERM."""
     settings = importlib.import_module(f"connectors.line.{fields.pop('protocol')}").Settings
     line = msgspec.convert(fields, settings, dec_hook=decode)
@@ -58,6 +58,9 @@ async def run(fields: dict[str, Any], folder: Path) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
 
     async def job() -> None:
+        if forget:
+            async for batch in line.open().batches():
+                noted(batch)
         await ingest(line.open(), store, noted)
 
     try:
@@ -78,7 +81,7 @@ def main() -> None:
     """Read the command line and run."""
     structlog.configure(logger_factory=partial(structlog.PrintLogger, sys.stderr))
     line, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    asyncio.run(run(json.loads(line.read_text("utf-8")), folder))
+    asyncio.run(run(json.loads(line.read_text("utf-8")), folder, forget="--forget" in sys.argv))
 
 
 if __name__ == "__main__":
