@@ -26,6 +26,7 @@ _LEAST_HISTORY = 5
 _SIGMAS_OF_MAD = 1.4826  # 1 / 0.6745: the MAD of a normal distribution, in standard deviations
 _LAST_DIGIT = 1e-3  # of the median: less than that is no spike of a still signal
 _SETTLED_S = 5.0
+_CLOCK_STEP = 60 * _SECOND  # further back than values come late: the equipment's clock was set
 
 
 def faults(tags: Iterable[Tag], every: float | None = None) -> list[str]:
@@ -89,6 +90,8 @@ class Watch:
     def judge(self, value: float, at: int, heard_at: int, *, number: bool = True) -> str:
         """Take in one value that is not bad; gives the rule that it breaks, or "". `number`: it is no boolean."""
         self._heard_at, self._idle = heard_at, ""
+        if at < self._at - _CLOCK_STEP:
+            self._restart()
         if self._missing is not None and at > self._at:
             self._times.append(at)
             self._began = at if self._began is None else self._began
@@ -101,6 +104,11 @@ class Watch:
         self._believed = (value, at) if self._believed is None or at >= self._believed[1] else self._believed
         self._idle = stays or self._lacks(at)
         return self._idle
+
+    def _restart(self) -> None:
+        self._believed = self._same = self._began = None
+        self._times.clear()
+        self._at = NEVER
 
     def passed(self, now: int) -> str | None:
         """Say what time alone found (`now` by our clock) since the last value; None: nothing has changed."""

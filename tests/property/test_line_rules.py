@@ -56,6 +56,15 @@ def test_a_value_that_comes_late_or_twice_is_not_too_fast() -> None:
     assert [subject.judge(value, at, at) for value, at in ((0.0, SECOND), (50.0, SECOND), (9.0, 0))] == ["", "", ""]
 
 
+def test_a_clock_that_was_set_back_starts_the_rules_anew() -> None:
+    subject = watch(most_rate=1.0, stuck=Duration(5), missing=0.2, every=Duration(1), missing_span=Duration(10))
+    walk(subject, [4.0] * 3, step=3600 * SECOND)
+    found = [subject.judge(value, at * SECOND, 9_000 * SECOND) for value, at in ((9.0, 10), (90.0, 11), (9.0, 12))]
+    assert found == ["", TOO_FAST, ""]
+    assert [subject.judge(9.0, at * SECOND, 9_000 * SECOND) for at in (13, 14, 15)] == ["", "", ""]
+    assert subject.judge(9.0, 17 * SECOND, 9_000 * SECOND) == STUCK
+
+
 @given(st.lists(st.floats(-1, 1), min_size=9, max_size=30), st.floats(50, 1e6), st.booleans())
 def test_a_single_value_that_leaves_and_returns_is_a_spike(noise: list[float], height: float, down: bool) -> None:  # noqa: FBT001 (drawn)
     subject = watch(spike=6.0, spike_window=9, deadband=1.0)
