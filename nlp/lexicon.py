@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ _ROOM_TO_MISSPELL = 5
 _LONG = 9
 _MANY = 400
 _HERE = ""
+_END = "\0"
 _LATIN = re.compile(r"[a-z]{3,}")
 
 
@@ -44,35 +45,29 @@ _Node = dict[str, Any]
 
 
 class Lexicon:
-    """A trie of all words. A space also matches a hyphen; `#` matches a number.
+    """A trie of all words, equal endings kept once. A space also matches a hyphen; `#` matches a number.
 
     A pattern with very many choices is kept as a regular expression instead.
     """
 
     def __init__(self, patterns: Iterable[tuple[str, Entry]]) -> None:
-        self._root: _Node = {}
         self._many: list[tuple[re.Pattern[str], Entry]] = []
         self.vocabulary: set[str] = set()
+        few: list[tuple[str, Entry]] = []
         for pattern, entry in patterns:
-            self.vocabulary.update(_LATIN.findall(pattern) if "{" not in pattern else ())
             if _size(pattern) > _MANY:
                 self._many.append((_as_regex(pattern), entry))
                 self.vocabulary.update(_LATIN.findall(pattern))
-                continue
-            for word in expand(pattern):
-                self._add(word, entry)
-
-    def _add(self, word: str, entry: Entry) -> None:
-        if not word:
-            return
-        node = self._root
-        for char in word:
-            node = node.setdefault(char, {})
-        entries = node.setdefault(_HERE, [])
-        if entry not in entries:
-            entries.append(entry)
-        if "a" <= word[0] <= "z":
-            self.vocabulary.update(_LATIN.findall(word))
+            else:
+                self.vocabulary.update(_LATIN.findall(pattern) if "{" not in pattern else ())
+                few.append((pattern, entry))
+        # On their own: what lives for good between what does not would hold its memory.
+        words = sorted(
+            f"{word}{_END}{at:06d}" for at, (pattern, _) in enumerate(few) for word in expand(pattern) if word
+        )
+        self._root = _trie(words, [entry for _, entry in few])
+        latin = (word for word in words if "a" <= word[0] <= "z")
+        self.vocabulary.update(itertools.chain.from_iterable(map(_LATIN.findall, latin)))
 
     def find(self, norm: str) -> list[Found]:
         """Every longest entry of each category at each place, in order of place."""
@@ -118,6 +113,44 @@ class Lexicon:
                 while at < length and norm[at] == " ":
                     at += 1
             node = following
+
+
+def _trie(words: Sequence[str], entries: Sequence[Entry]) -> _Node:
+    """Make a trie in which equal endings are one object: a whole trie of dicts takes ten times the memory.
+
+    `words` are in order, each with the number of its entry, so what lies behind their common beginning
+    with the next one is final.
+    """
+    root: _Node = {}
+    known: dict[tuple[Any, ...], _Node] = {}
+    path = [root]
+    last = ""
+
+    def end(word: str, depth: int) -> None:
+        for at in range(len(word) - 1, depth - 1, -1):
+            node = path.pop()
+            kinds = ((char, below if char == _HERE else id(below)) for char, below in node.items())
+            path[at][word[at]] = known.setdefault(tuple(sorted(kinds)), node)
+
+    for numbered in words:
+        word, _, number = numbered.partition(_END)
+        if word != last:
+            shared = sum(1 for _ in itertools.takewhile(_alike, zip(last, word, strict=False)))
+            end(last, shared)
+            for char in word[shared:]:
+                path[-1][char] = {}
+                path.append(path[-1][char])
+            path[-1][_HERE] = ()
+            last = word
+        entry = entries[int(number)]
+        if entry not in path[-1][_HERE]:
+            path[-1][_HERE] += (entry,)
+    end(last, 0)
+    return root
+
+
+def _alike(pair: tuple[str, str]) -> bool:
+    return pair[0] == pair[1]
 
 
 def _size(pattern: str) -> int:

@@ -96,7 +96,10 @@ def _models(settings: Any) -> list[Finding]:
     from gateway.core.artifact import open_part, read_manifest
     from gateway.core.errors import Misconfigured
     from gateway.runtime.making import bundle_of
+    from gateway.runtime.settings import WITHOUT
 
+    if settings.diagnosis.models == WITHOUT:
+        return [Finding("models", ok=True, detail="none: this gateway does not diagnose")]
     bundle = bundle_of(settings.diagnosis.models)
     try:
         manifest = read_manifest(bundle)

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from gateway.core.artifact import read_manifest
+from gateway.core.errors import Misconfigured
 from gateway.core.ports import Diagnoser, Interpreter, Store, Tx
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import Book
@@ -14,7 +15,7 @@ from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.retain import Bounds
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk
-from gateway.runtime.settings import Settings
+from gateway.runtime.settings import WITHOUT, Settings
 
 _KEY = "orders.secret"
 
@@ -34,6 +35,8 @@ def open_diagnoser(settings: Settings) -> Diagnoser:
     from gateway.diagnosis.diagnoser import open_diagnoser as opened  # noqa: PLC0415  (torch takes seconds)
     from nlp.logs import open_log_modality  # noqa: PLC0415
 
+    if settings.diagnosis.models == WITHOUT:
+        raise Misconfigured('[diagnosis] models = "none": this gateway has no models to diagnose with')
     bundle = bundle_of(settings.diagnosis.models)
     return opened(bundle, settings.plant, modalities=[open_log_modality(bundle)])
 

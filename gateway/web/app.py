@@ -9,6 +9,7 @@ from gateway.runtime.gateway import Gateway
 from gateway.web import docs, equipment, health, line, orders, problems, production, push, reports, review, webhooks
 from gateway.web.auth import Guard
 from gateway.web.edge import guarded
+from gateway.web.lean import Lean
 from gateway.web.pages import ui
 from gateway.web.pages.stream import Streams
 
@@ -50,7 +51,7 @@ def litestar_app(gateway: Gateway) -> Litestar:
             webhooks.signed_report,
         ],
     )
-    return Litestar(
+    return Lean(
         route_handlers=[api, health.live, health.startup, health.ready, health.metrics, *ui.HANDLERS],
         dependencies={
             "gateway": Provide(lambda: gateway, sync_to_thread=False),

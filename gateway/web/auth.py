@@ -1,6 +1,7 @@
 """Who may do what: every route names its scope, and a route without one is closed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar import Request
@@ -9,8 +10,8 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.runtime.gateway import Gateway
+from gateway.web.caller import Caller
 from gateway.web.problems import Denied
-from gateway.web.tokens import Caller, Tokens
 
 PUBLIC = "public"
 """Open to everybody: health, static files, the documentation."""
@@ -27,7 +28,12 @@ class Guard(ASGIMiddleware):
 
     def __init__(self, gateway: Gateway) -> None:
         self._api = gateway.api
-        self._tokens = Tokens(gateway.api.issuer, gateway.now)
+        self._caller_of: Callable[[str], Awaitable[Caller]] = _nobody
+        if gateway.api.issuer:
+            # cryptography takes 10 MiB, and most small gateways trust no issuer.
+            from gateway.web.tokens import Tokens  # noqa: PLC0415
+
+            self._caller_of = Tokens(gateway.api.issuer, gateway.now).caller
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Let a request through to its handler, or raise `Denied`."""
@@ -60,8 +66,12 @@ class Guard(ASGIMiddleware):
         kind, _, token = given[0].partition(" ")
         if len(given) > 1 or kind.lower() != "bearer" or not token.strip():
             raise Denied(401, "send one Authorization header: Bearer and the token", error="invalid_token")
-        caller = await self._tokens.caller(token.strip())
+        caller = await self._caller_of(token.strip())
         return Caller(caller.subject or "token", caller.scopes)
+
+
+async def _nobody(_: str) -> Caller:
+    raise Denied(401, "the token is not valid", error="invalid_token")
 
 
 def _same_origin(request: Request[Any, Any, Any]) -> None:

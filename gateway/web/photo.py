@@ -3,8 +3,6 @@
 import asyncio
 import io
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-
 from gateway.flow.receive import Photo
 from gateway.web.problems import FieldFault, Wrong
 
@@ -23,6 +21,8 @@ def clean(content: bytes) -> Photo:
 
     The same bytes give the same photo. Raises `Wrong` 400 for anything else.
     """
+    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415  (most gateways never see a photo)
+
     try:
         with Image.open(io.BytesIO(content), formats=_TYPES) as probe:
             if probe.width * probe.height > _MOST_PIXELS:

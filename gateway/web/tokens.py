@@ -7,18 +7,12 @@ from joserfc.jwk import KeySet
 
 from gateway.core.ports import Clock
 from gateway.runtime.api_settings import Issuer
+from gateway.web.caller import Caller
 from gateway.web.keys import Keys
 from gateway.web.problems import Denied
 
 LEEWAY_S = 60
 _LONGEST = 8192
-
-
-class Caller(msgspec.Struct, frozen=True):
-    """Who asks: the token's subject ("" for a caller without one) and what it may do."""
-
-    subject: str = ""
-    scopes: frozenset[str] = frozenset()
 
 
 class _Peek(msgspec.Struct):
