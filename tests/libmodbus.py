@@ -139,7 +139,7 @@ class Cable:
     @property
     def url(self) -> str:
         """The endpoint at our end."""
-        return f"rtu://{self.ours}?baudrate=19200"
+        return f"rtu://{self.ours}?baudrate=19200&parity=none"
 
     async def plug(self) -> None:
         """Lay the cable."""

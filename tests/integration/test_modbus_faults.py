@@ -281,3 +281,36 @@ async def test_every_tag_says_from_which_age_on_it_is_stale_and_whether_its_grou
         assert "of 30 ms" in states["A/a"].detail and "turns missed" in states["A/a"].detail
         assert states["A/a"].healthy
         assert states["A/slow"].detail == ""
+
+
+@pytest.mark.pain(10)
+async def test_registers_on_which_a_device_is_silent_do_not_take_the_others_along() -> None:
+    def deaf(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes | None:
+        return None if start >= 500 else healthy(made, transaction, unit, function, start, count)
+
+    async with device(deaf) as (_, source):
+        line = source(tag("well", "holding:5"), tag("well2", "holding:300"), tag("mute", "holding:500"))
+        batches = await gather(line, lambda taken: len(readings(taken, "well")) >= 30)
+        assert {reading.value for reading in readings(batches, "well2")} == {300}
+        assert {reading.why for reading in readings(batches, "mute")} == {"unit 1: no answer in time"}
+        assert len(readings(batches, "mute")) <= 4  # asked for twice, then it waits
+        assert {state.name: state.healthy for state in line.tags()} == {
+            "A/well": True, "A/well2": True, "A/mute": False,
+        }  # fmt: skip
+
+
+async def test_a_value_that_its_deadband_holds_back_is_said_again_as_a_repetition() -> None:
+    async with device(healthy) as (_, source):
+        line = source(tag("still", "holding:5", deadband=1.0), tag("plain", "holding:6"), heartbeat="150ms")
+        batches = await gather(line, lambda taken: len(readings(taken, "still")) >= 3)
+        [first, *again] = readings(batches, "still")
+        assert (first.value, first.repeated) == (5, False)
+        assert {(reading.value, reading.repeated) for reading in again} == {(5, True)}
+        assert not any(reading.repeated for reading in readings(batches, "plain"))
+
+
+async def test_rules_over_time_hold_for_registers() -> None:
+    async with device(healthy) as (_, source):
+        line = source(tag("stuck", "holding:5", stuck="200ms"), tag("plain", "holding:6"))
+        batches = await gather(line, lambda taken: any(reading.why for reading in readings(taken, "stuck")))
+        assert next(reading.why for reading in readings(batches, "stuck") if reading.why) == "stuck"

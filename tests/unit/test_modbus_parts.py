@@ -234,8 +234,7 @@ def test_silent_units_take_a_bounded_share_of_the_line_however_many_there_are() 
     probes.heard(0.02)
     silent = [Breaker(unit, 2) for unit in range(1, 6)]
     for breaker in silent:
-        assert not breaker.fail(0.0)
-        assert breaker.fail(0.0)
+        assert [breaker.fail(0.0), breaker.fail(0.0)] == [False, True]
     now, spent, asked = 0.0, 0.0, {breaker.unit: 0 for breaker in silent}
     while now < 1000:
         at = probes.next(silent)
@@ -266,17 +265,16 @@ def lanes_with(seconds: float, lanes: Lanes) -> Lanes:
 def test_connections_grow_with_what_the_requests_need_and_no_further() -> None:
     lanes = Lanes(None, shared=False)
     assert not lanes_with(0.0003, lanes).grow(16, 10.0)
-    for count in range(2, 9):
-        assert lanes_with(0.02, lanes).grow(400, 10.0 * count)
-        assert lanes.count == count
+    assert [lanes_with(0.02, lanes).grow(400, 10.0 * turn) for turn in range(1, 5)] == [1, 2, 4, 0]
+    assert lanes.count == 8
     assert not lanes_with(0.02, lanes).grow(4000, 100.0)
     assert not lanes_with(9.0, Lanes(None, shared=True)).grow(1000, 10.0)
 
 
 def test_a_connection_that_brings_nothing_is_given_back() -> None:
     lanes = lanes_with(0.02, Lanes(None, shared=False))
-    assert lanes.grow(400, 10.0)
-    assert not lanes_with(0.05, lanes).grow(400, 20.0)
+    assert lanes.grow(400, 10.0) == 1
+    assert lanes_with(0.05, lanes).grow(400, 20.0) == 0
     assert (lanes.count, lanes.most) == (1, 1)
     assert lanes.news() is None  # it may have been a bad day
 
@@ -322,6 +320,24 @@ def test_a_refused_hole_is_remembered_for_the_same_tags_and_for_a_day() -> None:
     assert [len(each.blocks) for each in (same, other, later, damaged)] == [2, 1, 1, 1]
     assert same.news(NOW + timedelta(hours=26)) == b""  # asked again after a day
     assert len(same.blocks) == 1
+
+
+def test_silent_registers_are_found_by_halves_and_wait_alone() -> None:
+    made, now, wait = area(*range(0, 80, 10)), 0.0, 40.0
+    asked: list[int] = []
+    for _ in range(2000):
+        now += 1.0
+        for block in made.asked(now):
+            silent = block.start <= 30 < block.end
+            asked.append(silent)
+            if silent:
+                made.unheard(block, NOW, now, wait)
+            else:
+                made.heard(block)
+    assert [(block.start, block.count) for block in made.blocks if block.start == 30] == [(30, 1)]
+    waiting = {block.start for block in made.blocks} - {block.start for block in made.asked(now)}
+    assert waiting <= {30}
+    assert sum(asked) < 20
 
 
 # looking

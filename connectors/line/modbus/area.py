@@ -13,6 +13,7 @@ from connectors.line.modbus.packing import Block, cleave, cut_of, pack
 
 _MOST_BITS = 2000
 _BITS = 16
+_STRIKES = 2
 _ASK_AGAIN = timedelta(hours=24)
 _LONG = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,6 +46,8 @@ class Area:
         self._cuts: set[int] = set()
         self._since = _LONG
         self._saved: Refusals | None = None
+        self._strikes: dict[int, int] = {}
+        self._mute: dict[int, tuple[float, int]] = {}
         self.blocks: list[Block] = []
         self.version = 0
         self._plan()
@@ -129,6 +132,39 @@ class Area:
         if self._since == _LONG:
             self._since = now
         self._plan()
+
+    def asked(self, now: float) -> list[Block]:
+        """The blocks to ask for: those that do not wait because they were silent. `now` is monotonic."""
+        if not self._mute:
+            return self.blocks
+        return [block for block in self.blocks if self._mute.get(block.start, (0.0, 0))[0] <= now]
+
+    def heard(self, block: Block) -> None:
+        """Note that a block was answered."""
+        if self._strikes or self._mute:
+            self._strikes.pop(block.start, None)
+            self._mute.pop(block.start, None)
+
+    def unheard(self, block: Block, at: datetime, now: float, wait_s: float) -> None:
+        """Note that the unit was silent on this block and answered others: some devices ignore what they do not have.
+
+        The second time in a row the block waits, and is then asked for in two parts, so that in the end only what
+        is silent waits.
+        """
+        strikes = self._strikes[block.start] = self._strikes.get(block.start, 0) + 1
+        if strikes < _STRIKES and block.start not in self._mute:
+            return
+        _, times = self._mute.pop(block.start, (0.0, 0))
+        found = self.parts(block, ILLEGAL_ADDRESS)
+        if found is None:
+            self._cuts |= {block.start, block.end}
+            self._mute[block.start] = (now + wait_s * 2 ** min(times, 4), times + 1)
+        else:
+            cut, parts = found
+            self._cuts.add(cut)
+            for part in parts:
+                self._mute[part.start] = (now + wait_s, 0)
+        self._note(at)
 
     def spots(self, block: Block, at: int) -> list[Spot]:
         """Where the values of a block stand when its bytes begin at `at`."""

@@ -1,8 +1,8 @@
 """Breaker: whether a unit answers, and how often a silent one may be asked without harm to its neighbours."""
 
-SHARE = 0.03
+SHARE = 0.02
 """The part of a line's time that may be spent on asking silent units."""
-_LEAST_TIMEOUT = 0.05
+_LEAST_TIMEOUT = 0.1
 _PATIENT = 4
 
 
@@ -14,6 +14,7 @@ class Breaker:
         self._demote_after, self._failures = demote_after, 0
         self.asked_at = 0.0
         self.tries = 0
+        self.proven = False
 
     @property
     def demoted(self) -> bool:
@@ -23,20 +24,22 @@ class Breaker:
     def fail(self, now: float) -> bool:
         """Count a silence; True when this one demotes the unit."""
         self._failures += 1
+        self.proven = False
         self.asked_at = now
         return self._failures == self._demote_after
 
     def answer(self) -> bool:
         """Note an answer; True when it brings the unit back."""
-        back, self._failures, self.tries = self.demoted, 0, 0
+        back, self._failures, self.tries, self.proven = self.demoted, 0, 0, True
         return back
 
 
 class Probes:
     """When silent units are asked, and how long one waits for them.
 
-    A probe is waited for a few times as long as the slowest answer of this line took, every fourth one as
-    long as any answer; after each one the line belongs to the others until the probes' share is kept.
+    A unit that did not answer, or never did, is waited for a few times as long as the slowest answer of this
+    line took; the first probe and every fourth one is given all the time there is. After each one the line
+    belongs to the others until the probes' share is kept.
     """
 
     def __init__(self, every_s: float, timeout_s: float) -> None:
@@ -48,9 +51,14 @@ class Probes:
         """Note how long an answer took; slow ones fade."""
         self.slowest = max(seconds, self.slowest * 0.999)
 
-    def timeout(self, breaker: Breaker) -> float:
-        """How long to wait for a unit's answer, in seconds."""
-        if not self.slowest or breaker.tries % _PATIENT == _PATIENT - 1:
+    def wait(self) -> float:
+        """How long something silent waits so that asking for it takes no more than its share, in seconds."""
+        return self._timeout / SHARE
+
+    def timeout(self, breaker: Breaker, *, doubted: bool = False) -> float:
+        """How long to wait for a unit's answer, in seconds; not long when it was just silent."""
+        patient = (breaker.proven and not doubted) or (breaker.demoted and breaker.tries % _PATIENT == 0)
+        if not self.slowest or patient:
             return self._timeout
         return min(self._timeout, max(_LEAST_TIMEOUT, 5 * self.slowest))
 

@@ -79,7 +79,8 @@ class Decoder:
         """Give the numbers and bits, unscaled; the equipment has no clock."""
         every = np.frombuffer(raw, np.uint8)
         for places, where, kind, form in self._numbers:
-            values = every[where].view(kind)[:, 0].astype(form, copy=False)
+            with np.errstate(invalid="ignore"):  # a signalling NaN is refused as not finite later
+                values = every[where].view(kind)[:, 0].astype(form, copy=False)
             yield timeless(places, values)
         places, where, shift = self._bits
         if len(places):

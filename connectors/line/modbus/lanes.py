@@ -1,6 +1,7 @@
 """Lanes: how many connections an endpoint gets, learned from what they have to do and what the device allows."""
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -8,7 +9,7 @@ _MOST = 8
 _FULL = 0.7
 _SHAKY_S = 5.0
 _ASK_AGAIN = timedelta(hours=24)
-_EVIDENCE = 64
+_EVIDENCE = 24
 _NO_GAIN = 1.7
 NAME = "connections"
 
@@ -23,8 +24,8 @@ class Allowed(msgspec.Struct, frozen=True):
 class Lanes:
     """Counts connections: how many there are, may be and should be. Times in seconds, monotonic.
 
-    One more is opened when requests take more than most of the period. A device that refuses it, that hangs
-    up soon after, or that answers no more for it, does not get another.
+    More are opened when requests take more than most of the period. A device that refuses one, that hangs
+    up soon after, or that answers no faster for it, does not get another.
     """
 
     def __init__(self, wanted: int | None, *, shared: bool) -> None:
@@ -34,6 +35,7 @@ class Lanes:
         self._fixed = wanted is not None
         self._opened_at = -_SHAKY_S
         self._answers, self._seconds, self._before = 0, 0.0, 0.0
+        self._fewer = 1
         self._limit: Allowed | None = None
         self._news = False
 
@@ -46,19 +48,21 @@ class Lanes:
         """How many connections are busy all the time when nothing waits."""
         return requests_per_s * self._seconds
 
-    def grow(self, requests_per_s: float, now: float) -> bool:
-        """Decide whether to open one more; True when so. Takes one back that brought nothing."""
+    def grow(self, requests_per_s: float, now: float) -> int:
+        """Decide how many to open, at most as many as there are. Takes those back that brought nothing."""
         if self._fixed or self._answers < _EVIDENCE:
-            return False
+            return 0
         if self._before and self._seconds > self._before * _NO_GAIN:
-            self.refused(datetime.now(UTC), remember=False)
-            return False
-        if self.count >= self.most or self.load(requests_per_s) < _FULL * self.count:
-            return False
+            self.most = self.count = self._fewer
+            self._before = 0.0
+            return 0
+        wanted = min(self.most, 2 * self.count, math.ceil(self.load(requests_per_s) / _FULL))
+        if wanted <= self.count:
+            return 0
+        more, self._fewer = wanted - self.count, self.count
         self._before, self._answers = self._seconds, 0
-        self.count += 1
-        self._opened_at = now
-        return True
+        self.count, self._opened_at = wanted, now
+        return more
 
     def shaky(self, now: float) -> bool:
         """Whether a connection that is lost now is probably lost because one more was opened."""
@@ -69,7 +73,7 @@ class Lanes:
         self._opened_at = now
 
     def refused(self, now: datetime, *, remember: bool = True) -> None:
-        """Note that the device does not allow the last one, or gives nothing for it."""
+        """Note that the device does not allow the last one."""
         self.count = max(1, self.count - 1)
         self.most = self.count
         self._before = 0.0

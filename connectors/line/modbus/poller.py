@@ -41,6 +41,7 @@ class Poller:
         self._busy: set[int] = set()
         self._idle: set[asyncio.Future[None]] = set()
         self._done: list[Scan] = []
+        self._last = 0.0
         self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._first = wire()
@@ -61,7 +62,8 @@ class Poller:
         first = self._first
         await first.connect()
         everies, costs = [group.every for group in self.groups], [group.requests for group in self.groups]
-        self.table = Timetable(everies, costs, time.monotonic())
+        self._last = time.monotonic()
+        self.table = Timetable(everies, costs, self._last)
         self._spawn(self._work(first, 0), "modbus lane 0")
         for number in range(1, self.lanes.count):
             self._spawn(self._more(number), f"modbus lane {number}")
@@ -101,14 +103,19 @@ class Poller:
         if all(breaker.demoted for breaker in self.breakers):
             raise Unreachable(f"{self._source}: no unit answers at {endpoint}")
 
-    async def take(self, patience_s: float) -> list[Scan]:
-        """Wait for finished scans and take all of them. Raises what ended the polling, when nothing is left."""
+    async def take(self, patience_s: float, pulse_s: float | None = None) -> list[Scan]:
+        """Wait for finished scans and take all of them; none after a pulse without any.
+
+        Raises what ended the polling, when nothing is left, and `Unreachable` when nothing was read for too long.
+        """
         if not self._done and self.failure is None:
             self._arrived.clear()
             try:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(patience_s if pulse_s is None else min(pulse_s, patience_s)):
                     await self._arrived.wait()
             except TimeoutError:
+                if time.monotonic() - self._last < patience_s and pulse_s is not None:
+                    return []
                 raise Unreachable(f"{self._source}: polling stopped: nothing was read in {patience_s:.0f} s") from None
         scans, self._done = self._done, []
         if not scans and self.failure is not None:
@@ -192,14 +199,18 @@ class Poller:
             if group.breaker.demoted and group.told_silent:
                 table.free(place, now)
                 continue
-            scan = Scan(group, deadline)
+            scan = Scan(group, deadline, now)
+            if not scan.jobs:
+                table.free(place, now)
+                continue
             for job in scan.jobs:
                 self._waiting.push(job)
         if len(self._waiting) > 1:
             self._wake()
-        if self.lanes.grow(self.rate, now):
-            log.info("modbus.connections", source=self._source, opened=self.lanes.count)
-            self._spawn(self._more(self.lanes.count - 1), f"modbus lane {self.lanes.count - 1}")
+        before = self.lanes.count
+        for number in range(before, before + self.lanes.grow(self.rate, now)):
+            log.info("modbus.connections", source=self._source, opened=number + 1)
+            self._spawn(self._more(number), f"modbus lane {number}")
 
     async def _rest(self) -> None:
         """Wait until something is due or somebody calls."""
@@ -221,12 +232,12 @@ class Poller:
         """Ask one question and pass on what came of it."""
         scan = job.scan
         if scan.silent or scan.group.breaker.demoted:
-            scan.unanswered(job, scan.silent or f"unit {scan.group.breaker.unit}: silent", self._now())
+            scan.skipped(job, scan.silent or f"unit {scan.group.breaker.unit}: silent", self._now())
             self._finish(scan)
             return
         began, used = time.monotonic(), wire.answers
         try:
-            values = await wire.read(job.question)
+            values = await wire.read(job.question, self._timeout(scan))
         except Denied as denied:
             self._denied(job, denied)
         except Closed as closed:
@@ -239,6 +250,9 @@ class Poller:
             self._heard(job, time.monotonic() - began)
             scan.answered(job, values, self._now())
         self._finish(scan)
+
+    def _timeout(self, scan: Scan) -> float:
+        return self._probes.timeout(scan.group.breaker, doubted=bool(scan.unheard))
 
     def _heard(self, job: Job, seconds: float) -> None:
         self.requests += 1
@@ -278,8 +292,8 @@ class Poller:
     def _silent(self, job: Job, why: str) -> None:
         scan, breaker = job.scan, job.scan.group.breaker
         first = not scan.silent
-        scan.unanswered(job, f"unit {breaker.unit}: {why}", self._now())
-        if first and breaker.fail(time.monotonic()):
+        silent = scan.unanswered(job, f"unit {breaker.unit}: {why}", self._now(), patient=breaker.proven)
+        if first and silent and breaker.fail(time.monotonic()):
             log.warning("modbus.unit.demoted", source=self._source, unit=breaker.unit, why=why)
             self._wake()
 
@@ -288,10 +302,14 @@ class Poller:
             return
         group, now = scan.group, time.monotonic()
         group.told_silent = group.breaker.demoted
-        if not scan.silent and group.breaker.answer():
-            log.info("modbus.unit.back", source=self._source, unit=group.breaker.unit)
+        if not scan.silent:
+            if group.breaker.answer():
+                log.info("modbus.unit.back", source=self._source, unit=group.breaker.unit)
+            for job in scan.unheard:
+                group.areas[job.area].unheard(job.block, self._now(), now, self._probes.wait())
         self._table.done(group.place, now)
         self._done.append(scan)
+        self._last = now
         self._arrived.set()
 
 

@@ -5,9 +5,9 @@ import time
 from typing import Protocol
 
 from connectors.line.modbus.breaker import Breaker, Probes
-from connectors.line.modbus.frames import NOT_THERE, Denied
+from connectors.line.modbus.frames import NOT_THERE, Denied, Question
 from connectors.line.modbus.lanes import Lanes
-from connectors.line.modbus.scan import Group, Scan
+from connectors.line.modbus.scan import Group
 from connectors.line.modbus.wire import Silent, Wire
 from gateway.core.errors import Unreachable
 
@@ -79,9 +79,10 @@ class Prober:
 
     async def _answers(self, breaker: Breaker, wire: Wire) -> bool:
         group = next(group for group in self._line.groups if group.breaker is breaker)
-        job = Scan(group, 0.0).jobs[0]
+        area = group.areas[0]
+        question = Question(area.unit, area.table, area.blocks[0].start, area.blocks[0].count)
         try:
-            await wire.read(job.question, self._probes.timeout(breaker))
+            await wire.read(question, self._probes.timeout(breaker))
         except Denied as denied:
             return denied.code not in NOT_THERE
         except (Silent, Unreachable):

@@ -110,12 +110,13 @@ class Job(NamedTuple):
 class Scan:
     """One round: its questions may be answered in any order and over several connections."""
 
-    def __init__(self, group: Group, deadline: float) -> None:
+    def __init__(self, group: Group, deadline: float, now: float) -> None:
         self.group, self.deadline = group, deadline
         self._answers: list[Answer] = []
         self.ill: list[Ill] = []
         self.silent = ""
-        self.jobs = [Job(self, number, block) for number, area in enumerate(group.areas) for block in area.blocks]
+        self.unheard: list[Job] = []
+        self.jobs = [Job(self, number, block) for number, area in enumerate(group.areas) for block in area.asked(now)]
         self._open = len(self.jobs)
 
     @property
@@ -125,6 +126,7 @@ class Scan:
 
     def answered(self, job: Job, values: bytes, at: datetime) -> None:
         """Take an answer."""
+        self.group.areas[job.area].heard(job.block)
         self._answers.append(Answer(job.area, job.block, values, at))
         self._open -= 1
         self._settle(job.split, at, answered=True)
@@ -142,10 +144,21 @@ class Scan:
         self._lose(job, why, at)
         return []
 
-    def unanswered(self, job: Job, why: str, at: datetime) -> None:
-        """Note that a question got no answer; the unit is not asked for the rest."""
+    def skipped(self, job: Job, why: str, at: datetime) -> None:
+        """Note that a question was not asked, because the unit is silent."""
         self.silent = self.silent or why
         self._lose(job, why, at)
+
+    def unanswered(self, job: Job, why: str, at: datetime, *, patient: bool) -> bool:
+        """Note that a question got no answer; True when the unit is therefore silent and not asked for the rest.
+
+        With patience one silence is not enough: the unit may answer other questions.
+        """
+        self.unheard.append(job)
+        self._lose(job, why, at)
+        if not self._answers and (self.is_done or len(self.unheard) > 1 or not patient):
+            self.silent = why
+        return bool(self.silent)
 
     def _lose(self, job: Job, why: str, at: datetime) -> None:
         area = self.group.areas[job.area]

@@ -71,15 +71,20 @@ async def open_serial(endpoint: Endpoint, protocol: asyncio.Protocol) -> SerialL
 
 
 def _open(endpoint: Endpoint) -> Any:
+    import termios  # noqa: PLC0415 (not on Windows)
+
     import serial  # type: ignore[import-untyped] # noqa: PLC0415 (pyserial has no types; only where a serial line is used)
 
     speech = endpoint.serial
-    return serial.Serial(
-        endpoint.device,
-        speech.baudrate,
-        bytesize=8,
-        parity=speech.parity[0].upper(),
-        stopbits=speech.stopbits,
-        timeout=0,
-        exclusive=True,
-    )
+    try:
+        return serial.Serial(
+            endpoint.device,
+            speech.baudrate,
+            bytesize=8,
+            parity=speech.parity[0].upper(),
+            stopbits=speech.stopbits,
+            timeout=0,
+            exclusive=True,
+        )
+    except termios.error as no:  # not an OSError, and pyserial lets it through
+        raise OSError(f"it does not take {speech.baudrate} baud, {speech.parity} parity: {no}") from no

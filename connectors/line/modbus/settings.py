@@ -61,6 +61,7 @@ unit = "rpm"
 
 Device = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _FASTEST = 0.001
+_SHORTEST = 0.01
 
 
 class Register(Tag, frozen=True, kw_only=True):
@@ -114,7 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     it is not given, what a request costs against a register is measured. `connections` is how many are opened;
     when it is not given, as many as the requests need and the device allows, at most 8. `one_at_a_time` asks a
     unit for one thing at a time even over several connections. A unit that fails `demote_after` times in a row
-    is asked by a probe alone, at most every `probe` and at most 5 % of the line's time. `stale_after` is the age
+    is asked by a probe alone, at most every `probe` and at most 2 % of the line's time. A value that was not
+    sent for `heartbeat`, because of its deadband, is said again and marked as repeated. `stale_after` is the age
     from which a value is no news any more; 3 times `every` and the timeout when it is not given.
     """
 
@@ -129,6 +131,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     one_at_a_time: bool = False
     demote_after: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
     probe: Duration = Duration(10)
+    heartbeat: Duration | None = None
     stale_after: Duration | None = None
     baudrate: Annotated[int, msgspec.Meta(ge=50, le=4_000_000)] | None = None
     parity: Parity | None = None
@@ -143,6 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         if self.every < _FASTEST or any(tag.every is not None and tag.every < _FASTEST for tag in self.tag):
             faults.append("every must be at least 1ms")
+        if any(age is not None and age < _SHORTEST for age in (self.heartbeat, self.stale_after)):
+            faults.append("heartbeat and stale_after must be at least 10ms")
         if not 0.01 <= self.timeout <= 60 or self.probe <= 0:  # noqa: PLR2004 (the message says it)
             faults.append("timeout must be between 10ms and 1min, probe longer than 0s")
         faults += self._faults_of_the_endpoint()

@@ -1,6 +1,7 @@
 """The Modbus source: finished scans become batches; gaps are told, what was learned is kept."""
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -54,7 +55,9 @@ class Modbus:
         self._settings, self._now = settings, now
         self._tags = [_freshened(settings, tag) for tag in tags]
         self._board = Board(settings.name, self._tags)
-        self._judge = Judge(self._tags, self._board)
+        beat = None if settings.heartbeat is None else float(settings.heartbeat)
+        self._judge = Judge(self._tags, self._board, every=float(settings.every), heartbeat=beat)
+        self._beaten_at = 0.0
         self._groups = _groups(settings, self._tags)
         place = settings.place
         lanes = Lanes(settings.connections, shared=place.is_shared)
@@ -113,7 +116,9 @@ class Modbus:
         try:
             await self._poller.start()
             while not self._closed:
-                yield self._batch(await self._poller.take(self._patience_s))
+                batch = self._batch(await self._poller.take(self._patience_s, self._judge.pulse))
+                if batch is not None:
+                    yield batch
                 self._bridge()
                 self._poller.check(self._settings.endpoint)
         except Unreachable as lost:
@@ -140,7 +145,7 @@ class Modbus:
         silences = len(self._poller.breakers) * self._settings.demote_after * self._settings.timeout
         return _WATCH_S + 3 * (fastest + slowest) + 2 * silences
 
-    def _batch(self, scans: Sequence[Scan]) -> Batch:
+    def _batch(self, scans: Sequence[Scan]) -> Batch | None:
         series: list[Series] = []
         readings: list[Reading] = []
         gaps: list[SourceGap] = []
@@ -157,8 +162,14 @@ class Modbus:
             for ill in scan.ill:
                 column = ill_column(ill, self._judge.words.number, Quality.BAD)
                 series += self._judge.series([column], ill.at, self._scans)
-        self._sequence += 1
         now = self._now()
+        if self._judge.pulse is not None and time.monotonic() - self._beaten_at >= self._judge.pulse:
+            self._beaten_at = time.monotonic()
+            again, texts = self._judge.heartbeats(now)
+            series, readings = series + again, readings + texts
+        if not (scans or series or readings):
+            return None
+        self._sequence += 1
         memory = self._memory.news(self._poller.cost, self._heard_at, now)
         return Batch(
             self.name, self._sequence, now, tuple(readings), series=tuple(series), gaps=tuple(gaps), memory=memory
