@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from asyncua import Server, ua
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
 
-from connectors.line.opcua.certificates import Wish, der, make_key, self_signed
+from connectors.line.opcua.certificates import Wish, der, key_bytes, make_key, self_signed
 from connectors.line.opcua.checkup import Step, examine
 from connectors.line.opcua.pki import Pki, read_chain
 from connectors.line.opcua.security import make_client
@@ -118,6 +118,14 @@ def trust(pki: Pki, papers: Papers) -> None:
     pki.put(read_chain(papers.certificate)[0])
 
 
+def place(papers: Papers, shown: x509.Certificate) -> None:
+    """Give a server a certificate that was made elsewhere."""
+    for room in ("own/certs", "own/private"):
+        (papers.folder / room).mkdir(parents=True)
+    papers.certificate.write_bytes(der(shown))
+    papers.key.write_bytes(key_bytes(opcua_papers.KEY, None))
+
+
 async def enter(given: Settings) -> None:
     """Go in and out again."""
     async with AsyncExitStack() as leaving:
@@ -165,6 +173,26 @@ async def test_an_unknown_server_is_kept_to_be_looked_at_and_hears_no_password(
         pki.put(kept)
         await enter(given)
     assert SESAME.encode() not in tap.said
+
+
+async def test_a_server_of_the_plants_ca_needs_its_revocation_list_and_is_out_once_it_stands_there(
+    rig: Rig, pki: Pki, tmp_path: Path
+) -> None:
+    ca, papers = opcua_papers.Authority("plant"), Papers(tmp_path / "server")
+    shown = opcua_papers.server(ca, uri=URI)
+    place(papers, shown)
+    async with rig.serving(papers) as url:
+        with pytest.raises(Unreachable, match=r"BadCertificateUntrusted.*signed by CN=plant, which is not known"):
+            await enter(settings(url, pki))
+        pki.put(ca.certificate)
+        with pytest.raises(Unreachable, match="BadCertificateRevocationUnknown"):
+            await enter(settings(url, pki))
+        await enter(settings(url, pki, tolerate=["crl"]))
+        pki.put_list(ca.revocations(), "plant.crl")
+        await enter(settings(url, pki))
+        pki.put_list(ca.revocations([shown]), "plant.crl")
+        with pytest.raises(Unreachable, match="BadCertificateRevoked"):
+            await enter(settings(url, pki, tolerate=["crl"]))
 
 
 async def test_another_key_under_the_same_name_is_a_stranger(rig: Rig, pki: Pki, tmp_path: Path) -> None:
@@ -317,14 +345,8 @@ async def test_the_doctor_tells_a_server_that_is_not_there_and_a_policy_that_is_
 
 async def test_the_doctor_tells_clocks_apart_and_certificates_that_end_soon(rig: Rig, pki: Pki, tmp_path: Path) -> None:
     papers = Papers(tmp_path / "server")
-    for room in ("own/certs", "own/private"):
-        (papers.folder / room).mkdir(parents=True)
     soon = opcua_papers.server(uri=URI, ends=NOW + 12 * DAY)
-    papers.certificate.write_bytes(der(soon))
-    plain = serialization.NoEncryption()
-    papers.key.write_bytes(
-        opcua_papers.KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    )
+    place(papers, soon)
     async with rig.serving(papers) as url:
         trust(pki, papers)
         found = await steps_of(settings(url, pki))

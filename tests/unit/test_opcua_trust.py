@@ -1,5 +1,6 @@
 """Whom an OPC UA line trusts: each way to be wrong has its name, and tells what to do."""
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtensionOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.line.opcua.certificates import (
     Wish,
@@ -31,6 +35,7 @@ from tests.opcua_papers import DAY, NOW, Authority, gateway, server
 ROOT, OTHER = Authority("root"), Authority("other")
 MIDDLE = Authority("middle", ROOT)
 ENDED = Authority("ended", days=-1)
+ONE = server(ROOT)
 
 
 def crls(*several: bytes) -> tuple[x509.CertificateRevocationList, ...]:
@@ -313,3 +318,56 @@ def test_a_fingerprint_is_compared_as_people_write_it() -> None:
     assert same_fingerprint(fingerprint(one).lower().replace(":", " "), one)
     assert not same_fingerprint("", one)
     assert not same_fingerprint(fingerprint(one)[:40], one)
+
+
+@given(st.binary(max_size=200))
+def test_what_a_server_shows_is_a_certificate_or_a_fault_and_nothing_else(content: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        read_certificates(content)
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_a_certificate_with_a_flipped_byte_is_judged_or_a_fault(place: int, byte: int) -> None:
+    content = bytearray(der(ONE))
+    content[place % len(content)] = byte
+    with contextlib.suppress(ValueError):
+        [leaf, *_] = read_certificates(bytes(content))
+        found = codes(peer(leaf), Trusted(trusted=(ONE, ROOT.certificate), crls=crls(ROOT.revocations())))
+        assert found or leaf == ONE
+
+
+def test_extensions_that_are_garbage_are_a_fault() -> None:
+    key = make_key(2048)
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "odd")])
+    garbage = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x01garbage")
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + DAY)
+        .add_extension(garbage, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    with pytest.raises(ValueError):  # noqa: PT011  (the library's own words)
+        read_certificates(der(made))
+
+
+def test_a_key_that_is_not_rsa_is_judged_and_refused() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "curve")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .sign(key, hashes.SHA256())
+    )
+    [leaf] = read_certificates(der(made))
+    assert facts_of(leaf).bits == 0
+    assert codes(peer(leaf), Trusted(trusted=(leaf,)), "uri") == ["BadCertificatePolicyCheckFailed"]

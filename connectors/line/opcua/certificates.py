@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -164,7 +165,18 @@ def read_certificates(content: bytes) -> list[x509.Certificate]:
         found = [x509.load_der_x509_certificate(part) for part in _split(content)]
     if not found:
         raise ValueError("no certificate in it")
+    for one in found:
+        _sound(one)
     return found
+
+
+def _sound(certificate: x509.Certificate) -> None:
+    """Raise ValueError for what only looks like a certificate: a server may send anything."""
+    try:
+        _ = (certificate.public_key(), certificate.not_valid_after_utc, certificate.signature_hash_algorithm)
+        _ = (list(certificate.extensions), certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string())
+    except (UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, TypeError) as odd:
+        raise ValueError(f"a certificate that nobody can read: {odd}") from odd
 
 
 def _split(content: bytes) -> list[bytes]:

@@ -34,6 +34,11 @@ _REJECTS_US = (
     "the server rejects our certificate: trust it there "
     "(look in its rejected folder, or in its list of clients; ours is {uri})"
 )
+_MODES = {
+    ua.MessageSecurityMode.None_: PLAIN,
+    ua.MessageSecurityMode.Sign: "Sign",
+    ua.MessageSecurityMode.SignAndEncrypt: "SignAndEncrypt",
+}
 _KINDS = {
     ua.UserTokenType.Anonymous: "anonymous",
     ua.UserTokenType.UserName: "user name and password",
@@ -99,7 +104,7 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
     ) -> ua.ActivateSessionResult:
         """Say who we are. A password never leaves in clear, unless a person wrote that it may."""
         kind = _kind_of(username, certificate)
-        offered = sorted({_KINDS.get(ua.UserTokenType(one.TokenType), "another") for one in self._policy_ids or ()})
+        offered = sorted({_KINDS.get(one.TokenType, "another") for one in self._policy_ids or ()})
         if offered and _KINDS[kind] not in offered:
             told = f"the server takes {', '.join(offered)}, not {_KINDS[kind]}: see user = … in the settings"
             raise Unreachable(f"{told} (BadIdentityTokenInvalid)", after=_PATIENT)
@@ -217,7 +222,7 @@ def offers(endpoints: Sequence[ua.EndpointDescription]) -> list[str]:
     modes: dict[str, list[str]] = {}
     for one in endpoints:
         name = str(one.SecurityPolicyUri).rpartition("#")[2] or PLAIN
-        mode = ua.MessageSecurityMode(one.SecurityMode).name.rstrip("_")
+        mode = _MODES.get(one.SecurityMode, "another mode")
         if mode not in modes.setdefault(name, []):
             modes[name].append(mode)
     return [name if name == PLAIN else f"{name} ({', '.join(sorted(kinds))})" for name, kinds in modes.items()]
