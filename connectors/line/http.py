@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,7 +16,9 @@ from connectors.line.files import MEDIA_TYPES, FileTag, form_of, read
 from connectors.line.keys import Keys
 from connectors.line.lines import MOST_TEXT, read_line
 from connectors.line.roll import Roll
+from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import Unfit
+from connectors.line.sieve import Sieve
 from connectors.line.tags import Address, FileName, Times, distinct, judge, read_table
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Misconfigured, Refused, Unreachable
@@ -55,6 +57,7 @@ Atom = Reading | Waveform | ThermalFrame | LogLine
 _MOST_LINES = 10_000
 _JSON, _TEXT = ("application/json",), ("text/plain",)
 _WAIT = timedelta(seconds=1)
+_TICK_S = 1.0
 
 
 class PushTag(FileTag, frozen=True, kw_only=True):
@@ -80,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tag: tuple[PushTag, ...] = ()
 
     def __post_init__(self) -> None:
-        faults = distinct(self.tag)
+        faults = [*distinct(self.tag), *rule_faults(self.tag)]
         if not self.tag and self.tags is None:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         try:
@@ -118,6 +121,7 @@ class Door:
         self._roll = Roll(settings.name, tags, len(tags))
         self._zone = ZoneInfo(settings.timezone)
         self._keys = Keys(settings.keys)
+        self._sieve = Sieve()
         self._waiting: list[tuple[list[Atom], str, bytes, asyncio.Future[None]]] = []
         self._taken: list[asyncio.Future[None]] = []
         self._pending: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
@@ -208,6 +212,7 @@ class Door:
             raise Refused(f"{tag.name}: {no}") from no
         if not self._is_open:
             raise Unreachable(f"{self.name} is closed", after=_WAIT)
+        atoms = [self._sieve.sift(tag, atom)[0] if isinstance(atom, Reading) else atom for atom in atoms]
         self._waiting.append((atoms, *keyed, committed))
         self._wake.set()
         await asyncio.shield(committed)
@@ -222,10 +227,13 @@ class Door:
         self._used = True
         try:
             while not self._closed:
-                await self._wake.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_TICK_S):
+                        await self._wake.wait()
                 self._wake.clear()
-                if self._waiting:
-                    yield self._batch()
+                silent = list(self._sieve.passed(self._now()))
+                if self._waiting or silent:
+                    yield self._batch(silent)
                     self._settle(None)
         finally:
             await self.close()
@@ -248,10 +256,10 @@ class Door:
                 committed.set_exception(lost)
         self._taken.clear()
 
-    def _batch(self) -> Batch:
+    def _batch(self, silent: Sequence[Reading]) -> Batch:
         at = self._now()
         items, self._waiting = self._waiting, []
-        atoms = [atom for own, _, _, _ in items for atom in own]
+        atoms: list[Atom] = [*silent, *(atom for own, _, _, _ in items for atom in own)]
         memory: dict[str, bytes] = {}
         for _, key, mark, committed in items:
             self._taken.append(committed)

@@ -313,19 +313,8 @@ async def test_sparkplug_over_the_wire_asks_for_its_birth_and_reads_on(broker: M
     source = source_of(broker, tag, rebirth=True, host_id="andon-host")
     taking = asyncio.create_task(gather(source, lambda taken: 12.5 in counts(taken)))
     await until(lambda: source.tags()[0].healthy)
-    command = [
-        "mosquitto_sub",
-        "-p",
-        str(broker.port),
-        "-t",
-        "spBv1.0/Plant/NCMD/edge",
-        "-C",
-        "1",
-        "-F",
-        "%x",
-        "-W",
-        "15",
-    ]
+    sub = ["mosquitto_sub", "-p", str(broker.port), "-C", "1", "-W", "15"]
+    command = [*sub, "-t", "spBv1.0/Plant/NCMD/edge", "-F", "%x"]
     hearing = asyncio.create_task(asyncio.to_thread(subprocess.run, command, capture_output=True, check=True))
     while not hearing.done():
         await broker.say(("spBv1.0/Plant/NDATA/edge", payload(metric(value=1.0, alias=1), seq=3)), qos=0)

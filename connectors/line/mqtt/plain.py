@@ -1,6 +1,7 @@
 """Plain topics: which tags a message belongs to, and what it says about each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,7 +12,7 @@ from connectors.line.mqtt.link import Message
 from connectors.line.mqtt.payload import Atom, Content, Skip, read
 from connectors.line.mqtt.settings import Topic
 from connectors.line.roll import Roll
-from connectors.line.tags import Gate
+from connectors.line.sieve import Sieve
 from gateway.core.reading import Quality, Reading
 
 _MOST_TOPICS = 20_000
@@ -32,7 +33,7 @@ class Plain:
         self._tags = [(tag, tag.place) for tag in tags]
         self._assets, self._roll, self._zone = assets, roll, zone
         self._fits: dict[str, tuple[_Fit, ...]] = {}
-        self._gate = Gate()
+        self._sieve = Sieve()
         self.strangers = 0
         """Messages of topics that no tag has, or whose names cannot be taken."""
 
@@ -59,10 +60,17 @@ class Plain:
             except Skip as why:
                 self._roll.remark(fit.tag, str(why))
                 continue
-            wrong = atom.why if isinstance(atom, Reading) and atom.quality is Quality.BAD else ""
+            sends, wrong = True, ""
+            if isinstance(atom, Reading):
+                atom, sends = self._sieve.sift(fit.tag, atom)
+                wrong = atom.why if atom.quality is Quality.BAD else ""
             self._roll.heard(fit.tag, fit.pattern, message.received_at, wrong)
-            if not isinstance(atom, Reading) or self._gate.passes(fit.tag, atom):
+            if sends:
                 yield atom
+
+    def passed(self, now: datetime) -> Iterator[Reading]:
+        """Give what time alone says: silence that breaks a rule, and heartbeats."""
+        return self._sieve.passed(now)
 
     def _fits_of(self, topic: str) -> tuple[_Fit, ...]:
         found = self._fits.get(topic)

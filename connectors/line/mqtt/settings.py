@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from connectors.line.mqtt.address import Address, parse, steps
+from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
 from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.errors import Misconfigured
@@ -127,6 +128,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         faults = [*self._endpoint_faults(), *distinct(self.tag)]
         if not self.tag and self.tags is None:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
+        faults += rule_faults(self.tag)
         if (self.certificate is None) != (self.key is None):
             faults.append("certificate and key belong together")
         if not 1 <= self.keep_alive <= 3600:  # noqa: PLR2004 (an hour)

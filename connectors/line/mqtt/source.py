@@ -156,7 +156,7 @@ class Mqtt:
                 atoms += self._plain.take(message)
         told = self._sparkplug.tell(at)
         self._strangers = self._plain.strangers
-        atoms += told.readings
+        atoms += [*told.readings, *self._plain.passed(at)]
         gaps = [*gaps, *told.gaps]
         if not messages and not atoms and not gaps and not told.memory:
             return None

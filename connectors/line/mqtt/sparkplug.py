@@ -19,7 +19,8 @@ from connectors.line.mqtt.settings import Broker, Topic
 from connectors.line.mqtt.wire import DataSet, Metric, Unreadable, decode, moment_of, rebirth, value_of
 from connectors.line.roll import Roll
 from connectors.line.shapes import Unfit, frame, waveform
-from connectors.line.tags import Gate, Times, bad, judge
+from connectors.line.sieve import Sieve
+from connectors.line.tags import Times, bad, judge
 from gateway.core.batch import SourceGap, TagState
 from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
 
@@ -81,7 +82,7 @@ class Sparkplug:
         self._nodes: dict[str, Node] = {}
         self._fits: dict[tuple[str, str, str], tuple[tuple[Topic, Topic, str], ...]] = {}
         self._said: dict[str, tuple[object, datetime | None]] = {}
-        self._gate = Gate()
+        self._sieve = Sieve()
         self._told = Told([], [], [], {})
         self._moved: set[str] = set()
         self._wanted: dict[str, str] = {}
@@ -177,6 +178,7 @@ class Sparkplug:
                 self._want(node, hole.cause, now)
                 for heard in ready:
                     self._apply(node, heard)
+        self._told.readings += self._sieve.passed(now)
         told, self._told = self._told, Told([], [], [], {})
         if self._moved:
             pulses = {node.place: node.pulse(now) for node in self._nodes.values()}
@@ -269,15 +271,18 @@ class Sparkplug:
         if metric.historical and at is None:
             quality, why = Quality.BAD, "a value of the past without its time"
         atom = _atom(tag, metric, born, column, times, quality, why)
+        sends = True
         if isinstance(atom, Reading):
             seen = (atom.value, at)
             repeated = birth and at is not None and self._said.get(tag.name) == seen
             self._said[tag.name] = seen
             atom = replace(atom, sequence=heard.payload.seq or 0, repeated=repeated)
+            if not metric.historical:
+                atom, sends = self._sieve.sift(tag, atom)
         wrong = atom.why if isinstance(atom, Reading) and atom.quality is Quality.BAD else ""
         if not metric.historical:
             self._roll.heard(tag, pattern.name, heard.received_at, wrong)
-        if metric.historical or not isinstance(atom, Reading) or self._gate.passes(tag, atom):
+        if sends:
             self._told.readings.append(atom)
 
     def _fit(self, place: str, born: Born) -> tuple[tuple[Topic, Topic, str], ...]:
@@ -319,8 +324,7 @@ class Sparkplug:
             for tag, _, _ in self._fit(node.place, born):
                 self._roll.fail(tag, why)
                 if tag.kind == "value":
-                    self._gate.passes(tag, bad(tag, why, at))
-                    self._told.readings.append(bad(tag, why, at))
+                    self._told.readings.append(self._sieve.sift(tag, bad(tag, why, at))[0])
 
     def _gap(self, node: Node, hole: Hole) -> None:
         names = {

@@ -1,0 +1,43 @@
+"""The sieve: rules, deadband and heartbeat of values that come one by one."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.line.sieve import Sieve
+from connectors.line.tags import Tag
+from gateway.core.reading import Quality, Reading
+from gateway.core.units import Duration
+
+NOW = datetime(2026, 3, 18, tzinfo=UTC)
+
+
+def reading(value: float | None, second: float = 0, why: str = "") -> Reading:
+    at = NOW + timedelta(seconds=second)
+    return Reading("A", "a", value, "", Quality.BAD if why else Quality.GOOD, at, None, at, why)
+
+
+def test_a_ramp_is_seen_through_a_deadband() -> None:
+    sieve, tag = Sieve(), Tag(asset="A", tag="a", address="x", deadband=2.5)
+    assert [value for value in range(10) if sieve.sift(tag, reading(value, value))[1]] == [0, 3, 6, 9]
+    assert sieve.sift(tag, reading(None, 10, "out of range"))[1]
+    assert not sieve.sift(tag, reading(None, 11, "out of range"))[1]
+
+
+def test_a_value_that_changes_too_fast_is_bad_and_never_a_number() -> None:
+    sieve, tag = Sieve(), Tag(asset="A", tag="a", address="x", most_rate=1)
+    assert sieve.sift(tag, reading(1, 0))[0].quality is Quality.GOOD
+    judged, sends = sieve.sift(tag, reading(50, 1))
+    assert sends and (judged.quality, judged.value, judged.why) == (Quality.BAD, None, "changes too fast")
+
+
+@pytest.mark.pain(12, 15)
+def test_silence_is_said_once_and_a_heartbeat_is_no_sample() -> None:
+    sieve, tag = Sieve(), Tag(asset="A", tag="a", address="x", stuck=Duration(10), heartbeat=Duration(60))
+    sieve.sift(tag, reading(5))
+    assert not list(sieve.passed(NOW + timedelta(seconds=5)))
+    [stuck] = sieve.passed(NOW + timedelta(seconds=11))
+    assert (stuck.quality, stuck.why, stuck.repeated, stuck.sourced_at) == (Quality.UNCERTAIN, "stuck", True, NOW)
+    assert not list(sieve.passed(NOW + timedelta(seconds=20)))
+    [beat] = sieve.passed(NOW + timedelta(seconds=80))
+    assert beat.repeated and beat.sourced_at == NOW and beat.value == 5
