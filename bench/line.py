@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lines import modbus, opcua, outage, payload
+from lines import memory, modbus, opcua, outage, payload, store
 from lines.process import Failed, Skipped
 from lines.rows import Given, untold
 from report import Row, publish
@@ -24,6 +24,8 @@ SUBJECTS: dict[str, Callable[[Given], Iterator[Row]]] = {
     "modbus": modbus.scans,
     "modbus-far": modbus.far,
     "modbus-dead": modbus.dead,
+    "store": store.acknowledged,
+    "memory": memory.memory,
 }
 
 

@@ -46,12 +46,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def load(tags: int, *, core: int | None = None, double: bool = False, port: int = 0) -> Iterator[Source]:
-    """Run our own load source at 10 Hz."""
+def load(
+    tags: int, *, core: int | None = None, double: bool = False, port: int = 0, period: float = 0.1
+) -> Iterator[Source]:
+    """Run our own load source; `period` is seconds between two values of a tag."""
     more = ["--double"] if double else []
-    with started(script("opcua_load.py", "--tags", str(tags), "--port", str(port), *more), "load", core=core) as child:
+    command = script("opcua_load.py", "--tags", str(tags), "--port", str(port), "--period", str(period), *more)
+    with started(command, "load", core=core) as child:
         _, found, start = child.line("READY", START_S)
-        grid = Grid(int(start), SECOND // 10, mixed=not double)
+        grid = Grid(int(start), round(period * SECOND), mixed=not double)
         yield Source("own load source", int(found), NAMESPACE, tags, grid, child)
 
 
