@@ -61,7 +61,7 @@ def waveform(tag: ShapeTag, raw: object, rate_hz: float, quality: Quality, times
     return Waveform(
         asset=tag.asset,
         tag=tag.tag,
-        samples=_checked(tag, _scaled(tag, samples)).tobytes(),
+        samples=_converted(tag, samples),
         rate_hz=rate_hz,
         unit=tag.unit,
         quality=quality,
@@ -83,13 +83,12 @@ def frame(tag: ShapeTag, raw: object, quality: Quality, times: Times) -> Thermal
         raise Unfit(f"an array of shape {pixels.shape} is not a picture; give height and width")
     if not 0 < pixels.size <= MOST_PIXELS:
         raise Unfit(f"{pixels.size} pixels: not between 1 and {MOST_PIXELS}")
-    celsius = _checked(tag, _scaled(tag, pixels, *_TO_CELSIUS.get(tag.encoding, (1.0, 0.0))))
     return ThermalFrame(
         asset=tag.asset,
         tag=tag.tag,
-        pixels=celsius.tobytes(),
-        height=int(celsius.shape[0]),
-        width=int(celsius.shape[1]),
+        pixels=_converted(tag, pixels.reshape(-1), *_TO_CELSIUS.get(tag.encoding, (1.0, 0.0))),
+        height=int(pixels.shape[0]),
+        width=int(pixels.shape[1]),
         quality=quality,
         sourced_at=times.sourced_at or times.served_at or times.received_at,
         served_at=times.served_at,
@@ -118,6 +117,14 @@ def _array(raw: object) -> Numbers:
         raise Unfit("the array does not hold numbers") from fault
 
 
+def _converted(tag: ShapeTag, values: Numbers, factor: float = 1.0, shift: float = 0.0) -> bytes:
+    """Give flat values as little-endian float32, scaled and checked; part by part, which a cache holds."""
+    return b"".join(
+        _checked(tag, _scaled(tag, values[start : start + _PART], factor, shift)).tobytes()
+        for start in range(0, values.size, _PART)
+    )
+
+
 def _scaled(tag: ShapeTag, values: Numbers, factor: float = 1.0, shift: float = 0.0) -> NDArray[np.float32]:
     """Give (values * factor + shift) * scale + offset as float32, in double precision where single loses digits."""
     plain = factor == tag.scale == 1.0 and shift == tag.offset == 0.0
@@ -131,6 +138,7 @@ def _scaled(tag: ShapeTag, values: Numbers, factor: float = 1.0, shift: float = 
         return exact.astype("<f4", copy=False)
 
 
+_PART = 1 << 16  # values: 256 KiB, for which there is memory at hand
 _SMALL = 2  # bytes: such an integer is exact as float32
 _TO_CELSIUS = {"centikelvin": (0.01, -273.15), "kelvin": (1.0, -273.15)}
 

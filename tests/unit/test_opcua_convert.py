@@ -164,6 +164,18 @@ def test_a_picture_comes_as_a_byte_string_an_array_or_an_encoded_image() -> None
         assert struct.unpack("<4f", picture.pixels) == pytest.approx((26.85, 27.85, 28.85, 25.0), abs=1e-3)
 
 
+def test_a_large_picture_is_whole_and_judged_to_its_last_pixel() -> None:
+    pixels = np.random.default_rng(3).integers(29000, 31000, (400, 300)).astype("<u2")
+    [node] = nodes(1, kind="frame", encoding="centikelvin", low=0, high=100)
+    subject, _ = converter([node])
+    [picture] = whole(subject.batch([Arrival([Change(0, pixels, GOOD, MADE, None)], NOW)])).frames
+    assert (picture.height, picture.width) == (400, 300)
+    assert np.frombuffer(picture.pixels, "<f4") == pytest.approx(pixels.reshape(-1) / 100 - 273.15, abs=1e-3)
+    pixels[-1, -1] = 60000
+    reading = only(subject.batch([Arrival([Change(0, pixels, GOOD, MADE, None)], NOW)]))
+    assert (reading.value, reading.why) == (None, "out of range")
+
+
 def test_a_heartbeat_is_a_batch_of_its_own_and_nothing_else_is() -> None:
     subject, _ = converter(nodes(2, heartbeat=Duration(30)))
     subject.batch([Arrival((), NOW, values=(values([1.0, 2.0]),))])
