@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import pytest
 
 from connectors.line.modbus import Settings
+from connectors.line.modbus.source import Modbus
 from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
@@ -236,6 +237,9 @@ async def test_what_a_device_refused_is_remembered_over_a_restart_until_the_tags
         assert (0, 32) in await run([])
         assert sorted(set(await run([]))) == [(0, 20), (30, 2)]
         assert (0, 42) in await run([tag("t41", "holding:41")])
+        memory["refused.77.coil.1"] = b"of a unit that nobody reads any more"
+        await run([])
+        assert memory["refused.77.coil.1"] == b""
 
 
 async def test_a_device_that_gives_fewer_registers_at_once_is_asked_for_fewer() -> None:
@@ -314,3 +318,18 @@ async def test_rules_over_time_hold_for_registers() -> None:
         line = source(tag("stuck", "holding:5", stuck="200ms"), tag("plain", "holding:6"))
         batches = await gather(line, lambda taken: any(reading.why for reading in readings(taken, "stuck")))
         assert next(reading.why for reading in readings(batches, "stuck") if reading.why) == "stuck"
+
+
+async def test_a_scan_loop_that_gives_nothing_is_noticed() -> None:
+    async with device(healthy) as (made, source):
+        made.delay = 5.0
+        line = source(tag("a", "holding:5"), timeout="9s")
+        assert isinstance(line, Modbus)
+        poller = line._poller
+        try:
+            await poller.start()
+            assert await poller.take(30.0, pulse_s=0.02) == []
+            with pytest.raises(Unreachable, match="polling stopped: nothing was read"):
+                await poller.take(0.05)
+        finally:
+            await line.close()

@@ -15,6 +15,7 @@ _MOST_BITS = 2000
 _BITS = 16
 _STRIKES = 2
 _ASK_AGAIN = timedelta(hours=24)
+REFUSED = "refused."
 _LONG = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,8 +34,10 @@ class Refusals(msgspec.Struct, frozen=True):
 class Area:
     """Tags of one table of one unit. The plan is made anew when the device refuses a part of it."""
 
-    def __init__(self, unit: int, table: Table, tags: Sequence[tuple[int, Address]], *, gap: int, span: int) -> None:
-        self.unit, self.table = unit, table
+    def __init__(
+        self, unit: int, table: Table, tags: Sequence[tuple[int, Address]], *, gap: int, span: int, every: float = 1.0
+    ) -> None:
+        self.unit, self.table, self._every = unit, table, every
         self.places = [place for place, _ in tags]
         self._addresses = [address for _, address in tags]
         self.spans = [(address.offset, address.count) for address in self._addresses]
@@ -67,8 +70,8 @@ class Area:
 
     @property
     def name(self) -> str:
-        """What its refusals are kept under: unit and table."""
-        return f"refused.{self.unit}.{self.table}"
+        """What its refusals are kept under: unit, table and rate."""
+        return f"{REFUSED}{self.unit}.{self.table}.{self._every:g}"
 
     @property
     def _digest(self) -> str:

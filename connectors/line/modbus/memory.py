@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from connectors.line.modbus.area import Area
+from connectors.line.modbus.area import REFUSED, Area
 from connectors.line.modbus.cost import Cost
 from connectors.line.modbus.lanes import NAME as LANES
 from connectors.line.modbus.lanes import Lanes
@@ -30,6 +30,7 @@ class Memory:
 
     def __init__(self, areas: Sequence[Area], lanes: Lanes) -> None:
         self._areas, self._lanes = areas, lanes
+        self._forgotten: set[str] = set()
         self._heard_at: datetime | None = None
         self._cost_at: datetime | None = None
 
@@ -37,12 +38,16 @@ class Memory:
         """Take back what is still true; gives the cost of requests and when the line was heard last."""
         for area in self._areas:
             area.recall(kept.get(area.name), now)
+        known = {area.name for area in self._areas}
+        self._forgotten = {name for name in kept if name.startswith(REFUSED) and name not in known}
         self._lanes.recall(kept.get(LANES), now)
         return _read(kept.get(_COST), Cost) or Cost(), _read(kept.get(_HEARD), Heard)
 
     def news(self, cost: Cost, heard: datetime | None, now: datetime) -> dict[str, bytes]:
         """What is to be kept now."""
-        found = {area.name: new for area in self._areas if (new := area.news(now)) is not None}
+        found = dict.fromkeys(self._forgotten, b"")
+        self._forgotten.clear()
+        found |= {area.name: new for area in self._areas if (new := area.news(now)) is not None}
         if (allowed := self._lanes.news()) is not None:
             found[LANES] = allowed
         if cost.known and (self._cost_at is None or now - self._cost_at >= _COST_EVERY):

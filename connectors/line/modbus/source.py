@@ -219,12 +219,13 @@ def _groups(settings: Settings, tags: Sequence[Register]) -> list[Group]:
     for place, tag in enumerate(tags):
         unit = settings.device if tag.device is None else tag.device
         sorts.setdefault((unit, float(tag.every or settings.every)), []).append(place)
+    gap = GAP if settings.gap is None else settings.gap
     breakers = {unit: Breaker(unit, settings.demote_after) for unit, _ in sorts}
     groups = []
     for number, ((unit, every), places) in enumerate(sorted(sorts.items())):
         addressed = sorted(((place, parse(tags[place].address)) for place in places), key=lambda item: item[1].table)
         areas = [
-            Area(unit, table, list(items), gap=GAP if settings.gap is None else settings.gap, span=settings.span)
+            Area(unit, table, list(items), gap=gap, span=settings.span, every=every)
             for table, items in groupby(addressed, key=lambda item: item[1].table)
         ]
         groups.append(Group(number, breakers[unit], every, areas))
