@@ -1,11 +1,12 @@
-"""One OPC UA line into a real store, as a process that can be killed: `python -m tests.opcua_gateway FOLDER`."""
+"""One OPC UA line into a real store: as a process that can be killed (`-m tests.opcua_gateway FOLDER`), or here."""
 
 import asyncio
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,17 +14,20 @@ from pathlib import Path
 import msgspec
 
 from connectors.line.opcua import Settings
+from connectors.line.opcua.link import Stage
+from connectors.line.opcua.source import OpcUa
 from gateway.core.batch import Batch, SourceGap
-from gateway.core.ports import Tx
+from gateway.core.ports import Store, Tx
 from gateway.core.units import decode
 from gateway.flow.ingest import ingest
 from gateway.runtime.supervise import supervise
 from gateway.store.settings import Settings as StoreSettings
+from tests.line_rigs import settings_of, until
 
 ROOT = Path(__file__).parents[1]
 
 
-async def run(folder: Path) -> None:
+async def forever(folder: Path) -> None:
     """Ingest until it is ended; the number of values stored stands in FOLDER/count."""
     settings = msgspec.json.decode((folder / "line.json").read_bytes(), type=Settings, dec_hook=decode)
     store = StoreSettings(path=str(folder / "store")).open()
@@ -108,6 +112,61 @@ class Gateway:
             await store.close()
 
 
+class Line:
+    """An OPC UA line that is ingested in this process into a real store, and supervised."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.batches: list[Batch] = []
+        self.sources: list[OpcUa] = []
+
+    async def ingest(self, store: Store) -> None:
+        """Open a new source and ingest it until its link is lost."""
+        source = self._settings.open()
+        assert isinstance(source, OpcUa)
+        self.sources.append(source)
+        await ingest(source, store, self.batches.append)
+
+    @property
+    def source(self) -> OpcUa:
+        """The source that runs now."""
+        return self.sources[-1]
+
+    def ticks(self) -> dict[str, list[float]]:
+        """Give the numbers of each tag."""
+        return series_of(self.batches)
+
+    async def live(self) -> None:
+        """Wait until the link is live."""
+        await until(lambda: self.sources and self.source.stage is Stage.LIVE, 60)
+
+    async def more(self, values: int) -> None:
+        """Wait until so many more values are stored."""
+        wanted = sum(batch.count for batch in self.batches) + values
+        await until(lambda: sum(batch.count for batch in self.batches) >= wanted, 60)
+
+    def whole(self) -> bool:
+        """Whether no tick is missing and none is there twice."""
+        ticks = self.ticks()
+        return bool(ticks) and not holes(ticks) and not twice(ticks)
+
+
+@asynccontextmanager
+async def running(folder: Path, **fields: object) -> AsyncIterator[Line]:
+    """Run a line until the block ends; what it raised, other than a lost link, is raised."""
+    line = Line(settings_of(Settings, name="cell", **fields))
+    store = StoreSettings(path=str(folder / "store")).open()
+    task = asyncio.create_task(supervise("line", partial(line.ingest, store), first_s=0.2))
+    try:
+        yield line
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=20)
+        await store.close()
+    if not task.cancelled():
+        task.result()
+
+
 def _page(after: int, tx: Tx) -> list[tuple[int, Batch]]:
     return list(tx.batches_after(after, limit=500))
 
@@ -140,4 +199,4 @@ def twice(ticks: Mapping[str, list[float]]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(Path(sys.argv[1])))
+    asyncio.run(forever(Path(sys.argv[1])))

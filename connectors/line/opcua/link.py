@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import math
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from gateway.core.errors import Unreachable
 from gateway.core.ports import Clock
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+_RENEWAL_S = 10.0
+"""How long a subscription that was made anew must last before another is made in the same session."""
 _NO_SUBSCRIPTION = frozenset({ua.StatusCodes.BadNoSubscription, ua.StatusCodes.BadSubscriptionIdInvalid})
 
 
@@ -103,6 +106,7 @@ class Link:
         self.stays = False
         self._session: Session | None = None
         self._pump: Pump | None = None
+        self._renewed = -math.inf
 
     async def run(self, kept: Kept) -> None:
         """Do all of it until the link is lost. Raises `Unreachable`; a bug of ours stays what it is."""
@@ -172,8 +176,6 @@ class Link:
         self._follow_stream(part.stream)
         async with asyncio.timeout(self._patience(part)):
             await drop_items(client, before.id, found.obsolete, member.limits.items_per_call)
-            if isinstance(member, Monitor):
-                await member.describe(client)
             await member.mend(client, before.id)
 
     async def _subscribe(self, client: Andon, part: Part, why: str) -> None:
@@ -244,9 +246,10 @@ class Link:
     async def _renew(self, client: Andon, ended: Ended) -> None:
         """Make subscriptions anew that ended or fell silent, if the session still answers. Raises `Unreachable`."""
         assert self._pump is not None  # noqa: S101 (made when the link was settled)
-        for stream in ended.streams:
-            if stream.fresh and time.monotonic() - stream.made < stream.patience * 2:
-                raise Unreachable(f"a new subscription: {ended.why}")
+        mute = any(stream.fresh and not stream.told for stream in ended.streams)
+        if mute or time.monotonic() - self._renewed < _RENEWAL_S:
+            raise Unreachable(f"{ended.why}; so soon after the last time that the session is not to be trusted")
+        self._renewed = time.monotonic()
         if not await answers(client, self._settings.timeout):
             raise Unreachable(f"{ended.why}; the session does not answer either")
         log.warning("opcua.subscription.renewed", source=self._settings.name, why=ended.why)

@@ -14,7 +14,7 @@
 //   --strict (unknown client certificates are refused; users' certificates: DIR/users/trusted/certs), --user (no anonymous; andon/secret), --alarm, --still (sine
 //   moves only when told), --sessions=N, --publishes=N (most publish requests in a session), --per-call=N (monitored
 //   items a call), --per-read=N, --no-history, --wave, --img, --keep-order, --uri=URN (application URI),
-//   --level=N (ServiceLevel), --anonymous-transfer=no, --min-sampling=MS.
+//   --level=N (ServiceLevel), --token=MS (lifetime of a channel's token), --anonymous-transfer=no, --min-sampling=MS.
 // Commands, one a line on stdin, answered by one line of JSON on stdout: see COMMANDS.
 const fs = require("node:fs");
 const os = require("node:os");
@@ -87,8 +87,10 @@ async function make() {
     allowAnonymous: !options.user,
     allowAnonymousSubscriptionTransferOnUnsecuredChannel: options["anonymous-transfer"] !== "no",
     maxConnectionsPerEndpoint: 100,
+    defaultSecureTokenLifetime: number("token", 60000),
     disableDiscovery: false,
     serverCapabilities: {
+      minSupportedSampleRate: number("sample-rate", 0),
       maxSessions: number("sessions", 50),
       maxSubscriptions: 100,
       maxSubscriptionsPerSession: 20,

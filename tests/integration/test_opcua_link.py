@@ -1,0 +1,224 @@
+"""The link to a server that is not ours is cut, frozen, delayed, robbed of its subscription and its session."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from connectors.line.opcua.link import Stage
+from gateway.core.batch import TagState
+from tests.faulty_link import FaultyLink
+from tests.line_rigs import until
+from tests.node_opcua import NSU, NodeOpcua
+from tests.opcua_gateway import Line, gaps_of, holes, running, series_of, twice
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.peer]
+QUICK = {"insecure": True, "publish": "50ms", "keep_alive": "500ms", "queue": 500, "timeout": "2s", "retry": "300ms"}
+
+
+def tags(*names: str) -> list[dict[str, str]]:
+    return [{"asset": "M", "tag": name, "address": NSU + name} for name in names]
+
+
+@asynccontextmanager
+async def node_opcua(*options: str, count: int = 10, period_ms: int = 50) -> AsyncIterator[NodeOpcua]:
+    server = NodeOpcua(*options, tags=count, period_ms=period_ms)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await asyncio.to_thread(server.clean)
+
+
+@asynccontextmanager
+async def through(
+    server: NodeOpcua, folder: Path, *names: str, **more: object
+) -> AsyncIterator[tuple[FaultyLink, Line]]:
+    """Run a line through a proxy."""
+    async with FaultyLink("127.0.0.1", server.port).open() as proxy:
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with running(folder, endpoint=url, tag=tags(*names), **{**QUICK, **more}) as line:
+            await line.live()
+            yield proxy, line
+
+
+def opened(line: Line, before: int) -> bool:
+    return len(line.sources) > before
+
+
+def state(line: Line, name: str) -> TagState:
+    [found] = [it for it in line.source.tags() if it.name == f"M/{name}"]
+    return found
+
+
+@pytest.mark.pain(1, 2, 3)
+async def test_cut_links_cost_no_value_and_no_session(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "t1", "h0") as (proxy, line):
+        for cut in range(3):
+            await line.more(20)
+            proxy.faults.refuse = True
+            proxy.cut()
+            await until(partial(opened, line, len(line.sources)), 20)
+            await asyncio.sleep(2.0 if cut == 0 else 0)  # the outage itself
+            proxy.faults.refuse = False
+            await line.live()
+        await line.more(60)
+        told = await server.tell("count")
+        assert line.whole(), (holes(line.ticks()), twice(line.ticks()))
+        assert (told["created"], told["subscribed"]) == (1, 1), "one session, one subscription, for every link"
+        assert len(line.sources) > 3, "and every link with a client of its own"
+
+
+@pytest.mark.pain(1)
+async def test_a_link_that_carries_nothing_any_more_is_noticed_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "t1") as (proxy, line):
+        await line.more(20)
+        proxy.faults.frozen = True
+        first = line.source
+        await until(lambda: line.source is not first, 20)
+        proxy.faults.frozen = False
+        proxy.cut()
+        await until(lambda: line.source.stage is Stage.LIVE, 60)
+        await line.more(40)
+        assert line.whole(), (holes(line.ticks()), twice(line.ticks()))
+
+
+@pytest.mark.pain(1, 12)
+async def test_a_frozen_server_makes_its_tags_unhealthy_and_loses_nothing(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "t1") as (_, line):
+        await line.more(20)
+        assert state(line, "t0").healthy
+        server.freeze()
+        first = line.source
+        await until(lambda: line.source is not first, 20)
+        assert not state(line, "t0").healthy
+        server.thaw()
+        await line.live()
+        await line.more(40)
+        assert state(line, "t0").healthy
+        assert line.whole(), (holes(line.ticks()), twice(line.ticks()))
+
+
+@pytest.mark.pain(1)
+async def test_a_subscription_deleted_on_the_server_is_made_anew_in_the_same_session(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "h0", "h1") as (_, line):
+        await line.more(20)
+        await server.tell("unsubscribe")
+        await until(lambda: len(gaps_of(line.batches)) == 2, 30)
+        await line.live()
+        told = await server.tell("count")
+        assert (told["created"], told["subscribed"], len(line.sources)) == (1, 2, 1)
+        ticks = line.ticks()
+        assert holes(ticks).keys() <= {"t0"} and not twice(ticks)
+        assert {(gap.tags[0][1], gap.filled) for gap in gaps_of(line.batches)} == {("t0", ""), ("h0", "history")}
+
+
+@pytest.mark.pain(1)
+@pytest.mark.parametrize("subscriptions", ["gone", "keep"])
+async def test_a_session_dropped_by_the_server_is_followed_by_another(tmp_path: Path, subscriptions: str) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "h0") as (_, line):
+        await line.more(20)
+        await server.tell("drop", subscriptions)
+        await until(lambda: len(line.sources) > 1, 20)
+        await line.live()
+        await line.more(40)
+        if subscriptions == "gone":
+            await until(lambda: len(gaps_of(line.batches)) == 2, 30)
+        told = await server.tell("count")
+        assert told["created"] == 2 and told["subscribed"] == (1 if subscriptions == "keep" else 2)
+        ticks = line.ticks()
+        assert not twice(ticks) and "h0" not in holes(ticks)
+        assert subscriptions == "gone" or not holes(ticks), "the subscription was taken over from the session before"
+
+
+@pytest.mark.pain(1, 13)
+async def test_a_node_that_goes_and_comes_back_is_listened_to_again(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "t1") as (_, line):
+        await line.more(10)
+        await server.tell("remove", 1)
+        await until(lambda: not state(line, "t1").healthy, 20)
+        before = len(line.ticks()["t1"])
+        await line.more(20)
+        await server.tell("restore", 1)
+        await until(lambda: len(line.ticks()["t1"]) > before + 3, 30)
+        ticks = line.ticks()
+        assert not holes({"t0": ticks["t0"]}) and not twice(ticks), "its neighbour never stopped"
+
+
+async def test_a_thousand_tags_at_ten_hertz_over_a_slow_link_lose_nothing(tmp_path: Path) -> None:
+    names = [f"t{number}" for number in range(1000)]
+    async with (
+        node_opcua(count=1000, period_ms=100) as server,
+        through(server, tmp_path, *names, publish="100ms", in_flight=10, timeout="10s", keep_alive="2s") as (
+            proxy,
+            line,
+        ),
+    ):
+        proxy.faults.delay = 0.025
+        await line.more(25_000)
+        assert line.whole()
+        assert len(line.sources) == 1 and not gaps_of(line.batches)
+
+
+async def test_a_channel_renewed_under_load_loses_nothing(tmp_path: Path) -> None:
+    async with node_opcua("--token=2000") as server, through(server, tmp_path, "t0", "t1", "h0") as (_, line):
+        await asyncio.sleep(5)  # three renewals
+        await line.more(10)
+        assert line.whole() and len(line.sources) == 1
+
+
+@pytest.mark.pain(4)
+async def test_a_restarted_server_leaves_a_gap_that_its_history_fills(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "t0", "t1", "h0", "h1") as (_, line):
+        await line.more(20)
+        await server.kill()
+        await server.start()
+        await until(lambda: len(gaps_of(line.batches)) == 2, 60)
+        await line.more(40)
+        ticks = line.ticks()
+        assert holes(ticks).keys() == {"t0", "t1"} and not twice(ticks)
+        lost, filled = sorted(gaps_of(line.batches), key=lambda gap: gap.filled)
+        assert {tag for _, tag in lost.tags} == {"t0", "t1"} and {tag for _, tag in filled.tags} == {"h0", "h1"}
+        assert lost.cause == filled.cause == "the server was restarted" and lost.start < lost.end
+
+
+async def test_a_gap_is_only_marked_when_it_is_asked_to_be(tmp_path: Path) -> None:
+    async with node_opcua() as server, through(server, tmp_path, "h0", on_gap="mark") as (_, line):
+        await line.more(10)
+        await server.tell("unsubscribe")
+        await until(lambda: gaps_of(line.batches), 30)
+        [gap] = gaps_of(line.batches)
+        assert not gap.filled and holes(line.ticks()).keys() == {"h0"}
+
+
+@pytest.mark.pain(1, 4)
+async def test_the_next_server_of_the_set_is_listened_to_when_one_is_lost(tmp_path: Path) -> None:
+    async with node_opcua() as first, node_opcua() as second:
+        fields = {**QUICK, "endpoint": first.url, "endpoints": [second.url], "tag": tags("t0", "h0")}
+        async with running(tmp_path, **fields) as line:
+            await line.live()
+            await line.more(20)
+            assert (await second.tell("count"))["subscriptions"] == 0, "one of the set is listened to"
+            await first.kill()
+            await until(lambda: len(gaps_of(line.batches)) == 2, 60)
+            await line.live()
+            ticks = line.ticks()
+            assert holes(ticks).keys() <= {"t0"} and not twice(ticks)
+            assert {gap.cause for gap in gaps_of(line.batches)} == {"another server of the set"}
+            assert (await second.tell("count"))["subscriptions"] == 1
+
+
+async def test_a_server_that_says_it_is_ailing_is_left_for_a_better_one(tmp_path: Path) -> None:
+    async with node_opcua("--level=255") as first, node_opcua("--level=255") as second:
+        fields = {**QUICK, "endpoint": first.url, "endpoints": [second.url], "tag": tags("h0")}
+        async with running(tmp_path, **fields) as line:
+            await line.live()
+            await line.more(10)
+            await first.tell("level", 100)
+            await until(lambda: gaps_of(line.batches), 60)
+            await line.live()
+            assert (await second.tell("count"))["subscriptions"] == 1
+            assert line.whole() and series_of(line.batches)["h0"]
