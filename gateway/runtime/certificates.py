@@ -11,12 +11,15 @@ from gateway.core.ports import Clock, LineSource
 
 SOON = timedelta(days=30)
 _DAY = timedelta(days=1)
-_WHOSE = {"own": "our certificate", "server": "the server's certificate"}
+_WHOSE = {"own": "our certificate", "server": "the server's certificate", "user": "the user certificate"}
 
 
 @runtime_checkable
 class Expiring(Protocol):
-    """A source that shows and is shown certificates: when each ends (aware UTC), by whose it is (`own`, `server`)."""
+    """A source that shows and is shown certificates.
+
+    `expiries` has when each ends (aware UTC), by whose it is (`own`, `server`, `user`).
+    """
 
     def expiries(self) -> Mapping[str, datetime]: ...  # noqa: D102
 

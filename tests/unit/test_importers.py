@@ -224,6 +224,23 @@ def test_a_key_of_telegraf_that_nobody_knows_is_named() -> None:
     assert any("unheard" in note.where for note in importers.telegraf(f'[unheard]\na = "b"\n{text}').notes)
 
 
+def test_a_value_that_is_not_the_usual_one_is_noted_and_the_usual_one_is_not() -> None:
+    def told(**more: object) -> str:
+        node = {"Id": "i=2258", **more}
+        found = importers.opcpublisher(json.dumps([{"EndpointUrl": "opc.tcp://a:1", "OpcNodes": [node]}]))
+        return "".join(note.where + note.told for note in found.notes)
+
+    assert "SkipFirst" in told(SkipFirst=True) and "SkipFirst" not in told(SkipFirst=False)
+    assert "DataChangeTrigger" in told(DataChangeTrigger="StatusValueTimestamp")
+    assert "AttributeId" in told(AttributeId="DisplayName")
+
+
+def test_a_negated_tag_of_kepware_has_a_negative_scale() -> None:
+    table = "Tag Name,Address,Data Type,Scaling,Raw Low,Raw High,Scaled Low,Scaled High,Negate Value\n"
+    [line] = importers.kepware(f"{table}a,400001,Word,Linear,0,100,10,20,1\nb,400002,Word,,,,,,1\n").lines
+    assert [(tag.get("scale"), tag.get("offset")) for tag in line.tags] == [("-0.1", "-10"), ("-1", None)]
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "told"),
     [

@@ -87,7 +87,12 @@ def _tag(one: Taking) -> dict[str, str]:
     if one.text("Client Access").upper() in {"R/W", "RW", "WO"}:
         one.note("could be written there: here it is read; see [[line.….target]] for OPC UA")
     one.known("is for people: not taken over", "Description")
-    one.settled("Respect Data Type", "Negate Value", "Scaled Data Type")
+    one.settled("Respect Data Type", "Scaled Data Type")
+    if one.text("Negate Value").lower() in {"1", "true"}:
+        cells["scale"] = number_text(-float(cells.get("scale", 1)))
+        cells |= {"offset": number_text(-float(cells["offset"]))} if "offset" in cells else {}
+        if "low" in cells or "high" in cells:
+            one.note("is negated: look its limits over")
     return cells
 
 

@@ -174,7 +174,12 @@ def _node(node: Taking, asset: str, sampling: float | None, namespaces: Sequence
     text = node.text("ExpandedNodeId") or node.text("Id")
     node.settled("Id")
     called = node.text("DataSetFieldId") or node.text("DisplayName") or identifier_of(text)
-    node.settled("DisplayName", "SkipFirst", "DiscardNew", "FetchDisplayName", "DataChangeTrigger", "AttributeId")
+    node.settled("DisplayName", "FetchDisplayName")
+    node.usual(
+        "is not taken over: [[line.….group]] has discard and trigger", DiscardNew=False, DataChangeTrigger="StatusValue"
+    )
+    node.usual("is not taken over: the first value counts like any other", SkipFirst=False)
+    node.usual("is not taken over: values alone are read", AttributeId="Value")
     node.known("is not taken over: andon config sample shows [[line.….event]]", "EventFilter", "ConditionHandling")
     node.known("keeps values alive: here a heartbeat is never a sample, see stale_after", *_HEARTBEATS)
     node.known("is the line's: queue", "QueueSize")

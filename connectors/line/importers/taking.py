@@ -98,6 +98,13 @@ class Taking:
             if self._take(key) not in (None, [], {}, ""):
                 self.note(why, key)
 
+    def usual(self, why: str, **values: object) -> None:
+        """Pass over keys whose usual value is ours too; another value is noted."""
+        for key, value in values.items():
+            given = self._take(key)
+            if given is not None and str(given).lower() not in {"", str(value).lower()}:
+                self.note(f"{_short(given)}: {why}", key)
+
     def settled(self, *keys: str) -> None:
         """Pass over keys that say what is so anyway."""
         self._taken.update(keys)

@@ -48,6 +48,7 @@ _SECTIONS = {
     "aggregators": "has no counterpart here: windows are cut by the diagnosis",
     "secretstores": 'has no counterpart here: secrets are { env = "…" } or { file = "…" }',
 }
+_GROUPED = "is not taken over: [[line.….group]] has discard and trigger"
 _POLL_S = 10.0
 
 
@@ -97,7 +98,7 @@ def _modbus(one: Taking, interval: float, finding: Finding) -> None:
         if (value := one.whole(theirs)) is not None:
             fields[ours] = value
     if parity := one.text("parity"):
-        fields["parity"] = {"N": "none", "E": "even", "O": "odd"}.get(parity.upper(), "none")
+        fields["parity"] = {"N": "none", "E": "even", "O": "odd"}.get(parity.upper()[:1], "none")
     if one.whole("data_bits") not in {None, 8}:
         one.note("RTU has 8 data bits", "data_bits")
     one.settled("configuration_type", "debug_connection", "transmission_mode")
@@ -254,6 +255,6 @@ def _monitored(wanted: Taking) -> dict[str, str]:
     elif value:
         wanted.note(f'of {value:g} per cent: [[line.….group]] with deadband = "{value:g}%"', "deadband_value")
     wanted.known("is the line's: queue", "queue_size")
-    wanted.settled("discard_oldest", "trigger")
+    wanted.usual(_GROUPED, discard_oldest=True, trigger="StatusValue")
     wanted.rest()
     return cells

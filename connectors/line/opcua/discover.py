@@ -13,7 +13,8 @@ import msgspec
 from connectors.line.opcua.about import About, about
 from connectors.line.opcua.browse import Bounds, Seen, Walk, walk
 from connectors.line.opcua.certificates import facts_of
-from connectors.line.opcua.security import LOST, advice, meet, offers, peer_of
+from connectors.line.opcua.offers import meet, offers, peer_of
+from connectors.line.opcua.security import LOST, advice
 from connectors.line.opcua.session import enter, leave
 from connectors.line.opcua.settings import Settings
 from gateway.core.errors import AndonError, Unreachable
