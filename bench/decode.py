@@ -64,12 +64,12 @@ def converter_of(count: int, **more: Any) -> Converter:
     return Converter("bench", nodes, {}, Board("bench", nodes))
 
 
-def road(count: int, **more: Any) -> Run:
-    """Make the product's road for so many tags: decode, then convert."""
+def road(count: int, *, forgetful: bool = False, **more: Any) -> Run:
+    """Make the product's road for so many tags: decode, then convert. `forgetful`: each message is the first."""
     decoder, converter = Decoder(), converter_of(count, **more)
 
     def travel(body: Buffer) -> Batch | None:
-        message = decoder.decode(body)
+        message = (Decoder() if forgetful else decoder).decode(body)
         return converter.batch([Arrival(message.changes, datetime.now(UTC), values=message.values)])
 
     return travel
@@ -136,6 +136,7 @@ def cases() -> list[Case]:
         Case(f"value, {VALUES} Double", numbers((TYPES.Double,)), road(VALUES), library, "us", MOST_US),
         Case(f"value, {VALUES} of 7 types", mixed, road(VALUES), library, "us", MOST_US),
         Case("the same, scaled, range, deadband", mixed, road(VALUES, **checked), library, "us", MOST_US),
+        Case("7 types, the order never seen before", mixed, road(VALUES, forgetful=True), library, "us", 2 * MOST_US),
         Case("value, every 8th a text", response(texts * (VALUES // 8)), road(VALUES), library, "us", 2 * MOST_US),
         Case(f"waveform, Float[{SAMPLES}]", wave, road(1, **waveform), behind_library(**waveform), "ms", MOST_WAVE_MS),
         Case("picture, 2 MB ByteString", image, road(1, **frame), behind_library(**frame), "ms", MOST_IMAGE_MS),
