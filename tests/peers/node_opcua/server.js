@@ -107,6 +107,8 @@ async function make() {
   return { server, root };
 }
 
+const level = { value: 255 };
+
 function fill(server) {
   const space = server.engine.addressSpace;
   const own = space.registerNamespace(URI);
@@ -194,9 +196,11 @@ function fill(server) {
       optionals: ["ConfirmedState", "Confirm"],
     });
   }
-  if (options.level !== undefined) {
-    space.rootFolder.objects.server.serviceLevel.setValueFromSource({ dataType: "Byte", value: number("level", 255) });
-  }
+  level.value = number("level", 255);
+  space.rootFolder.objects.server.serviceLevel.bindVariable(
+    { get: () => new opcua.Variant({ dataType: "Byte", value: level.value }) },
+    true,
+  );
   return { space, own, device, add, ticking, kept, wave, img, sine, setpoint, note, called };
 }
 
@@ -313,10 +317,7 @@ const COMMANDS = {
   },
   pause: ({ state }) => Object.assign(state, { paused: true }),
   go: ({ state }) => Object.assign(state, { paused: false }),
-  level: ({ plant }, value) => {
-    plant.space.rootFolder.objects.server.serviceLevel.setValueFromSource({ dataType: "Byte", value: Number(value) });
-    return { level: Number(value) };
-  },
+  level: (_, value) => Object.assign(level, { value: Number(value) }),
   values: ({ plant }) => ({
     setpoint: plant.setpoint.readValue().value.value,
     note: plant.note.readValue().value.value,
