@@ -57,6 +57,7 @@ class Rig:
         server.set_endpoint(url)
         await server.set_application_uri(URI)
         if papers is None:
+            server.iserver.certificate = server.iserver.private_key = None
             server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         else:
             await papers.apply(server, URI, "127.0.0.1")
@@ -257,6 +258,24 @@ async def test_a_password_never_travels_in_clear(rig: Rig, pki: Pki, tmp_path: P
         if mode == "Sign":
             await enter(settings(tapped, pki, mode=mode, user=user, insecure_password=True))
             assert SESAME.encode() in tap.said, "a person wrote that it may"
+
+
+async def test_a_password_that_nobody_can_seal_is_not_sent(rig: Rig) -> None:
+    """Some servers ask on their plain endpoint for a sealed password, and show no certificate to seal it with."""
+
+    def want_sealed(server: Server) -> None:
+        for endpoint in server.iserver.endpoints:
+            endpoint.ServerCertificate = None
+            for token in endpoint.UserIdentityTokens:
+                token.SecurityPolicyUri = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256"
+
+    user = {"name": "andon", "password": {"env": "ANDON_TEST_PASSWORD"}}
+    tap = Tap()
+    async with rig.serving(None, want_sealed) as url, tap.on(url) as tapped:
+        fixed = {"name": "cell", "endpoint": tapped, "insecure": True, "tags": "none"}
+        with pytest.raises(Unreachable, match="shows none: take a policy"):
+            await enter(settings_of(Settings, **fixed, user=user, insecure_password=True))
+    assert SESAME.encode() not in tap.said
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])

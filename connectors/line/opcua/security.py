@@ -87,9 +87,13 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
 
     def _keep_the_password(self) -> None:
         """Refuse to send the password where somebody could read it."""
+        sealed_by = self.server_policy(ua.UserTokenType.UserName).SecurityPolicyUri
+        plain = not sealed_by or str(sealed_by).endswith("#None")
+        if not plain and not self.security_policy.peer_certificate:
+            told = "the server wants the password sealed with its certificate, and shows none: take a policy"
+            raise Unreachable(told, after=PATIENT)
         if self.insecure_password or self.security_policy.Mode == ua.MessageSecurityMode.SignAndEncrypt:
             return
-        sealed_by = self.server_policy(ua.UserTokenType.UserName).SecurityPolicyUri
         if sealed_by not in {f"{SPACE}{name}" for name in POLICIES}:
             raise Unreachable(
                 'the server wants the password in clear: mode = "SignAndEncrypt" hides it (insecure_password = true '
