@@ -230,3 +230,22 @@ def test_what_is_wrong_with_groups_events_and_targets_is_said_at_once(more: dict
     fields: dict[str, Any] = {"tag": [tag("a")], **more}
     with pytest.raises(Exception, match=fault):
         settings_of(Settings, name="x", endpoint="opc.tcp://h:1", insecure=True, **fields)
+
+
+@pytest.mark.peer
+async def test_a_subscription_that_is_taken_over_knows_units_and_deadbands_again(peer: NodeOpcua) -> None:
+    group = [{"name": "calm", "deadband": 10}]
+    wanted = settings(peer.url, tag("press.Temperature", group="calm"), tag("t0"), group=group, profile="asyncua")
+    async with listening(wanted) as heard:
+        await heard.until(lambda: heard.values("press.Temperature") and heard.values("t0"))
+        memory = heard.memory
+    made = (await peer.tell("count"))["subscribed"]
+    async with listening(wanted, memory) as again:  # the peer greets the session with every value once more
+        await again.until(lambda: len(again.values("t0")) > 2)
+        for value in (60, 65, 72):
+            await peer.tell("set", "press.Temperature", value)
+            await asyncio.sleep(0.12)
+        await again.until(lambda: 72 in again.values("press.Temperature"))
+        assert again.values("press.Temperature") == [60, 72]
+        assert again.readings("press.Temperature")[0].unit == "°C"
+    assert (await peer.tell("count"))["subscribed"] == made, "a new subscription was made"

@@ -2,7 +2,20 @@
 
 from connectors.erp import rest
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
-from gateway.core.ports import Diagnoser, ErpAdapter, Interpreter, LineSource, Modality, Pushable, Store
+from connectors.line.modbus.source import Modbus
+from connectors.line.opcua.source import OpcUa
+from gateway.core.ports import (
+    Alarming,
+    Diagnoser,
+    ErpAdapter,
+    Inspectable,
+    Interpreter,
+    LineSource,
+    Modality,
+    Pushable,
+    Store,
+    Writable,
+)
 from gateway.diagnosis.diagnoser import FusedDiagnoser
 from gateway.diagnosis.process import Process
 from gateway.diagnosis.vibration import Vibration
@@ -46,3 +59,7 @@ def interpreter() -> Interpreter:
 
 def pushable(found: http.Door) -> Pushable:
     return found
+
+
+def equipment(opc: OpcUa, bus: Modbus) -> tuple[LineSource, Writable, Alarming, list[Inspectable]]:
+    return opc, opc, opc, [opc, bus]

@@ -54,6 +54,7 @@ class Ledger:
         self._causes: list[str] = []
         self._since: list[int] = []
         self._dirty = np.zeros(count, np.bool_)
+        self._first = np.zeros(count, np.bool_)
         self._whole = self._told_tags = self._doubt_moved = True
 
     def recall(self, memory: Mapping[str, bytes]) -> None:
@@ -71,6 +72,7 @@ class Ledger:
         places = self._places(tags)
         known = places >= 0
         self._last[places[known]] = before[known]
+        self._first[places[known]] = True
         self._told_tags = tags != self._keys
         if doubt is not None and len(doubt.which) == len(before):
             self._causes, self._since = list(doubt.causes), list(doubt.since)
@@ -121,6 +123,8 @@ class Ledger:
             _, first = np.unique(places[rows], return_index=True)
             firsts = rows[np.sort(first)].tolist()
             again = [row for row in firsts if self._settle(int(places[row]), int(keys[row]), missed)]
+        if self._first.any():
+            again += self._repeated(places, keys)
         if over is not None and over.any():
             self._overflowed(places, keys, np.flatnonzero(over), missed)
         self._last[places] = keys
@@ -131,6 +135,16 @@ class Ledger:
         kept[again] = False
         return values.only(kept)
 
+    def _repeated(self, places: NDArray[np.uint32], keys: NDArray[np.int64]) -> list[int]:
+        """Give the rows that say first after a start what was committed last: some servers greet a session so."""
+        rows = np.flatnonzero(self._first[places])
+        _, first = np.unique(places[rows], return_index=True)
+        chosen = rows[first]
+        self._first[places[chosen]] = False
+        same = (keys[chosen] == self._last[places[chosen]]) & (keys[chosen] != NEVER)
+        repeated: list[int] = chosen[same].tolist()
+        return repeated
+
     def take_one(self, change: Change, missed: list[Missed]) -> bool:
         """Note what is no number, as `take` does. Says whether it is news."""
         place, at = change.handle, ticks(change.sourced_at or change.served_at)
@@ -138,6 +152,8 @@ class Ledger:
             return True
         key = NEVER if at == NEVER else at << 2 | change.status >> 30
         told = self._which[place] != _SURE and self._settle(place, key, missed)
+        told |= bool(self._first[place]) and key == self._last[place] != NEVER
+        self._first[place] = False
         if change.status & _OVERFLOW == _OVERFLOW:
             self._note(place, int(self._last[place]), key, OVERFLOW, missed)
         self._last[place], self._dirty[place] = key, True

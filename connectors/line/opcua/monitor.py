@@ -89,12 +89,6 @@ class Monitor:
         self._due.clear()
         self._wanted = set(self.plan.places)
 
-    async def describe(self, client: Any) -> None:
-        """Read what the settings leave open of the nodes whose items were taken over."""
-        lacking = [place for place in sorted(self.items) if self._lacks(place)]
-        if lacking:
-            await self._describe(client, self._resolved(lacking, await client.get_namespace_array()))
-
     def forget(self, gone: set[int]) -> None:
         """Nodes are gone on the server: they are wanted again. Takes this subscription's out of the set."""
         mine = gone & self._wishes.keys()
@@ -175,8 +169,8 @@ class Monitor:
         facts = await read_facts(client, [found[place] for place in lacking], self.limits)
         for place, said in zip(lacking, facts, strict=True):
             if said != NONE:
-                self._described[place] = said
                 self._fill(place, said)
+            self._described[place] = said
         self._learned({place: self.nodes[place] for place in lacking})
 
     def _lacks(self, place: int) -> bool:
