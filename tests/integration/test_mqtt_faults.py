@@ -13,7 +13,7 @@ from connectors.line.mqtt import Settings
 from connectors.line.mqtt.wire import decode
 from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
-from gateway.core.ports import LineSource
+from gateway.core.ports import Inspectable, LineSource
 from gateway.core.reading import LogLine, Quality
 from tests.faulty_link import FaultyLink
 from tests.line_process import LineProcess
@@ -306,6 +306,22 @@ async def test_qos_0_says_what_it_could_not_have_seen(broker: Mosquitto) -> None
         first = await anext(batches)
     await source.close()
     assert [gap.cause for gap in first.gaps] == ["QoS 0: the broker keeps nothing"]
+
+
+@pytest.mark.pain(21)
+async def test_check_live_says_what_each_topic_brings_and_leaves_no_session(broker: Mosquitto) -> None:
+    await broker.say(("plant/count", '{"n": 7}'), ("plant/other", '{"n": "many"}'), retain=True)
+    other = {"asset": "M-07", "tag": "other", "address": "plant/other#n", "type": "number"}
+    silent = {"asset": "M-07", "tag": "silent", "address": "plant/silent"}
+    source = source_of(broker, COUNTER, other, silent)
+    assert isinstance(source, Inspectable)
+    found = {check.name: check for check in await source.inspect()}
+    assert found["broker"].ok
+    assert found["M-07/count"].ok and found["M-07/count"].said.startswith("7")
+    assert not found["M-07/other"].ok and "no number" in found["M-07/other"].said
+    assert found["M-07/silent"].ok and "no message" in found["M-07/silent"].said
+    memory: dict[str, bytes] = {}
+    await subscribed(broker, memory)
 
 
 async def test_sparkplug_over_the_wire_asks_for_its_birth_and_reads_on(broker: Mosquitto) -> None:

@@ -71,13 +71,16 @@ class Link:
         """Whether the broker has taken us and the socket lives."""
         return self._greeted is not None and self._greeted.done() and not self._lost
 
-    async def open(self, will: Will | None = None) -> bool:
-        """Connect; says whether the broker still has our session. Raises `Unreachable` with what to do."""
+    async def open(self, will: Will | None = None, *, fresh: bool = False) -> bool:
+        """Connect (`fresh`: with a session that ends with the link); says whether the broker still has our session.
+
+        Raises `Unreachable` with what to do.
+        """
         self._greeted = asyncio.get_running_loop().create_future()
-        client = self._client = self._new_client(will)
+        client = self._client = self._new_client(will, fresh=fresh)
         try:
             async with asyncio.timeout(self._settings.timeout):
-                await self._dial(client)
+                await self._dial(client, fresh=fresh)
                 self._care = asyncio.create_task(self._look_after(client))
                 self._listen(client)
                 return await self._greeted
@@ -164,13 +167,13 @@ class Link:
             raise Unreachable(f"{self._who}: {self._lost or 'not connected'}")
         return self._client
 
-    def _new_client(self, will: Will | None) -> Client:
+    def _new_client(self, will: Will | None, *, fresh: bool) -> Client:
         settings = self._settings
         modern = settings.version == "5"
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client,
-            clean_session=None if modern else False,
+            clean_session=None if modern else fresh,
             protocol=MQTTProtocolVersion.MQTTv5 if modern else MQTTProtocolVersion.MQTTv311,
             manual_ack=True,
             reconnect_on_failure=False,
@@ -194,14 +197,14 @@ class Link:
         client.on_socket_close = lambda _client, _data, sock: _forget(loop, sock.fileno())
         return client
 
-    async def _dial(self, client: Client) -> None:
+    async def _dial(self, client: Client, *, fresh: bool) -> None:
         """Open the socket in a thread: paho knows only the blocking way."""
         settings = self._settings
         host, port = settings.place
         told: Properties | None = None
         if settings.version == "5":
             told = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it bare
-            told.SessionExpiryInterval = min(int(settings.keep), 2**32 - 1)
+            told.SessionExpiryInterval = 0 if fresh else min(int(settings.keep), 2**32 - 1)
             told.ReceiveMaximum = settings.in_flight
             told.MaximumPacketSize = min(int(settings.largest), 2**28)
 
@@ -209,7 +212,7 @@ class Link:
             if told is None:
                 client.connect(host, port, keepalive=int(settings.keep_alive))
             else:
-                client.connect(host, port, keepalive=int(settings.keep_alive), clean_start=False, properties=told)
+                client.connect(host, port, keepalive=int(settings.keep_alive), clean_start=fresh, properties=told)
 
         dialled = asyncio.get_running_loop().run_in_executor(None, dial)
         try:

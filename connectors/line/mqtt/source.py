@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from connectors.line.mqtt.address import PLAIN
+from connectors.line.mqtt.inspection import inspect
 from connectors.line.mqtt.link import Link, Message, Will
 from connectors.line.mqtt.marks import Marks
 from connectors.line.mqtt.payload import Atom
@@ -16,7 +17,7 @@ from connectors.line.mqtt.plain import Plain
 from connectors.line.mqtt.settings import Broker, Topic
 from connectors.line.mqtt.sparkplug import Sparkplug, State
 from connectors.line.roll import Roll
-from gateway.core.batch import Batch, SourceGap, TagState
+from gateway.core.batch import Batch, SourceGap, TagCheck, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock
 from gateway.core.reading import LogLine, Reading, ThermalFrame, Waveform
@@ -70,6 +71,10 @@ class Mqtt:
             detail += f", {self._roll.turned_away} turned away: more than {self._settings.most_names} names"
         broker = TagState(self.name, "broker", well and not self._refused, detail)
         return [broker, *self._sparkplug.states(), *self._roll.states()]
+
+    async def inspect(self) -> Sequence[TagCheck]:
+        """Listen for some seconds and say what came for each tag; see `Inspectable`."""
+        return await inspect(self._settings, self._tags, self._now)
 
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
         """Give the messages; see `LineSource`. Raises `Unreachable` when the broker is lost or refuses us."""
