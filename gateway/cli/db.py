@@ -64,13 +64,38 @@ def check(config: str | None) -> None:
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
 @config_option
 def backup(target: Path, config: str | None) -> None:
-    """Copy the database to TARGET; the gateway may run meanwhile.
+    """Copy the database to TARGET, for its owner alone; the gateway may run meanwhile.
+
+    What the line's sources remember (OPC UA session tokens, positions) is left out of the copy: a gateway
+    that is started on it begins its sources afresh.
 
     Example:  andon db backup /mnt/backup/andon-monday.db
     """
     from gateway.store.backup import backup as copy
 
     click.echo(f"{target}: {copy(_settings(config), target)} bytes")
+
+
+@cli.command()
+@click.option("--to", "target", required=True, help="Size that the journal of readings may keep, such as 1GiB.")
+@config_option
+def trim(target: str, config: str | None) -> None:
+    """Drop the oldest readings, by hand: for `when_full = "stop_intake"`. The gateway may run meanwhile.
+
+    What diagnosis has not read and what orders stand on stays. What went is counted and audited.
+
+    Example:  andon db trim --to 1GiB
+    """
+    from gateway.cli.common import with_store
+    from gateway.core.units import Size, decode
+    from gateway.flow.retain import trim_to
+
+    try:
+        size = int(decode(Size, target))
+    except ValueError as bad:
+        raise click.BadParameter(str(bad), param_hint="--to") from bad
+    held = with_store(config, lambda settings, store: trim_to(store, size, diagnosed=settings.diagnosed))
+    click.echo(f"the journal holds {held.values} values in {held.size} bytes")
 
 
 def _settings(config: str | None) -> Settings:

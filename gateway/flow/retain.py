@@ -9,7 +9,7 @@ stands on, stays as it is.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -121,6 +121,26 @@ class Retention:
 
         while await self.store.write(step) == _MESSAGES:
             pass
+
+
+async def trim_to(store: Store, size: int, *, diagnosed: bool) -> Held:
+    """Drop the oldest batches, as far as they may go, until the journal holds at most `size` bytes.
+
+    For a person at the console; it is counted and audited.
+    """
+    before = await store.read(_look)
+    bounds = Bounds(size, size, diagnosed=diagnosed)
+    while await store.write(lambda tx: tx.trim(size, _read_to(tx, bounds))):
+        pass
+    after = await store.read(_look)
+    if after.dropped != before.dropped:
+        detail = f"{after.dropped - before.dropped} values dropped by hand, {before.size} to {after.size} bytes"
+        await store.write(lambda tx: tx.note("journal.trimmed", "journal", datetime.now(UTC), detail))
+    return after
+
+
+def _look(tx: Tx) -> Held:
+    return tx.held()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ async def test_no_network_library_is_imported_memory_is_small_and_words_still_be
         running_now = (await http.get("/health/ready")).json()
 
         async def ordered() -> bool:
-            return bool((await http.get("/api/v1/orders")).json())
+            return bool((await http.get("/api/v1/orders")).json()["items"])
 
         await until(ordered, f"the report to become an order\n{gateway.said()}")
         memory = psutil.Process(gateway.child.pid).memory_info().rss / 1024**2
