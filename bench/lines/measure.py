@@ -83,15 +83,8 @@ def ours(source: Source, seconds: float, *, core: int | None = None, **more: Any
 
 def _figure(source: Source, store: Path, span: tuple[int, int], used: float, rss: float) -> Figure:
     grid = source.grid
-    most = grid.tick(span[1] + _MICRO * 10) if grid.timed else _most(source)
-    found: Tally = tally(store, source.tags, grid, most)
-    if grid.timed:
-        first, end = grid.tick(span[0]), grid.tick(span[1])
-    else:
-        whole = found.seen.any(0).nonzero()[0]
-        ticks = (span[1] - span[0]) // grid.period_us
-        end = int(whole[-1]) - int(LATE_S * _MICRO) // grid.period_us
-        first = end - ticks
+    found: Tally = tally(store, source.tags, grid, grid.tick(span[1] + 10 * _MICRO))
+    first, end = grid.tick(span[0]), grid.tick(span[1])
     count = found.count(first, end)
     if not count:
         raise Failed("nothing was delivered")
@@ -105,10 +98,6 @@ def _figure(source: Source, store: Path, span: tuple[int, int], used: float, rss
         found.wrong,
         strange,
     )
-
-
-def _most(source: Source) -> int:
-    return int(1200 * _MICRO // source.grid.period_us)
 
 
 def bare(source: Source, seconds: float, *, core: int | None = None) -> Figure:

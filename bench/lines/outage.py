@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def outages(given: Given) -> Iterator[Row]:
     peers: dict[str, Opened] = {
         "node-opcua": _node,
         "asyncua": _asyncua,
-        "open62541": lambda _, port: open62541(given.open62541, TAGS, port=port),
+        "open62541": partial(_open62541, given.open62541),
     }
     faults = {"TCP cut for 5 s": Rig.cut, "server restarted": Rig.restart, "gateway kill -9, 5 s": Rig.kill}
     cases = [(f"{what}, {name}", opened, happens) for name, opened in peers.items() for what, happens in faults.items()]
@@ -110,10 +111,19 @@ def _historian(folder: Path, port: int) -> Iterator[Source]:
 
 
 def _asyncua(folder: Path, port: int) -> AbstractContextManager[Source]:
+    return stock_asyncua(TAGS, *_pair(folder, "urn:bench:asyncua"), port=port)
+
+
+def _open62541(command: str, folder: Path, port: int) -> AbstractContextManager[Source]:
+    return open62541(command, TAGS, *_pair(folder, "urn:bench:open62541"), port=port)
+
+
+def _pair(folder: Path, uri: str) -> tuple[Path, Path]:
+    """Give the server's certificate and key, which stay the same when it is started again."""
     own = folder / "peer" / "own"
     if not own.exists():
-        _certificate(folder / "peer", "urn:bench:asyncua")
-    return stock_asyncua(TAGS, own / "certs" / "andon.der", own / "private" / "andon.pem", port=port)
+        _certificate(folder / "peer", uri)
+    return own / "certs" / "andon.der", own / "private" / "andon.pem"
 
 
 def _certificate(folder: Path, uri: str) -> None:

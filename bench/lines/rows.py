@@ -1,7 +1,6 @@
 """What the rows of bench/line.py share."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from report import Row
 
@@ -13,7 +12,7 @@ class Given:
     """What the command line gave."""
 
     quick: bool
-    open62541: Path | None = None
+    open62541: str = ""
 
     @property
     def seconds(self) -> float:

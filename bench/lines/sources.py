@@ -1,6 +1,7 @@
 """Load sources: ours, node-opcua, and an open62541 server that is given by its path."""
 
 import os
+import shlex
 import shutil
 import socket
 import time
@@ -95,16 +96,17 @@ def stock_asyncua(
 
 @contextmanager
 def open62541(
-    path: Path | None, tags: int, *, core: int | None = None, period_ms: int = 100, port: int = 0
+    command: str, tags: int, *pair: Path, core: int | None = None, period_ms: int = 100, port: int = 0
 ) -> Iterator[Source]:
-    """Run an open62541 server: `PATH PORT TAGS PERIOD_MS`, which prints READY and the URI of its namespace.
+    """Run an open62541 server: `COMMAND PORT TAGS PERIOD_MS [CERTIFICATE KEY]`, which prints READY and its URI.
 
-    Its nodes are s=t0.., Double; all have the same value, a whole number that grows by one each period.
+    Its nodes are s=t0.., Double; all have the number of the period since 2026-01-01 UTC as their value.
     """
-    if path is None:
-        raise Skipped("no open62541 server given (--open62541 PATH)")
+    if not command:
+        raise Skipped("no open62541 server given (--open62541 COMMAND)")
     at = port or free_port()
-    with started([path, str(at), str(tags), str(period_ms)], "open62541", core=core) as child:
+    words = [*shlex.split(command), str(at), str(tags), str(period_ms), *pair]
+    with started(words, "open62541", core=core) as child:
         _, uri = child.line("READY", START_S)[:2]
-        grid = Grid(0, period_ms * _MS, 0, spread=1, mixed=False, timed=False)
+        grid = replace(_since_epoch(period_ms), timed=False)
         yield Source("open62541", at, uri, tags, grid, child)
