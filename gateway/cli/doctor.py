@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,8 @@ def _models(settings: Any) -> list[Finding]:
 
 async def listen(settings: Any) -> list[Finding]:
     """Listen to a source until all its tags are healthy, for a few seconds at most; then say how each of them is."""
+    from gateway.runtime.certificates import Certificates
+
     source = settings.open()
     async with _closing(source.close), asyncio.TaskGroup() as listening:
         hearing = listening.create_task(_hear(source))
@@ -120,8 +123,11 @@ async def listen(settings: Any) -> list[Finding]:
                 while not hearing.done() and not _healthy(source):  # noqa: ASYNC110  (tags tell no event)
                     await asyncio.sleep(_LOOK_S)
         tags = list(source.tags())
+        ending = Certificates({settings.name: source}, lambda: datetime.now(UTC)).warnings()
         hearing.cancel()
-    return [Finding(f"line.{tag.source}.{tag.name}", ok=tag.healthy, detail=tag.detail or "fine") for tag in tags]
+    soon = [Finding(told.partition(": ")[0], ok=False, detail=told.partition(": ")[2]) for told in ending]
+    found = [Finding(f"line.{tag.source}.{tag.name}", ok=tag.healthy, detail=tag.detail or "fine") for tag in tags]
+    return [*found, *soon]
 
 
 async def _hear(source: Any) -> None:
