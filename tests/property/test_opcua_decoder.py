@@ -10,7 +10,7 @@ import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.line.opcua.changes import Patterns
@@ -27,36 +27,32 @@ MOMENTS = st.one_of(
 )
 
 
-def scalars() -> st.SearchStrategy[ua.Variant]:
-    kinds = [
-        st.integers(-(2 ** (b - 1)), 2 ** (b - 1) - 1).map(lambda n, k=k: ua.Variant(n, k)) for k, b in INTS.items()
-    ]
-    kinds += [st.integers(0, 2**b - 1).map(lambda n, k=k: ua.Variant(n, k)) for k, b in UNSIGNED.items()]
-    return st.one_of(
-        *kinds,
-        st.floats(width=32).map(lambda n: ua.Variant(n, TYPES.Float)),
-        st.floats().map(lambda n: ua.Variant(n, TYPES.Double)),
-        st.booleans().map(lambda n: ua.Variant(n, TYPES.Boolean)),
-        st.text(max_size=20).map(lambda t: ua.Variant(t, TYPES.String)),
-        st.binary(max_size=20).map(lambda b: ua.Variant(b, TYPES.ByteString)),
-        st.just(ua.Variant(None, TYPES.Null)),
-        st.text(max_size=5).map(lambda t: ua.Variant(ua.LocalizedText(t), TYPES.LocalizedText)),
-        MOMENTS.filter(bool).map(lambda at: ua.Variant(at, TYPES.DateTime)),
-        st.uuids().map(lambda guid: ua.Variant(guid, TYPES.Guid)),
-        st.just(ua.Variant(ua.NodeId("a", 2), TYPES.NodeId)),
-        st.just(ua.Variant(ua.StatusCode(0x80310000), TYPES.StatusCode)),
-    )
+def _array(kind: ua.VariantType, items: st.SearchStrategy[object]) -> st.SearchStrategy[ua.Variant]:
+    return st.lists(items, min_size=1, max_size=9).map(lambda values: ua.Variant(values, kind))
 
 
-def arrays() -> st.SearchStrategy[ua.Variant]:
-    flat = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=9).map(
-        lambda v: ua.Variant(v, TYPES.Float)
-    )
-    square = st.tuples(st.integers(1, 3), st.integers(1, 3)).map(
+SCALARS: list[st.SearchStrategy[ua.Variant]] = [
+    *(st.integers(-(2 ** (b - 1)), 2 ** (b - 1) - 1).map(lambda n, k=k: ua.Variant(n, k)) for k, b in INTS.items()),
+    *(st.integers(0, 2**b - 1).map(lambda n, k=k: ua.Variant(n, k)) for k, b in UNSIGNED.items()),
+    st.floats(width=32).map(lambda n: ua.Variant(n, TYPES.Float)),
+    st.floats().map(lambda n: ua.Variant(n, TYPES.Double)),
+    st.booleans().map(lambda n: ua.Variant(n, TYPES.Boolean)),
+    st.text(max_size=20).map(lambda t: ua.Variant(t, TYPES.String)),
+    st.binary(max_size=20).map(lambda b: ua.Variant(b, TYPES.ByteString)),
+    st.just(ua.Variant(None, TYPES.Null)),
+    st.text(max_size=5).map(lambda t: ua.Variant(ua.LocalizedText(t), TYPES.LocalizedText)),
+    MOMENTS.filter(bool).map(lambda at: ua.Variant(at, TYPES.DateTime)),
+    st.uuids().map(lambda guid: ua.Variant(guid, TYPES.Guid)),
+    st.just(ua.Variant(ua.NodeId("a", 2), TYPES.NodeId)),
+    st.just(ua.Variant(ua.StatusCode(0x80310000), TYPES.StatusCode)),
+]
+ARRAYS: list[st.SearchStrategy[ua.Variant]] = [
+    _array(TYPES.Float, st.floats(width=32, allow_nan=False)),
+    _array(TYPES.String, st.text(max_size=5)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)).map(
         lambda shape: ua.Variant([list(range(shape[1])) for _ in range(shape[0])], TYPES.UInt16)
-    )
-    words = st.lists(st.text(max_size=5), min_size=1, max_size=4).map(lambda v: ua.Variant(v, TYPES.String))
-    return st.one_of(flat, square, words)
+    ),
+]
 
 
 STATUSES = st.sampled_from([0, 0x40000000, 0x80000000, 0x808C0000, 0x00000480])
@@ -76,18 +72,14 @@ def data_values(draw: st.DrawFn, variants: st.SearchStrategy[ua.Variant]) -> ua.
 @st.composite
 def lives(draw: st.DrawFn) -> list[tuple[int, ua.DataValue]]:
     """Items that keep their type and fail now and then, mixed with each other."""
-    kinds = draw(st.lists(st.one_of(scalars(), arrays()).map(lambda variant: variant.VariantType), max_size=6))
+    kinds = draw(st.lists(st.sampled_from([*SCALARS, *ARRAYS]), min_size=1, max_size=6))
+    lost = ua.DataValue(NULL, ua.StatusCode(ua.StatusCodes.BadNoCommunication), SourceTimestamp=draw(MOMENTS))
     items = []
-    for handle, kind in enumerate(kinds):
-        own = st.one_of(scalars(), arrays()).filter(lambda variant, kind=kind: variant.VariantType == kind)
-        for value in draw(st.lists(data_values(own), max_size=4)):
-            items.append((handle, value))
-            if draw(st.booleans()):
-                bad = ua.StatusCode(ua.StatusCodes.BadNoCommunication)
-                items.append((handle, ua.DataValue(NULL, bad, SourceTimestamp=draw(MOMENTS))))
-    order = draw(st.permutations(sorted(handle for handle, _ in items)))
-    left = {handle: iter([value for other, value in items if other == handle]) for handle in order}
-    return [(handle, next(left[handle])) for handle in order]
+    for handle, fails in draw(st.lists(st.tuples(st.integers(0, len(kinds) - 1), st.booleans()), max_size=16)):
+        items.append((handle, draw(data_values(kinds[handle]))))
+        if fails:
+            items.append((handle, lost))
+    return items
 
 
 def response(values: list[ua.DataValue] | list[tuple[int, ua.DataValue]]) -> bytes:
@@ -137,8 +129,8 @@ def same(left: Message, right: Message) -> bool:
     )
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(data_values(st.one_of(scalars(), arrays())), max_size=20))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(data_values(st.one_of(*SCALARS, *ARRAYS)), max_size=20))
 def test_both_decoders_agree(values: list[ua.DataValue]) -> None:
     data = response(values)
     slow = generic(struct_from_binary(ua.PublishResponse, Buffer(data)))
@@ -146,7 +138,7 @@ def test_both_decoders_agree(values: list[ua.DataValue]) -> None:
     assert same(Decoder().decode(Buffer(data)), slow)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lives())
 def test_the_values_of_one_item_keep_their_order(items: list[tuple[int, ua.DataValue]]) -> None:
     data = response(items)
@@ -155,15 +147,15 @@ def test_the_values_of_one_item_keep_their_order(items: list[tuple[int, ua.DataV
 
 
 @pytest.mark.pain(20)
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 60), data_values(scalars()))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(1, 60), data_values(st.one_of(*SCALARS)))
 def test_uniform_messages_agree(count: int, value: ua.DataValue) -> None:
     data = response([value] * count)
     slow = generic(struct_from_binary(ua.PublishResponse, Buffer(data)))
     assert same(Decoder().decode(Buffer(data)), slow)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_a_message_that_is_cut_gives_no_values_beyond_it(noise: bytes, at: int) -> None:
     whole = response([ua.DataValue(ua.Variant(1.0, TYPES.Double))] * 20)
@@ -174,7 +166,7 @@ def test_a_message_that_is_cut_gives_no_values_beyond_it(noise: bytes, at: int) 
     assert len(items_of(made)) <= len(whole)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lives(), st.data())
 def test_damaged_bytes_are_a_message_or_the_librarys_error(
     items: list[tuple[int, ua.DataValue]], data: st.DataObject
@@ -203,7 +195,7 @@ def test_a_fault_is_raised() -> None:
 
 
 @pytest.mark.pain(20)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(lives(), min_size=1, max_size=3), st.data())
 def test_what_an_earlier_message_looked_like_changes_no_value(
     stories: list[list[tuple[int, ua.DataValue]]], data: st.DataObject

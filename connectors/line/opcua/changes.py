@@ -85,20 +85,25 @@ def _tried(data: bytes, at: int, pattern: Pattern) -> list[Change] | None:
 def _settled(data: bytes, at: int, pattern: Pattern, found: list[Change]) -> tuple[tuple[int, tuple[Sort, ...]], ...]:
     """Give bad items without a value the form of the item's other values, so that their order is kept.
 
-    Those of items that sent something else than a number, and those that are not bad, become changes.
+    Where an item sent no number but something else, they become changes, as do those that are not bad.
     """
     forms = forms_of(pattern)
     handles = np.ndarray((len(data) - 3,), "<u4", data, 0, (1,))[pattern.starts + at].tolist()
     known = {handle: form for handle, form in zip(handles, forms.tolist(), strict=True) if form != EMPTY}
     wordy = {change.handle for change in found}
     told = list(zip((start for start, _ in pattern.others), found, strict=True))
-    for row in np.flatnonzero(forms == EMPTY).tolist():
-        start = int(pattern.starts[row])
-        change, _ = one(data, at + start)
-        if change.status < BAD or change.handle in wordy:
+    empty = [
+        (row, start, one(data, at + start)[0])
+        for row in np.flatnonzero(forms == EMPTY).tolist()
+        for start in (int(pattern.starts[row]),)
+    ]
+    wordy |= {change.handle for _, _, change in empty if change.status < BAD}
+    for row, start, change in empty:
+        form = known.get(change.handle, EMPTY if change.handle in wordy else FLOAT)
+        if change.status < BAD or form == EMPTY:
             told.append((start, change))
         else:
-            forms[row] = known.get(change.handle, FLOAT)
+            forms[row] = form
     told.sort(key=lambda item: item[0])
     found[:] = [change for _, change in told]
     return sorted_by_form(pattern.starts, pattern.codes, forms)

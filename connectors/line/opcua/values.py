@@ -57,16 +57,17 @@ def sift(changes: Iterable[Change]) -> tuple[tuple[Values, ...], tuple[Change, .
     """Put the numbers among changes that came one by one into columns; gives these and the rest.
 
     For what the library decoded: a message that was published again, history, a value that was read. A bad
-    item without a value goes where the item's other values went.
+    item without a value goes where the item's other values went, and into a column when there are none.
     """
     given = list(changes)
     known = {change.handle: form for change in reversed(given) if (form := _form(change.value)) is not None}
+    wordy = {change.handle for change in given if change.value is not None or change.status < BAD} - known.keys()
     rows: dict[int, list[Change]] = {}
     rest: list[Change] = []
     for change in given:
         form = _form(change.value)
-        if form is None and change.value is None and change.status >= BAD:
-            form = known.get(change.handle)
+        if form is None and change.value is None and change.status >= BAD and change.handle not in wordy:
+            form = known.get(change.handle, FLOAT)
         if form is None:
             rest.append(change)
         else:
