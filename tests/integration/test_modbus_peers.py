@@ -19,13 +19,13 @@ from connectors.line.modbus.endpoint import parse_endpoint
 from connectors.line.modbus.source import Modbus
 from connectors.line.modbus.wire import Wire
 from gateway.core.batch import Batch
-from gateway.core.errors import Unreachable
-from gateway.core.ports import LineSource
+from gateway.core.errors import Doubtful, Refused, Unreachable
+from gateway.core.ports import LineSource, Writable
 from gateway.core.reading import Quality, Reading
 from tests.faulty_link import FaultyLink
 from tests.integration.sim_process import running
 from tests.libmodbus import Cable, RtuServer, TcpServer, serial_server
-from tests.line_rigs import gather, lost, settings_of
+from tests.line_rigs import gather, lost, settings_of, until
 from tests.modbus_papers import Papers
 
 pytestmark = pytest.mark.peer
@@ -375,3 +375,77 @@ async def test_modbus_over_mutual_tls(server: TcpServer, papers: Papers) -> None
             await gather(line(url, *EVERY_KIND, tls=tls), lambda _: False, 10)
         named = {**tls, "server_name": "other.example"}
         check_every_kind(await gather(line(url, *EVERY_KIND, tls=named), lambda taken: bool(of(taken, "scaled"))))
+
+
+async def test_a_declared_target_is_written_and_nothing_else(server: TcpServer) -> None:
+    tags = [
+        tag("setpoint", "holding:@400:int16", scale=0.1),
+        tag("recipe", "holding:@410:float32:CDAB"),
+        tag("lamp", "coil:@400"),
+        tag("beside", "holding:@401"),
+    ]
+    targets = [
+        {"name": "setpoint", "address": "holding:@400:int16", "scale": 0.1, "low": -50, "high": 300},
+        {"name": "recipe", "address": "holding:@410:float32:CDAB", "low": 0, "high": 10},
+        {"name": "lamp", "address": "coil:@400"},
+        {"name": "elsewhere", "address": "holding:@20000", "low": 0, "high": 10},
+        {"name": "dead", "address": "holding:@1", "low": 0, "high": 10, "device": 30},
+    ]
+    source = line(server.url, *tags, target=targets, timeout="200ms")
+    assert isinstance(source, Writable)
+    assert list(source.targets()) == ["setpoint", "recipe", "lamp", "elsewhere", "dead"]
+    with pytest.raises(Unreachable, match="nothing was written"):
+        await source.write("setpoint", [20.0])
+    batches: list[Batch] = []
+
+    async def read() -> None:
+        take = batches.append
+        async with aclosing(source.batches()) as stream:
+            async for batch in stream:
+                take(batch)
+
+    def last(name: str) -> object:
+        return of(batches, name)[-1].value if of(batches, name) else None
+
+    reading = asyncio.create_task(read())
+    try:
+        await until(lambda: last("beside") == 401)
+        assert await source.write("setpoint", [-20.5]) == []
+        assert await source.write("recipe", [3.25]) == []
+        assert await source.write("lamp", [True]) == []
+        await until(
+            lambda: last("setpoint") == pytest.approx(-20.5) and last("recipe") == 3.25 and last("lamp") is True
+        )
+        assert last("beside") == 401
+        for target, values, why in (
+            ("setpoint", [301], "not between"),
+            ("setpoint", ["20"], "not a number"),
+            ("setpoint", [True], "not a number"),
+            ("setpoint", [1, 2], "takes one value"),
+            ("lamp", [1], "not true or false"),
+            ("elsewhere", [1], "IllegalDataAddress"),
+            ("unknown", [1], "not declared"),
+        ):
+            with pytest.raises(Refused, match=why):
+                await source.write(target, values)  # type: ignore[arg-type] # a table of what does not fit
+        with pytest.raises(Doubtful, match="look at the equipment"):
+            await source.write("dead", [1])
+    finally:
+        await source.close()
+        await asyncio.wait({reading}, timeout=5)
+
+
+@pytest.mark.usefixtures("slave")
+async def test_a_target_on_a_serial_line_is_written(cable: Cable) -> None:
+    target = {"name": "setpoint", "address": "holding:@400", "low": 0, "high": 300}
+    source = line(cable.url, tag("setpoint", "holding:@400"), target=[target])
+    assert isinstance(source, Modbus)
+    written: list[asyncio.Task[object]] = []
+
+    def enough(taken: list[Batch]) -> bool:
+        if not written:
+            written.append(asyncio.create_task(source.write("setpoint", [77])))
+        return any(reading.value == 77 for reading in of(taken, "setpoint"))
+
+    await gather(source, enough)
+    assert await written[0] == []

@@ -20,7 +20,9 @@ from connectors.line.modbus.discover import Stretch, likely, numbers_of, range_o
 from connectors.line.modbus.endpoint import parse_endpoint
 from connectors.line.modbus.frames import Denied, Foreign, Question, crc, mbap, read_mbap, read_rtu, rtu
 from connectors.line.modbus.lanes import Lanes
+from connectors.line.modbus.targets import order_of
 from connectors.line.modbus.timetable import Timetable
+from connectors.line.modbus.wishes import Target
 from tests.line_rigs import settings_of
 
 NOW = datetime(2026, 3, 18, 6, 30, tzinfo=UTC)
@@ -78,6 +80,10 @@ def test_a_wrong_endpoint_is_told_what_is_wrong(text: str, hint: str) -> None:
         ({"endpoint": "rtu:///dev/x", "connections": 2}, "one question at a time"),
         ({"endpoint": "tcp://h", "every": "100us"}, "at least 1ms"),
         ({"endpoint": "nowhere"}, "is not an endpoint"),
+        ({"endpoint": "tcp://h", "target": [{"name": "t", "address": "input:1"}]}, "cannot be written"),
+        ({"endpoint": "tcp://h", "target": [{"name": "t", "address": "holding:1"}]}, "low and high are mandatory"),
+        ({"endpoint": "tcp://h", "target": [{"name": "t", "address": "holding:1:bit3"}]}, "overwrite its neighbours"),
+        ({"endpoint": "tcp://h", "target": [{"name": "t", "address": "coil:1"}] * 2}, "t stands twice"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_told_apart(fields: dict[str, object], hint: str) -> None:
@@ -166,6 +172,21 @@ def test_coils_come_out_as_they_went_in(bits: list[bool]) -> None:
     [block] = area.blocks
     [column] = Decoder(area.spots(block, 0)).columns(bytes(raw))
     assert dict(zip(column.places.tolist(), column.values.tolist(), strict=True)) == dict(enumerate(bits))
+
+
+@given(st.sampled_from(NUMBERS), st.sampled_from(("ABCD", "CDAB", "BADC", "DCBA")), st.integers(-100, 100))
+def test_what_is_written_reads_back_as_it_was_meant(kind: str, order: str, value: int) -> None:
+    target = Target(name="t", address=f"holding:@9:{kind}:{order}", low=-100, high=100)
+    if kind.startswith("u") and value < 0:
+        with pytest.raises(ValueError, match="does not fit"):
+            order_of(target, 1, value)
+        return
+    request = order_of(target, 1, value)
+    address = parse(target.address)
+    raw = request.body[-2 * address.count :]
+    words = struct.unpack(f">{address.count}H", raw)
+    assert decoder(address)(words) == value
+    assert request.function == (6 if address.count == 1 else 16)
 
 
 # what a request costs

@@ -12,7 +12,7 @@ Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 _MODICON = {"discrete": 1, "input": 3, "holding": 4}
 _HIGHEST = 65_535
 _LONGEST = 125
-_NUMBERS = {
+NUMBERS = {
     "int16": "h",
     "uint16": "H",
     "int32": "i",
@@ -90,13 +90,13 @@ def _offset(table: str, number: str, text: str) -> int:
 
 
 def _count(kind: str, text: str) -> int:
-    if kind in _NUMBERS:
-        return struct.calcsize("<" + _NUMBERS[kind]) // 2
+    if kind in NUMBERS:
+        return struct.calcsize("<" + NUMBERS[kind]) // 2
     if (bit := re.fullmatch(r"bit(\d{1,2})", kind)) and int(bit[1]) < 16:  # noqa: PLR2004 (bits of a register)
         return 1
     if (length := re.fullmatch(r"string(\d{1,3})", kind)) and 0 < int(length[1]) <= 2 * _LONGEST:
         return (int(length[1]) + 1) // 2
-    raise ValueError(f"{text!r}: {kind!r} is not a type; known: {', '.join(_NUMBERS)}, bit0..bit15, string1..string250")
+    raise ValueError(f"{text!r}: {kind!r} is not a type; known: {', '.join(NUMBERS)}, bit0..bit15, string1..string250")
 
 
 def plain(address: Address) -> str:
@@ -125,7 +125,7 @@ def decoder(address: Address) -> Callable[[Sequence[int]], object]:
         return lambda registers: text_of(raw.pack(*registers), address)
     if address.kind == "uint16" and address.order in {"ABCD", "CDAB"}:
         return lambda registers: registers[0]
-    form = struct.Struct(">" + _NUMBERS[address.kind])
+    form = struct.Struct(">" + NUMBERS[address.kind])
     words = struct.Struct(f"{'<' if address.order in {'BADC', 'DCBA'} else '>'}{address.count}H")
     if address.order in {"CDAB", "DCBA"}:
         return lambda registers: form.unpack(words.pack(*registers[::-1]))[0]

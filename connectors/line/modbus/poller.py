@@ -44,8 +44,13 @@ class Poller:
         self._last = 0.0
         self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._first = wire()
-        self._wires = {self._first}
+        self.first = wire()
+        self._wires = {self.first}
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a live connection."""
+        return self.first.connected
 
     @property
     def breakers(self) -> list[Breaker]:
@@ -59,7 +64,7 @@ class Poller:
 
     async def start(self) -> None:
         """Connect and begin. Raises `Unreachable`."""
-        first = self._first
+        first = self.first
         await first.connect()
         everies, costs = [group.every for group in self.groups], [group.requests for group in self.groups]
         self._last = time.monotonic()
@@ -67,7 +72,7 @@ class Poller:
         self._spawn(self._work(first, 0), "modbus lane 0")
         for number in range(1, self.lanes.count):
             self._spawn(self._more(number), f"modbus lane {number}")
-        self._spawn(Prober(self, self._probes, self._first, self._wire()).run(), "modbus probe")
+        self._spawn(Prober(self, self._probes, self.first, self._wire()).run(), "modbus probe")
 
     def _spawn(self, job: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(job, name=f"{name} {self._source}")
@@ -275,13 +280,13 @@ class Poller:
         if number == 0 and not shaky:
             raise Unreachable(f"{self._source}: {why}")
         self._waiting.push(job)
-        if number == 0 or self._first.connected:
+        if number == 0 or self.first.connected:
             self._too_many(number, why, remember=shaky)
         await asyncio.sleep(min(0.5, wire.timeout_s))
 
     def _closed(self, job: Job, number: int, used: int, why: str) -> None:
         """A connection that had worked is made anew and the question asked once more: a read changes nothing."""
-        if self.lanes.shaky(time.monotonic()) and (number == 0 or self._first.connected):
+        if self.lanes.shaky(time.monotonic()) and (number == 0 or self.first.connected):
             self._too_many(number, why)
             self._waiting.push(job)
         elif used and not job.again:

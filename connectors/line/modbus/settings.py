@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from connectors.line.modbus.address import parse
 from connectors.line.modbus.endpoint import Endpoint, Parity, parse_endpoint
+from connectors.line.modbus.wishes import Target
 from connectors.line.tags import FileName, Tag, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
@@ -111,6 +112,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Modbus endpoint with one or more units behind it: `tcp://`, `tls://`, `rtu+tcp://` or `rtu://`.
 
+    Nothing is written but to a declared `target`.
     `baudrate`, `parity` and `stopbits` are for `rtu://` alone. Reads bridge up to `gap` unused registers; when
     it is not given, what a request costs against a register is measured. `connections` is how many are opened;
     when it is not given, as many as the requests need and the device allows, at most 8. `one_at_a_time` asks a
@@ -139,9 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls: Tls | None = None
     tags: FileName | None = None
     tag: tuple[Register, ...] = ()
+    target: tuple[Target, ...] = ()
 
     def __post_init__(self) -> None:
         faults = distinct(self.tag)
+        names = [target.name for target in self.target]
+        faults += [f"target {name} stands twice" for name in sorted({it for it in names if names.count(it) > 1})]
         if not self.tag and self.tags is None:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         if self.every < _FASTEST or any(tag.every is not None and tag.every < _FASTEST for tag in self.tag):

@@ -22,12 +22,13 @@ from connectors.line.modbus.memory import Heard, Memory
 from connectors.line.modbus.poller import Poller
 from connectors.line.modbus.scan import Group, Scan, ill_column
 from connectors.line.modbus.settings import Register, Settings
+from connectors.line.modbus.targets import Targets
 from connectors.line.modbus.wire import Wire
 from connectors.line.tags import Times
 from gateway.core.batch import Batch, SourceGap, TagCheck, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock
-from gateway.core.reading import Quality, Reading
+from gateway.core.reading import Quality, Reading, Value
 from gateway.core.series import Series
 from gateway.core.units import Duration
 
@@ -38,7 +39,7 @@ _MANY = 8
 
 
 class Modbus:
-    """Values of one Modbus endpoint; a `LineSource`, and `Inspectable`.
+    """Values of one Modbus endpoint; a `LineSource`, `Writable` and `Inspectable`.
 
     A batch holds the scans that were finished meanwhile, numbers in columns. The equipment has no clock:
     source and server time are None. Raises `Unreachable` when no connection can be made, when no unit
@@ -58,6 +59,7 @@ class Modbus:
         beat = None if settings.heartbeat is None else float(settings.heartbeat)
         self._judge = Judge(self._tags, self._board, every=float(settings.every), heartbeat=beat)
         self._beaten_at = 0.0
+        self._targets = Targets(settings.name, settings.device, settings.target)
         self._groups = _groups(settings, self._tags)
         place = settings.place
         lanes = Lanes(settings.connections, shared=place.is_shared)
@@ -96,6 +98,16 @@ class Modbus:
                     if states[place].healthy and not states[place].detail:
                         states[place] = replace(states[place], detail=detail)
         return states
+
+    def targets(self) -> Sequence[str]:
+        """Name what may be written; see `Writable`."""
+        return self._targets.names()
+
+    async def write(self, target: str, values: Sequence[Value]) -> list[Value]:
+        """Write to a declared target, over the first connection; see `Writable`."""
+        if self._closed or not self._poller.connected:
+            raise Unreachable(f"{self.name}/{target}: the line is not connected; nothing was written")
+        return await self._targets.write(self._poller.first, target, values)
 
     async def inspect(self) -> Sequence[TagCheck]:
         """Read each tag once and say what it looks like; see `Inspectable`."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from connectors.line.modbus.endpoint import Endpoint
-from connectors.line.modbus.frames import Denied, Foreign, Question, mbap, read_mbap, read_rtu, rtu
+from connectors.line.modbus.frames import Denied, Foreign, Question, Request, mbap, read_mbap, read_rtu, rtu
 from connectors.line.modbus.serial import open_serial
 from gateway.core.errors import Unreachable
 
@@ -97,18 +97,19 @@ class Wire:
             ears.hang_up()
             raise Unreachable(f"{endpoint}: closed")
 
-    async def read(self, question: Question, timeout_s: float | None = None) -> bytes:
+    async def read(self, question: Request, timeout_s: float | None = None) -> bytes:
         """Ask; gives the bytes of the values. Raises `Denied`, `Silent`, or `Unreachable` without a connection."""
         async with self._turn:
             return await self._read(question, timeout_s)
 
-    async def _read(self, question: Question, timeout_s: float | None) -> bytes:
+    async def _read(self, question: Request, timeout_s: float | None) -> bytes:
         await self.connect()
         late = self._late.get(question.unit)
         if late is not None:
-            count = 1 if Question(question.unit, question.table, 0, 1).size != late else 16
+            first = question if isinstance(question, Question) else Question(question.unit, "holding", 0, 1)
+            first = first._replace(items=1)
             with suppress(Denied):  # an answer too: the unit lives and what was late is behind it
-                await self._ask(question._replace(items=count), timeout_s)
+                await self._ask(first if first.size != late else first._replace(items=16), timeout_s)
             del self._late[question.unit]
             await self.connect()
         answer = await self._ask(question, timeout_s)
@@ -116,7 +117,7 @@ class Wire:
         self._silences = 0
         return answer
 
-    async def _ask(self, question: Question, timeout_s: float | None) -> bytes:
+    async def _ask(self, question: Request, timeout_s: float | None) -> bytes:
         ears = self._ears
         if ears is None or ears.mouth is None:
             raise Unreachable(f"{self.endpoint}: closed")
@@ -153,7 +154,7 @@ class Wire:
             if time.monotonic() - began > self.timeout_s:
                 raise Silent("the line is never silent")
 
-    def _amiss(self, question: Question) -> None:
+    def _amiss(self, question: Request) -> None:
         """After a late or foreign answer: hang up where one can; where nothing is numbered remember who was late."""
         self._silences += 1
         if self.endpoint.has_crc:
@@ -175,7 +176,7 @@ class _Ears(asyncio.Protocol):
         self.mouth: _Mouth | None = None
         self.heard_at = 0.0
         self._buffer = bytearray()
-        self._question: Question | None = None
+        self._question: Request | None = None
         self._number: int | None = None
         self._answer: asyncio.Future[bytes] | None = None
 
@@ -183,7 +184,7 @@ class _Ears(asyncio.Protocol):
         """Keep what is written to."""
         self.mouth = transport  # type: ignore[assignment] # asyncio gives a write transport and types its base
 
-    def expect(self, question: Question, number: int | None) -> asyncio.Future[bytes]:
+    def expect(self, question: Request, number: int | None) -> asyncio.Future[bytes]:
         """Wait for the answer to this question from now on; what was heard before is noise."""
         self._buffer.clear()
         self._question, self._number = question, number
