@@ -19,10 +19,10 @@ KEY = rsa.generate_private_key(65537, 2048)
 """One key for all servers of these tests: making keys is slow."""
 
 
-def gateway(folder: Path, uri: str = "urn:test:andon") -> Pki:
+def gateway(folder: Path, uri: str = "urn:test:andon", days: int = 1825) -> Pki:
     """Make the folder that `andon cert new` makes."""
     pki, key = Pki(folder), make_key(2048)
-    wish = Wish(application_uri=uri, hosts=("localhost",))
+    wish = Wish(application_uri=uri, hosts=("localhost",), days=days)
     pki.write_own(key, None, der(self_signed(wish, key, NOW)), asked=False)
     return pki
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from connectors.line.opcua.pki import Pki, read_chain
 from connectors.line.opcua.settings import Settings
+from gateway.cli.doctor import listen
 from gateway.core.batch import Batch, TagState
 from gateway.core.ports import NOTHING
 from gateway.runtime.certificates import Certificates
@@ -57,10 +58,8 @@ async def test_a_live_source_knows_both_ends_and_its_own_before_it_is_live(tmp_p
     with running("opcua", "--asset", "M-01", "--pki", str(tmp_path / "simulator")) as simulator:
         pki.put(read_chain(tmp_path / "simulator" / "own" / "certs" / "server.der")[0])
         tag = {"asset": "M-01", "tag": "speed", "address": "nsu=urn:andon:line;s=M-01.speed"}
-        given = settings_of(
-            Settings, name="cell", endpoint=simulator.ready["endpoint"], pki=str(pki.folder), tag=[tag], publish="100ms"
-        )
-        source = given.open()
+        fixed = {"name": "cell", "endpoint": simulator.ready["endpoint"], "tag": [tag], "publish": "100ms"}
+        source = settings_of(Settings, **fixed, pki=str(pki.folder)).open()
         certificates = Certificates({"cell": source}, lambda: NOW)
         assert set(certificates.ends()) == {("cell", "own")}
         batches = source.batches()
@@ -69,4 +68,10 @@ async def test_a_live_source_knows_both_ends_and_its_own_before_it_is_live(tmp_p
             await until(lambda: set(certificates.ends()) == {("cell", "own"), ("cell", "server")})
         finally:
             await source.close()
-    assert certificates.warnings() == []
+        assert certificates.warnings() == []
+        soon = opcua_papers.gateway(tmp_path / "soon", days=10)
+        soon.put(read_chain(tmp_path / "simulator" / "own" / "certs" / "server.der")[0])
+        looked = await listen(settings_of(Settings, **fixed, pki=str(soon.folder)))
+    assert [found.part for found in looked] == ["line.cell.M-01/speed", "line.cell"]
+    assert [found.ok for found in looked] == [True, False]
+    assert "our certificate ends on" in looked[1].detail
