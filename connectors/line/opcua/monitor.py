@@ -9,7 +9,7 @@ import structlog
 from asyncua import ua
 
 from connectors.line.board import Board
-from connectors.line.opcua.about import LINK_FAULTS, About, about
+from connectors.line.opcua.about import About, about, in_batches, why_of
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.facts import NONE, Facts, read_facts
 from connectors.line.opcua.groups import Plan, Wish, whole, wish_of
@@ -213,51 +213,25 @@ class Monitor:
 
     async def _ask(self, client: Any, subscription: int, found: Mapping[int, Any]) -> None:
         """Create items: the ones that once failed a whole call alone, the others in batches."""
+
+        async def create(items: list[tuple[int, Any]]) -> Sequence[Any]:
+            params = ua.CreateMonitoredItemsParameters(
+                SubscriptionId=subscription,
+                TimestampsToReturn=ua.TimestampsToReturn.Both,
+                ItemsToCreate=[self._request(place, node_id) for place, node_id in items],
+            )
+            made: Sequence[Any] = await client.uaclient.session.create_monitored_items(params)
+            return made
+
         together = [(place, node) for place, node in found.items() if place not in self._alone]
         alone = [(place, node) for place, node in found.items() if place in self._alone][:_MOST_ALONE]
+        results = await in_batches(create, together, self.limits.items_per_call)
+        results += await in_batches(create, alone, 1)
         noted: dict[str, list[str]] = {}
-        most = self.limits.items_per_call
-        for start in range(0, len(together), most):
-            await self._create(client, subscription, together[start : start + most], noted)
-        for item in alone:
-            await self._create(client, subscription, [item], noted)
+        for (place, _), result in zip([*together, *alone], results, strict=True):
+            self._note(place, result, noted)
         for said, names in noted.items():
             log.warning("opcua.revised", source=self._settings.name, said=said, tags=len(names), first=names[:5])
-
-    async def _create(
-        self, client: Any, subscription: int, items: Sequence[tuple[int, Any]], noted: dict[str, list[str]]
-    ) -> None:
-        params = ua.CreateMonitoredItemsParameters()
-        params.SubscriptionId = subscription
-        params.TimestampsToReturn = ua.TimestampsToReturn.Both
-        params.ItemsToCreate = [self._request(place, node_id) for place, node_id in items]
-        try:
-            results = await client.uaclient.session.create_monitored_items(params)
-        except ua.UaStatusCodeError as fault:
-            if fault.code in LINK_FAULTS:
-                raise
-            await self._halve(client, subscription, items, noted, fault)
-            return
-        for (place, _), result in zip(items, results, strict=True):
-            self._note(place, result, noted)
-
-    async def _halve(
-        self,
-        client: Any,
-        subscription: int,
-        items: Sequence[tuple[int, Any]],
-        noted: dict[str, list[str]],
-        fault: Any,
-    ) -> None:
-        """A whole call was refused: try halves, until the one node that the server cannot take is named."""
-        if len(items) == 1:
-            place = items[0][0]
-            self._alone.add(place)
-            self._board.fail(place, f"{ua.StatusCode(fault.code).name}: the server refuses any call with it")
-            return
-        middle = len(items) // 2
-        await self._create(client, subscription, items[:middle], noted)
-        await self._create(client, subscription, items[middle:], noted)
 
     def _request(self, place: int, node_id: Any) -> Any:
         wish, level = self._wishes[place], self._level(place)
@@ -282,11 +256,14 @@ class Monitor:
         return max(wish.sampling * 1000, self._profile.sampling) if wish.sampling > 0 else 0.0
 
     def _note(self, place: int, result: Any, noted: dict[str, list[str]]) -> None:
-        if not result.StatusCode.is_good():
-            name = str(result.StatusCode.name)
-            if ("Filter" in name or "Deadband" in name) and self._level(place) != _PLAIN:
+        if why := why_of(result):
+            if ("Filter" in why or "Deadband" in why) and self._level(place) != _PLAIN:
                 self._filters[place] = self._level(place) - 1  # asked for again with less, at once
-            self._board.fail(place, name)
+            elif isinstance(result, ua.UaStatusCodeError):
+                self._alone.add(place)
+                self._board.fail(place, f"{why}: the server refuses any call with it")
+            else:
+                self._board.fail(place, why)
             return
         self._wanted.discard(place)
         self._alone.discard(place)
