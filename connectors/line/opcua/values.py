@@ -60,12 +60,18 @@ def sift(changes: Iterable[Change]) -> tuple[tuple[Values, ...], tuple[Change, .
     item without a value goes where the item's other values went, and into a column when there are none.
     """
     given = list(changes)
-    known = {change.handle: form for change in reversed(given) if (form := _form(change.value)) is not None}
+    known: dict[int, int] = {}
+    for change in given:
+        form = _form(change.value)
+        if form is not None and known.get(change.handle) != UNSIGNED:  # one that needs it decides for the item
+            known[change.handle] = form
     wordy = {change.handle for change in given if change.value is not None or change.status < BAD} - known.keys()
     rows: dict[int, list[Change]] = {}
     rest: list[Change] = []
     for change in given:
         form = _form(change.value)
+        if form == INTEGER and known[change.handle] == UNSIGNED and isinstance(change.value, int) and change.value >= 0:
+            form = UNSIGNED
         if form is None and change.value is None and change.status >= BAD and change.handle not in wordy:
             form = known.get(change.handle, FLOAT)
         if form is None:
