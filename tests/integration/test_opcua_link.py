@@ -1,7 +1,7 @@
 """The link to a server that is not ours is cut, frozen, delayed, robbed of its subscription and its session."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from gateway.core.batch import TagState
 from tests.faulty_link import FaultyLink
 from tests.line_rigs import until
 from tests.node_opcua import NSU, NodeOpcua
-from tests.opcua_gateway import Line, gaps_of, holes, running, series_of, twice
+from tests.opcua_gateway import Line, gaps_of, holes, running, twice
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.peer]
 QUICK = {"insecure": True, "publish": "50ms", "keep_alive": "500ms", "queue": 500, "timeout": "2s", "retry": "300ms"}
@@ -31,6 +31,15 @@ async def node_opcua(*options: str, count: int = 10, period_ms: int = 50) -> Asy
         yield server
     finally:
         await asyncio.to_thread(server.clean)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[NodeOpcua]:
+    """One server for all that do not end theirs; what one test leaves on it does not matter to the next."""
+    made = NodeOpcua("--token=2000", tags=10, period_ms=50)
+    asyncio.run(made.start())
+    yield made
+    made.clean()
 
 
 @asynccontextmanager
@@ -55,26 +64,30 @@ def state(line: Line, name: str) -> TagState:
 
 
 @pytest.mark.pain(1, 2, 3)
-async def test_cut_links_cost_no_value_and_no_session(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "t1", "h0") as (proxy, line):
-        for cut in range(3):
+async def test_cut_links_cost_no_value_and_no_session(server: NodeOpcua, tmp_path: Path) -> None:
+    before = await server.tell("count")
+    async with through(server, tmp_path, "t0", "t1", "h0") as (proxy, line):
+        for outage_s in (2.0, 0.0, 0.0):
             await line.more(20)
-            proxy.faults.refuse = True
+            proxy.faults.refuse = bool(outage_s)
             proxy.cut()
             await until(partial(opened, line, len(line.sources)), 20)
-            await asyncio.sleep(2.0 if cut == 0 else 0)  # the outage itself
+            await asyncio.sleep(outage_s)
             proxy.faults.refuse = False
             await line.live()
         await line.more(60)
         told = await server.tell("count")
         assert line.whole(), (holes(line.ticks()), twice(line.ticks()))
-        assert (told["created"], told["subscribed"]) == (1, 1), "one session, one subscription, for every link"
-        assert len(line.sources) > 3, "and every link with a client of its own"
+        assert told["created"] - before["created"] == 1, "one session for every link"
+        assert told["subscribed"] - before["subscribed"] == 1, "and one subscription"
+        assert len(line.sources) > 3, "and every link has a client of its own"
 
 
 @pytest.mark.pain(1)
-async def test_a_link_that_carries_nothing_any_more_is_noticed_and_nothing_is_lost(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "t1") as (proxy, line):
+async def test_a_link_that_carries_nothing_any_more_is_noticed_and_nothing_is_lost(
+    server: NodeOpcua, tmp_path: Path
+) -> None:
+    async with through(server, tmp_path, "t0", "t1") as (proxy, line):
         await line.more(20)
         proxy.faults.frozen = True
         first = line.source
@@ -87,8 +100,8 @@ async def test_a_link_that_carries_nothing_any_more_is_noticed_and_nothing_is_lo
 
 
 @pytest.mark.pain(1, 12)
-async def test_a_frozen_server_makes_its_tags_unhealthy_and_loses_nothing(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "t1") as (_, line):
+async def test_a_frozen_server_makes_its_tags_unhealthy_and_loses_nothing(server: NodeOpcua, tmp_path: Path) -> None:
+    async with through(server, tmp_path, "t0", "t1") as (_, line):
         await line.more(20)
         assert state(line, "t0").healthy
         server.freeze()
@@ -103,14 +116,18 @@ async def test_a_frozen_server_makes_its_tags_unhealthy_and_loses_nothing(tmp_pa
 
 
 @pytest.mark.pain(1)
-async def test_a_subscription_deleted_on_the_server_is_made_anew_in_the_same_session(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "h0", "h1") as (_, line):
+async def test_a_subscription_deleted_on_the_server_is_made_anew_in_the_same_session(
+    server: NodeOpcua, tmp_path: Path
+) -> None:
+    before = await server.tell("count")
+    async with through(server, tmp_path, "t0", "h0", "h1") as (_, line):
         await line.more(20)
         await server.tell("unsubscribe")
         await until(lambda: len(gaps_of(line.batches)) == 2, 30)
         await line.live()
         told = await server.tell("count")
-        assert (told["created"], told["subscribed"], len(line.sources)) == (1, 2, 1)
+        assert (told["created"] - before["created"], told["subscribed"] - before["subscribed"]) == (1, 2)
+        assert len(line.sources) == 1
         ticks = line.ticks()
         assert holes(ticks).keys() <= {"t0"} and not twice(ticks)
         assert {(gap.tags[0][1], gap.filled) for gap in gaps_of(line.batches)} == {("t0", ""), ("h0", "history")}
@@ -118,8 +135,11 @@ async def test_a_subscription_deleted_on_the_server_is_made_anew_in_the_same_ses
 
 @pytest.mark.pain(1)
 @pytest.mark.parametrize("subscriptions", ["gone", "keep"])
-async def test_a_session_dropped_by_the_server_is_followed_by_another(tmp_path: Path, subscriptions: str) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "h0") as (_, line):
+async def test_a_session_dropped_by_the_server_is_followed_by_another(
+    server: NodeOpcua, tmp_path: Path, subscriptions: str
+) -> None:
+    before = await server.tell("count")
+    async with through(server, tmp_path, "t0", "h0") as (_, line):
         await line.more(20)
         await server.tell("drop", subscriptions)
         await until(lambda: len(line.sources) > 1, 20)
@@ -128,15 +148,16 @@ async def test_a_session_dropped_by_the_server_is_followed_by_another(tmp_path: 
         if subscriptions == "gone":
             await until(lambda: len(gaps_of(line.batches)) == 2, 30)
         told = await server.tell("count")
-        assert told["created"] == 2 and told["subscribed"] == (1 if subscriptions == "keep" else 2)
+        assert told["created"] - before["created"] == 2
+        assert told["subscribed"] - before["subscribed"] == (1 if subscriptions == "keep" else 2)
         ticks = line.ticks()
         assert not twice(ticks) and "h0" not in holes(ticks)
         assert subscriptions == "gone" or not holes(ticks), "the subscription was taken over from the session before"
 
 
 @pytest.mark.pain(1, 13)
-async def test_a_node_that_goes_and_comes_back_is_listened_to_again(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "t1") as (_, line):
+async def test_a_node_that_goes_and_comes_back_is_listened_to_again(server: NodeOpcua, tmp_path: Path) -> None:
+    async with through(server, tmp_path, "t0", "t1") as (_, line):
         await line.more(10)
         await server.tell("remove", 1)
         await until(lambda: not state(line, "t1").healthy, 20)
@@ -163,16 +184,16 @@ async def test_a_thousand_tags_at_ten_hertz_over_a_slow_link_lose_nothing(tmp_pa
         assert len(line.sources) == 1 and not gaps_of(line.batches)
 
 
-async def test_a_channel_renewed_under_load_loses_nothing(tmp_path: Path) -> None:
-    async with node_opcua("--token=2000") as server, through(server, tmp_path, "t0", "t1", "h0") as (_, line):
+async def test_a_channel_renewed_under_load_loses_nothing(server: NodeOpcua, tmp_path: Path) -> None:
+    async with through(server, tmp_path, "t0", "t1", "h0") as (_, line):
         await asyncio.sleep(5)  # three renewals
         await line.more(10)
         assert line.whole() and len(line.sources) == 1
 
 
 @pytest.mark.pain(4)
-async def test_a_restarted_server_leaves_a_gap_that_its_history_fills(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "t0", "t1", "h0", "h1") as (_, line):
+async def test_a_restarted_server_leaves_a_gap_that_its_history_fills(server: NodeOpcua, tmp_path: Path) -> None:
+    async with through(server, tmp_path, "t0", "t1", "h0", "h1") as (_, line):
         await line.more(20)
         await server.kill()
         await server.start()
@@ -185,40 +206,42 @@ async def test_a_restarted_server_leaves_a_gap_that_its_history_fills(tmp_path: 
         assert lost.cause == filled.cause == "the server was restarted" and lost.start < lost.end
 
 
-async def test_a_gap_is_only_marked_when_it_is_asked_to_be(tmp_path: Path) -> None:
-    async with node_opcua() as server, through(server, tmp_path, "h0", on_gap="mark") as (_, line):
+async def test_a_gap_is_only_marked_when_it_is_asked_to_be(server: NodeOpcua, tmp_path: Path) -> None:
+    async with through(server, tmp_path, "h0", on_gap="mark") as (_, line):
         await line.more(10)
         await server.tell("unsubscribe")
         await until(lambda: gaps_of(line.batches), 30)
         [gap] = gaps_of(line.batches)
-        assert not gap.filled and holes(line.ticks()).keys() == {"h0"}
+        assert not gap.filled and holes(line.ticks()).keys() <= {"h0"}
 
 
 @pytest.mark.pain(1, 4)
-async def test_the_next_server_of_the_set_is_listened_to_when_one_is_lost(tmp_path: Path) -> None:
-    async with node_opcua() as first, node_opcua() as second:
-        fields = {**QUICK, "endpoint": first.url, "endpoints": [second.url], "tag": tags("t0", "h0")}
+async def test_of_a_set_of_servers_one_that_is_well_is_listened_to(server: NodeOpcua, tmp_path: Path) -> None:
+    async with node_opcua(period_ms=50) as second:
+        fields = {**QUICK, "endpoint": server.url, "endpoints": [second.url], "tag": tags("t0", "h0")}
         async with running(tmp_path, **fields) as line:
             await line.live()
             await line.more(20)
             assert (await second.tell("count"))["subscriptions"] == 0, "one of the set is listened to"
-            await first.kill()
+            await server.tell("level", 100)
             await until(lambda: len(gaps_of(line.batches)) == 2, 60)
             await line.live()
-            ticks = line.ticks()
-            assert holes(ticks).keys() <= {"t0"} and not twice(ticks)
+            assert (await second.tell("count"))["subscriptions"] == 1, "the better one"
+            await second.kill()
+            await until(lambda: len(gaps_of(line.batches)) == 4, 60)
+            await line.live()
             assert {gap.cause for gap in gaps_of(line.batches)} == {"another server of the set"}
-            assert (await second.tell("count"))["subscriptions"] == 1
+            ticks = line.ticks()
+            assert holes(ticks).keys() <= {"t0"} and not twice(ticks), "history closes what it can"
+    await server.tell("level", 255)
 
 
-async def test_a_server_that_says_it_is_ailing_is_left_for_a_better_one(tmp_path: Path) -> None:
-    async with node_opcua("--level=255") as first, node_opcua("--level=255") as second:
-        fields = {**QUICK, "endpoint": first.url, "endpoints": [second.url], "tag": tags("h0")}
-        async with running(tmp_path, **fields) as line:
+@pytest.mark.pain(2)
+async def test_a_server_that_takes_the_call_and_never_speaks_ends_the_try(server: NodeOpcua, tmp_path: Path) -> None:
+    async with FaultyLink("127.0.0.1", server.port).open() as proxy:
+        proxy.faults.frozen = True
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with running(tmp_path, endpoint=url, tag=tags("t0"), **{**QUICK, "timeout": "500ms"}) as line:
+            await until(lambda: len(line.sources) > 2, 30)
+            proxy.faults.frozen = False
             await line.live()
-            await line.more(10)
-            await first.tell("level", 100)
-            await until(lambda: gaps_of(line.batches), 60)
-            await line.live()
-            assert (await second.tell("count"))["subscriptions"] == 1
-            assert line.whole() and series_of(line.batches)["h0"]
