@@ -18,6 +18,8 @@ class Device:
         self.reads: list[tuple[int, int, int]] = []
         self.connections = 0
         self.delay = 0.0
+        self.most_at_once: dict[int, int] = {}
+        self._at_once: dict[int, int] = {}
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._hung_up = False
@@ -56,7 +58,10 @@ class Device:
                     self._hung_up = False
                     return
                 if self.delay:
+                    self._at_once[unit] = self._at_once.get(unit, 0) + 1
+                    self.most_at_once[unit] = max(self.most_at_once.get(unit, 0), self._at_once[unit])
                     await asyncio.sleep(self.delay)
+                    self._at_once[unit] -= 1
                 if answer is not None:
                     writer.write(answer)
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):

@@ -10,6 +10,7 @@ _FULL = 0.7
 _SHAKY_S = 5.0
 _ASK_AGAIN = timedelta(hours=24)
 _EVIDENCE = 24
+_CALM_S = 300.0
 _NO_GAIN = 1.7
 NAME = "connections"
 
@@ -35,7 +36,7 @@ class Lanes:
         self._fixed = wanted is not None
         self._opened_at = -_SHAKY_S
         self._answers, self._seconds, self._before = 0, 0.0, 0.0
-        self._fewer = 1
+        self._fewer, self._calm_until = 1, 0.0
         self._limit: Allowed | None = None
         self._news = False
 
@@ -50,11 +51,11 @@ class Lanes:
 
     def grow(self, requests_per_s: float, now: float) -> int:
         """Decide how many to open, at most as many as there are. Takes those back that brought nothing."""
-        if self._fixed or self._answers < _EVIDENCE:
+        if self._fixed or self._answers < _EVIDENCE or now < self._calm_until:
             return 0
         if self._before and self._seconds > self._before * _NO_GAIN:
-            self.most = self.count = self._fewer
-            self._before = 0.0
+            self.count, self._before = self._fewer, 0.0
+            self._calm_until = now + _CALM_S  # it may have been a bad moment
             return 0
         wanted = min(self.most, 2 * self.count, math.ceil(self.load(requests_per_s) / _FULL))
         if wanted <= self.count:

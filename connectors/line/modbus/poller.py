@@ -111,17 +111,21 @@ class Poller:
     async def take(self, patience_s: float, pulse_s: float | None = None) -> list[Scan]:
         """Wait for finished scans and take all of them; none after a pulse without any.
 
-        Raises what ended the polling, when nothing is left, and `Unreachable` when nothing was read for too long.
+        Raises what ended the polling, when nothing is left, and `Unreachable` when no question came to an end for
+        so long: a scan may take longer than that.
         """
-        if not self._done and self.failure is None:
+        began = time.monotonic()
+        while not self._done and self.failure is None:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(patience_s if pulse_s is None else min(pulse_s, patience_s)):
                     await self._arrived.wait()
             except TimeoutError:
-                if time.monotonic() - self._last < patience_s and pulse_s is not None:
+                if time.monotonic() - max(began, self._last) >= patience_s:
+                    why = f"polling stopped: no question came to an end in {patience_s:.0f} s"
+                    raise Unreachable(f"{self._source}: {why}") from None
+                if pulse_s is not None:
                     return []
-                raise Unreachable(f"{self._source}: polling stopped: nothing was read in {patience_s:.0f} s") from None
         scans, self._done = self._done, []
         if not scans and self.failure is not None:
             raise self.failure
@@ -254,6 +258,7 @@ class Poller:
         else:
             self._heard(job, time.monotonic() - began)
             scan.answered(job, values, self._now())
+        self._last = time.monotonic()
         self._finish(scan)
 
     def _timeout(self, scan: Scan) -> float:
@@ -314,7 +319,6 @@ class Poller:
                 group.areas[job.area].unheard(job.block, self._now(), now, self._probes.wait())
         self._table.done(group.place, now)
         self._done.append(scan)
-        self._last = now
         self._arrived.set()
 
 

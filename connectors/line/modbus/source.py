@@ -151,11 +151,9 @@ class Modbus:
 
     @property
     def _patience_s(self) -> float:
-        """How long there may be no scan at all: the fastest group that is asked sets it."""
+        """How long no question may come to an end: the fastest group that is asked sets it."""
         fastest = min((group.every for group in self._groups if not group.breaker.demoted), default=0.0)
-        slowest = max((duty.took for duty in self._poller.table.duties), default=0.0) if self._poller.table else 0.0
-        silences = len(self._poller.breakers) * self._settings.demote_after * self._settings.timeout
-        return _WATCH_S + 3 * (fastest + slowest) + 2 * silences
+        return _WATCH_S + 3 * (fastest + self._settings.timeout)
 
     def _batch(self, scans: Sequence[Scan]) -> Batch | None:
         series: list[Series] = []
