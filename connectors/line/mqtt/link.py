@@ -9,7 +9,6 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
 from datetime import datetime
 from typing import Any
 
@@ -218,8 +217,15 @@ class Link:
         try:
             await asyncio.shield(dialled)
         except asyncio.CancelledError:
-            dialled.add_done_callback(lambda done: _abandon(client, done))
+            dialled.add_done_callback(lambda done: self._abandon(client, done))
             raise
+
+    def _abandon(self, client: Client, dialled: asyncio.Future[None]) -> None:
+        """Close a socket that was opened for nobody."""
+        if dialled.cancelled() or dialled.exception() is not None:
+            self._hang_up()
+        else:
+            _drop(client)
 
     def _hang_up(self) -> None:
         """Close the socket of a handshake that failed: paho leaves it open."""
@@ -351,12 +357,6 @@ def _forget(loop: asyncio.AbstractEventLoop, number: int) -> None:
     if number >= 0 and not loop.is_closed():
         loop.remove_reader(number)
         loop.remove_writer(number)
-
-
-def _abandon(client: Client, dialled: "asyncio.Future[None] | Future[None]") -> None:
-    """Close a socket that was opened for nobody."""
-    if not dialled.cancelled() and dialled.exception() is None:
-        _drop(client)
 
 
 def _drop(client: Client) -> None:

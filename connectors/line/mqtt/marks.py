@@ -10,23 +10,24 @@ from collections.abc import Mapping
 
 from connectors.line.mqtt.link import Message
 
-_SLOTS = 256
-"""Commits that are remembered; a broker that has not read an acknowledgement for so long has lost the link."""
+_SLOTS, _PER_SLOT = 512, 64
+"""At least 32,000 messages are remembered: as many as a broker may send before it reads an acknowledgement."""
 _NAME = "recent."
 _MARK = struct.Struct("<H8s")
 
 
 class Marks:
-    """Packet identifier and digest of each committed message, a slot per commit."""
+    """Packet identifier and digest of each committed message, some messages to a slot, the slots in a ring."""
 
     def __init__(self) -> None:
         self._before: set[bytes] = set()
         self._now: list[bytes] = []
+        self._held: list[bytes] = []
         self._slot = 0
 
     def remember(self, memory: Mapping[str, bytes]) -> None:
-        """Take what an earlier run committed; the slot after its last one is written next."""
-        self._slot = int.from_bytes(memory.get(_NAME + "slot", b""), "little") % _SLOTS
+        """Take what an earlier run committed; the slot behind its last one is written next."""
+        self._slot = (int.from_bytes(memory.get(_NAME + "slot", b""), "little") + 1) % _SLOTS
         for number in range(_SLOTS):
             held = memory.get(f"{_NAME}{number}", b"")
             if len(held) % _MARK.size == 0:
@@ -48,7 +49,9 @@ class Marks:
         """Give what is to be committed with the messages since the last time."""
         if not self._now:
             return {}
-        marks, self._now = b"".join(self._now), []
-        slot = self._slot
-        self._slot = (slot + 1) % _SLOTS
-        return {f"{_NAME}{slot}": marks, _NAME + "slot": self._slot.to_bytes(2, "little")}
+        self._held += self._now
+        self._now = []
+        slot, marks = self._slot, b"".join(self._held)
+        if len(self._held) >= _PER_SLOT:
+            self._slot, self._held = (slot + 1) % _SLOTS, []
+        return {f"{_NAME}{slot}": marks, _NAME + "slot": slot.to_bytes(2, "little")}
