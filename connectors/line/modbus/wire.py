@@ -136,8 +136,9 @@ class Wire:
             self._amiss(question)
             raise Silent(str(foreign)) from foreign
         except OSError as lost:
+            strange = self._tls is not None and not self.answers
             self.drop()
-            raise Closed("connection closed") from lost
+            raise Closed("connection closed; is our certificate refused?" if strange else "connection closed") from lost
         except Denied:
             raise
         except BaseException:
