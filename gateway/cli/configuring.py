@@ -60,6 +60,8 @@ def print_told(told: Told, output: str) -> None:
         click.echo(f"{_SIGNS[change.kind]} {change.part}{keys}: {does}")
     for why in told.why:
         click.echo(f"! {why}")
+    if told.note:
+        click.echo(f"note: {told.note}")
     click.echo(
         f"{_SAID[told.outcome]}; {told.running} runs{f', {told.digest} is new' if told.outcome == 'plan' else ''}"
     )

@@ -33,7 +33,10 @@ Outcome = Literal["same", "plan", "applied", "kept", "rolled_back", "refused", "
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What became of an attempt to change the settings; `why` names every fault or ailing part."""
+    """What became of an attempt to change the settings; `why` names every fault or ailing part.
+
+    `note` says what else is worth knowing.
+    """
 
     outcome: Outcome
     digest: str
@@ -41,6 +44,7 @@ class Told(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...] = ()
     why: tuple[str, ...] = ()
     parts: dict[str, str] = {}
+    note: str = ""
 
 
 class Reloading:
@@ -96,7 +100,11 @@ class Reloading:
     async def apply(self, text: str, file: str, *, within_s: float = WITHIN_S, keep: bool = False) -> Told:
         """Apply settings. What is not well within `within_s` seconds is taken back, unless it is to be kept."""
         async with self._turn:
-            told = self._said(await self._apply(text, file, within_s, keep=keep))
+            told = await self._apply(text, file, within_s, keep=keep)
+            if told.outcome in {"applied", "kept"} and not _same(file, self._own):
+                note = f"the gateway starts with {self._own}: what was applied from {file} lasts until then"
+                told = msgspec.structs.replace(told, note=note)
+            self._said(told)
         log.info("config.apply", outcome=told.outcome, digest=told.digest, running=told.running, why=list(told.why))
         return told
 
@@ -184,6 +192,10 @@ def _read(text: str, file: str) -> Settings:
     new = parse(text, file)
     demand(new)
     return new
+
+
+def _same(file: str, other: str) -> bool:
+    return Path(file).absolute() == Path(other).absolute()
 
 
 def without_passwords(text: str) -> str:

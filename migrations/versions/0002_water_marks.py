@@ -4,6 +4,9 @@ The journal's table is made anew without the columns that nobody reads. That tak
 journal for the time of the upgrade; with less the upgrade is taken back whole and says that the disk is full.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,8 +19,23 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TIME = sa.DateTime(timezone=True)
 
 
+@contextmanager
+def _numbers_go_on() -> Iterator[None]:
+    """Keep what SQLite knows of numbers that were given out and trimmed: a table that is made anew forgets it."""
+    bind = op.get_bind()
+    if bind.dialect.name != "sqlite":
+        yield
+        return
+    reached = bind.execute(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'journal'")).scalar()
+    yield
+    bind.execute(sa.text("DELETE FROM sqlite_sequence WHERE name = 'journal'"))
+    bind.execute(
+        sa.text("INSERT INTO sqlite_sequence (name, seq) VALUES ('journal', :reached)"), {"reached": reached or 0}
+    )
+
+
 def upgrade() -> None:
-    with op.batch_alter_table("journal", table_kwargs={"sqlite_autoincrement": True}) as journal:
+    with _numbers_go_on(), op.batch_alter_table("journal", table_kwargs={"sqlite_autoincrement": True}) as journal:
         journal.add_column(sa.Column("level", sa.Integer(), server_default="0", nullable=False))
         for name in ("assets", "count_to", "size_to"):
             journal.drop_column(name)
@@ -66,7 +84,7 @@ def downgrade() -> None:
     for name in ("configs", "pins", "set_aside", "totals"):
         op.drop_table(name)
     # The running totals start from nothing: the first Andon reads them only as differences.
-    with op.batch_alter_table("journal", table_kwargs={"sqlite_autoincrement": True}) as journal:
+    with _numbers_go_on(), op.batch_alter_table("journal", table_kwargs={"sqlite_autoincrement": True}) as journal:
         journal.drop_column("level")
         journal.add_column(sa.Column("assets", sa.Text(), server_default="", nullable=False))
         for name in ("count_to", "size_to"):

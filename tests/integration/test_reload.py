@@ -45,7 +45,7 @@ SOURCE = """
 protocol = "modbus"
 endpoint = "tcp://127.0.0.1:{port}"
 every = "50ms"
-timeout = "500ms"
+timeout = "5s"
 [[line.{name}.tag]]
 asset = "{asset}"
 tag = "count"
@@ -273,8 +273,10 @@ async def test_a_line_comes_and_goes_the_plant_changes_and_what_needs_a_restart_
         assert "~ store (journal_budget): takes effect at once" in out
         assert (await site.apply())[1]["outcome"] == "applied"
         assert "SZ2" in (await site.http.get("/", follow_redirects=True)).text
-        site.write(site="SZ2", budget="32MiB")
-        assert (await site.apply())[1]["outcome"] == "applied"
+        site.write()
+        (tmp_path / "other.toml").write_text(text_of(tmp_path, site.ports, site="SZ2", budget="32MiB"))
+        code, told = await site.apply(str(tmp_path / "other.toml"))
+        assert (code, told["outcome"]) == (0, "applied") and "andon.toml" in told["note"]
         assert "third" not in (await site.health())["sources"]
         connections = third.device.connections
         reads = third.count

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from gateway.core.ports import Held, Store, Tx
 from gateway.core.series import Layout, Place, Series
 from gateway.core.units import Size, decode
 from gateway.flow.diagnose import CURSOR
+from gateway.flow.ingest import ingest
 from gateway.flow.retain import Bounds, Retention
 from gateway.store.settings import SAMPLE, Settings
 from gateway.store.store import open_store
 from tests.contracts.store import order, report
 from tests.fakes import at, batch, block
+from tests.rig import until
 
 MIB = 1024 * 1024
 LAYOUT = Layout([Place("M-01", f"tag{number}", "A") for number in range(100)])
@@ -210,6 +212,40 @@ async def test_a_journal_that_diagnosis_does_not_empty_stops_at_its_budget(tmp_p
     assert (await held(store)).size <= settings.journal_budget
     store.bound(msgspec.structs.replace(settings.marks(), budget=2 * MIB))  # more room, without opening it again
     assert await store.write(lambda tx: tx.append(values(number))) == number
+
+
+class Endless:
+    """A source that counts; `batches` says which batch was asked for last."""
+
+    name = "endless"
+    asked = 0
+
+    async def batches(self, memory: Mapping[str, bytes]) -> AsyncIterator[Batch]:
+        while True:
+            self.asked += 1
+            yield values(self.asked)
+
+    async def close(self) -> None:
+        self.asked = -1
+
+
+async def test_a_source_keeps_its_link_and_its_batch_while_the_journal_is_full(
+    tmp_path: Path, opened: list[Store]
+) -> None:
+    settings = settings_of(tmp_path, "stop_intake", budget=200_000)
+    store = settings.open()
+    opened.append(store)
+    source = Endless()
+    job = asyncio.create_task(ingest(source, store, lambda _: None))
+    await until(lambda: store.refusing, "the journal to be full")
+    full = source.asked
+    await store.write(lambda tx: tx.trim(settings.marks().low, 1 << 60))
+    await until(lambda: source.asked > full, "the source to go on")
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)
+    rows = await store.read(lambda tx: tx.batches_after(0, limit=100_000))
+    numbers = [one.sequence for _, one in rows]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1)) and full in numbers
 
 
 @pytest.mark.pain(7)
