@@ -1,13 +1,18 @@
 """Events, alarms and conditions of node-opcua as log lines and a table; acknowledged only where that is declared."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from connectors.line.opcua.conditions import Conditions, Happening, severity_of, text_of
 from connectors.line.opcua.wishes import EventWish
-from gateway.core.errors import Refused, Unreachable
+from gateway.core.errors import Doubtful, Refused, Unreachable
+from gateway.runtime.line import Line
+from tests.integration.edge_rig import bearer, serving
+from tests.line_rigs import until
 from tests.node_opcua import NSU, NodeOpcua
 from tests.opcua_listening import listening, settings
 
@@ -190,3 +195,47 @@ def test_the_table_is_bounded() -> None:
         table.take(wish, event(condition=f"ns=2;i={number}", event_id=b"%d" % number, retain=True), NOW)
     assert len(table.rows()) == 10_000
     assert table.rows()[-1].condition == "ns=2;i=10049"
+
+
+@pytest.mark.peer
+async def test_from_the_api_to_the_equipment_and_from_an_alarm_into_the_journal(
+    peer: NodeOpcua, tmp_path: Path
+) -> None:
+    await peer.tell("sine", 0)
+    target = {"name": "setpoint", "node": NSU + "setpoint", "type": "Double", "low": 0, "high": 100}
+    wanted = settings(peer.url, event=[ALL], target=[target])
+    async with serving(tmp_path) as edge:
+        line = Line([wanted], edge.gateway.store, lambda _: None)
+        job = asyncio.create_task(line.jobs()["line.cell"]())
+        try:
+            await until(lambda: any(state.healthy for state in line.tags()), 30)
+            edge.gateway.equipment.sources.update(line.equipment.sources)
+            path = "/api/v1/line/cell/write/setpoint"
+            done = await edge.client.post(path, json={"values": [77.5]}, headers=bearer("line:write"))
+            over = await edge.client.post(path, json={"values": [101]}, headers=bearer("line:write"))
+            assert (done.status_code, over.status_code) == (200, 422), done.text
+            assert (await peer.tell("values"))["setpoint"] == 77.5
+            await peer.tell("sine", 99)
+            await until(lambda: any(one.active for _, one in line.equipment.conditions()), 30)
+            [row] = (await edge.client.get("/api/v1/line/conditions")).json()["items"]
+            assert (row["condition"]["asset"], row["condition"]["active"]) == ("M-07", True)
+            stored = await edge.gateway.store.read(lambda tx: [batch for _, batch in tx.batches_after(0)])
+            assert any("Hot" in one.text and one.asset == "M-07" for batch in stored for one in batch.lines)
+        finally:
+            job.cancel()
+            await asyncio.wait({job}, timeout=15)
+    await peer.tell("sine", 0)
+
+
+@pytest.mark.peer
+async def test_no_answer_to_a_write_is_a_doubt_and_never_a_second_write(peer: NodeOpcua) -> None:
+    target = {"name": "setpoint", "node": NSU + "setpoint", "type": "Double", "low": 0, "high": 100}
+    async with listening(settings(peer.url, event=[ALL], target=[target], timeout="1s", keep_alive="10s")) as heard:
+        await heard.until(lambda: all(state.healthy for state in heard.source.tags()))
+        peer.freeze()
+        try:
+            with pytest.raises(Doubtful, match="look at the equipment before you write again"):
+                await heard.source.write("setpoint", [11.0])
+        finally:
+            peer.thaw()
+        await peer.tell("values")
