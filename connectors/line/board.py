@@ -113,9 +113,12 @@ class Board:
 
     def states(self) -> list[TagState]:
         """Give the state of every tag; the detail of one that is well tells what a rule found last."""
-        return [self._shown(place, tag) for place, tag in enumerate(self._tags)]
+        found: dict[int, dict[str, int]] = {}
+        for (place, rule), times in self._found.items():
+            found.setdefault(place, {})[rule] = times
+        return [self._shown(place, tag, found.get(place, {})) for place, tag in enumerate(self._tags)]
 
-    def _shown(self, place: int, tag: Tag) -> TagState:
+    def _shown(self, place: int, tag: Tag, found: dict[str, int]) -> TagState:
         last, well = int(self._last[place]), bool(self._state[place] == _WELL)
         stale_after = self._stale_after if tag.stale_after is None else tag.stale_after
         if well and tag.stale_after is None and stale_after is not None and last != NEVER:
@@ -123,4 +126,4 @@ class Board:
         detail = self._detail[place]
         if well and not detail and (rule := self._finding.get(place)):
             detail = f"last finding: {rule} ({self._found[place, rule]} in all)"
-        return TagState(self._source, tag.name, well, detail, moment(last), stale_after)
+        return TagState(self._source, tag.name, well, detail, moment(last), stale_after, found)

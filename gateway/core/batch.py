@@ -61,6 +61,7 @@ class TagState(msgspec.Struct, frozen=True):
     """How a node, register or unit is doing, for `andon doctor` and /health/ready.
 
     `stale_after` (seconds) is the age from which its last value is no news any more; None: it may be silent.
+    `found` counts what each rule of the tag found since the source was opened.
     """
 
     source: str
@@ -69,6 +70,7 @@ class TagState(msgspec.Struct, frozen=True):
     detail: str = ""
     last_at: datetime | None = None
     stale_after: float | None = None
+    found: dict[str, int] = {}
 
 
 class TagCheck(msgspec.Struct, frozen=True):

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.core.batch import Batch
 from gateway.core.reading import LogLine, Reading, ThermalFrame, Waveform
-from gateway.core.series import NEVER, ticks
+from gateway.core.series import NEVER, Series, ticks
 
 TOLERATED = timedelta(seconds=2)
 """Offsets below this are trip times, not wrong clocks."""
@@ -64,13 +65,21 @@ def delays(batch: Batch) -> Iterator[timedelta]:
     """Give (received - made) of what says when it was made; of a block of values its least and its middle one."""
     yield from map(delay_of, batch.waveforms)
     yield from map(delay_of, batch.frames)
-    yield from (delay_of(reading) for reading in batch.readings if reading.sourced_at is not None)
+    yield from (
+        delay_of(reading) for reading in batch.readings if reading.sourced_at is not None and not reading.repeated
+    )
     for block in batch.series:
         made = np.frombuffer(block.sourced, "<i8")
+        if any(block.repeats):  # what is said again has the stamp of long ago
+            made = np.broadcast_to(made, block.count)[~_again(block)]
         known = ticks(block.received_at) - made[made != NEVER]
         if known.size:
             yield int(known.min()) * _MICROSECOND
             yield int(np.partition(known, known.size // 2)[known.size // 2]) * _MICROSECOND
+
+
+def _again(block: Series) -> NDArray[np.bool_]:
+    return np.broadcast_to(np.frombuffer(block.repeats, np.uint8).astype(np.bool_), block.count)
 
 
 def delay_of(item: Waveform | ThermalFrame | Reading | LogLine) -> timedelta:

@@ -117,7 +117,8 @@ class Cutter:
         inputs = self._inputs(reading.asset, number, at, at)
         bad = reading.quality is Quality.BAD
         number_of = float(reading.value) if isinstance(reading.value, int | float) and not bad else NO_NUMBER
-        inputs.track(reading.tag, reading.unit).add(ticks(at), number_of, reading.why if bad else None)
+        why = None if reading.quality is Quality.GOOD else reading.why
+        inputs.track(reading.tag, reading.unit).add(ticks(at), number_of, why)
 
     def _confirm(self, asset: str, tag: str, at: datetime) -> None:
         """The source said that a tag's last value still holds; of a tag that said nothing yet that is no news."""

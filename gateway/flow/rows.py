@@ -31,7 +31,7 @@ class Rows:
         self._sorted = times[self._order]
         self.times: list[int] = self._sorted.tolist()
         self.numbers: list[float] = np.frombuffer(block.values, block.form).astype(np.float64)[self._order].tolist()
-        self.plain = Quality.BAD not in block.qualities
+        self.plain = not any(block.qualities)
 
     def tags(self) -> Iterator[tuple[int, int, int]]:
         """Give place, first and last row of every tag."""
@@ -42,13 +42,13 @@ class Rows:
         yield from zip(places, edges, [*edges[1:], len(self.times)], strict=True)
 
     def add(self, track: Track, first: int, last: int) -> None:
-        """Add the rows of a tag of which some are bad."""
+        """Add the rows of a tag of which some are not good."""
         block = self._block
         for row in range(first, last):
             source = int(self._order[row])
-            bad = _of(block.qualities, source) == Quality.BAD
-            why = block.reasons[_of(block.whys, source)] if bad else None
-            track.add(self.times[row], NO_NUMBER if bad else self.numbers[row], why)
+            quality = Quality(_of(block.qualities, source))
+            why = None if quality is Quality.GOOD else block.reasons[_of(block.whys, source)]
+            track.add(self.times[row], NO_NUMBER if quality is Quality.BAD else self.numbers[row], why)
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Give the first and the last time of some rows."""

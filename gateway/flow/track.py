@@ -41,11 +41,10 @@ class Track:
         self._numbers += numbers
 
     def add(self, at: int, number: float, why: str | None = None) -> None:
-        """Take in one value: a number, `NO_NUMBER` for text, and the reason when it is BAD."""
-        if number != number:  # noqa: PLR0124  NaN
-            self._odd = True
-            if why is not None:
-                self._whys[at] = why
+        """Take in one value: a number, `NO_NUMBER` for text or BAD; the reason when it is BAD or UNCERTAIN."""
+        self._odd = self._odd or number != number  # noqa: PLR0124  NaN
+        if why is not None:
+            self._whys[at] = why
         self._insert(at, number)
 
     def confirm(self, at: int) -> None:
@@ -86,13 +85,14 @@ class Track:
         )  # fmt: skip
 
     def gap(self, end: int) -> Gap | None:
-        """Say that the tag's last value is bad, and since when."""
-        if not self._whys or self._numbers[-1] == self._numbers[-1] or (why := self._whys.get(self._at[-1])) is None:
+        """Say that the tag's last value is bad or uncertain, and since when."""
+        if not self._whys or (why := self._whys.get(self._at[-1])) is None:
             return None
         since, until = moment(self._at[-1]), moment(end)
         if since is None or until is None:
             return None
-        return Gap(self.tag, since, until, f"bad: {why}")
+        known = self._numbers[-1] == self._numbers[-1]
+        return Gap(self.tag, since, until, f"{'uncertain' if known else 'bad'}: {why}")
 
     def forget(self, end: int) -> None:
         """Let go of values before `end`; the last one is held."""
@@ -100,8 +100,9 @@ class Track:
         if first <= 0:
             return
         del self._at[:first], self._numbers[:first]
-        if self._odd:
+        if self._whys:
             self._whys = {at: why for at, why in self._whys.items() if at >= self._at[0]}
+        if self._odd:
             self._odd = any(number != number for number in self._numbers)  # noqa: PLR0124  NaN
 
     def _insert(self, at: int, number: float) -> None:

@@ -27,6 +27,10 @@ class Telemetry:
         self.tags = Gauge(
             "andon_tags", "Tags, nodes, registers and links, by state.", ["source", "state"], registry=self.registry
         )
+        self.findings = Gauge(
+            "andon_rule_findings", "What the rules of a source's tags found since it was opened.", ["source", "rule"],
+            registry=self.registry,
+        )  # fmt: skip
         self.clock_offset = Gauge(
             "andon_clock_offset_seconds", "What is added to a source's time stamps.", ["source"], registry=self.registry
         )

@@ -105,9 +105,19 @@ async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
         gateway.telemetry.tags.labels(source, "bad").set(len(part.bad))
         if part.age_s is not None:
             gateway.telemetry.data_age.labels(source).set(part.age_s)
+    for (source, rule), times in _findings(gateway.sources()).items():
+        gateway.telemetry.findings.labels(source, rule).set(times)
     for source, offset in gateway.live.clocks.offsets().items():
         gateway.telemetry.clock_offset.labels(source).set(offset.total_seconds())
     return Response(gateway.telemetry.text(), media_type=_TEXT, headers=_HEADERS)
+
+
+def _findings(states: Sequence[TagState]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for state in states:
+        for rule, times in state.found.items():
+            found[state.source, rule] = found.get((state.source, rule), 0) + times
+    return found
 
 
 async def _store_word(gateway: Gateway) -> str:

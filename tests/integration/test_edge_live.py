@@ -119,12 +119,17 @@ async def test_a_source_that_says_it_is_well_is_not_believed_when_its_data_are_o
 async def test_the_metrics_tell_the_age_of_the_data_and_the_offset_of_the_clock(tmp_path: Path) -> None:
     async with serving(tmp_path) as edge:
         now = datetime.now(UTC)
-        edge.sources[:] = [TagState("cell", "M-07/speed", healthy=True, last_at=now - timedelta(seconds=9))]
+        old = now - timedelta(seconds=9)
+        edge.sources[:] = [
+            TagState("cell", "M-07/speed", healthy=True, last_at=old, found={"stuck": 2}),
+            TagState("cell", "M-07/load", healthy=True, last_at=old, found={"stuck": 1, "spike": 4}),
+        ]
         late = Reading("M-07", "speed", 1.0, "rpm", Quality.GOOD, now + timedelta(hours=2), None, now)
         for number in range(5):
             edge.gateway.live.note(Batch("cell", number, now, (late,)))
         text = (await edge.client.get("/metrics")).text
-        assert 'andon_tags{source="cell",state="healthy"} 1.0' in text
+        assert 'andon_tags{source="cell",state="healthy"} 2.0' in text
+        assert 'andon_rule_findings{rule="stuck",source="cell"} 3.0' in text
         age = float(text.split('andon_data_age_seconds{source="cell"} ')[1].split()[0])
         assert 9 <= age < 30
         assert 'andon_clock_offset_seconds{source="cell"} -7200.0' in text

@@ -28,6 +28,8 @@ said = st.tuples(
 def reading(asset: str, tag: str, ms: int, number: float | None, second: int, *, repeated: bool) -> Reading:
     made = at(second + ms / 1000)
     quality, why = (Quality.BAD, "BadSensorFailure") if number is None else (Quality.GOOD, "")
+    if number is not None and abs(number) > 5e5:
+        quality, why = Quality.UNCERTAIN, "spike"
     told = repeated and number is not None
     return Reading(asset, tag, number, "rpm", quality, made, None, at(second + 1), why, 7, told)
 
@@ -114,6 +116,17 @@ def test_a_heartbeat_keeps_a_value_young_and_is_no_sample() -> None:
     held = windows[at(90)].scalar("speed")
     assert held is not None
     assert (held.last, held.age_s) == (1500.0, 2.0)
+
+
+def test_an_uncertain_value_is_a_number_and_its_doubt_is_said() -> None:
+    doubtful = msgspec.structs.replace(value("M", "speed", 1, 1500.0), quality=Quality.UNCERTAIN, why="stuck")
+    for told in (batch(1, 2, doubtful), Batch("line", 1, at(2), series=(columns([doubtful], at(2)),))):
+        cutter = Cutter(TWO, THREE)
+        cutter.add(1, told)
+        cutter.tick(at(9))
+        [window] = cutter.ready()
+        assert window.scalar("speed") is not None
+        assert [gap.cause for gap in window.gaps] == ["uncertain: stuck"]
 
 
 @pytest.mark.pain(16)
