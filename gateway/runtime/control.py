@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 import structlog
 
-from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.errors import AndonError, Misconfigured, Unreachable
 from gateway.runtime.reload import WITHIN_S, Reloading, Told
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -54,7 +54,12 @@ async def listening(folder: Path, reloading: Reloading) -> AsyncIterator[None]:
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(answer, sock=_bound(folder), limit=_MOST)
+    try:
+        server = await asyncio.start_unix_server(answer, sock=_bound(folder), limit=_MOST)
+    except OSError as no:
+        log.warning("control.none", folder=str(folder), why=str(no))  # SIGHUP still works
+        yield
+        return
     try:
         yield
     finally:
@@ -93,11 +98,12 @@ async def _answer(line: bytes, reloading: Reloading) -> Told | str:
         if question.do == "plan":
             return await reloading.plan(text, file)
         return await reloading.apply(text, file, within_s=question.within_s, keep=question.keep)
-    except (Misconfigured, Refused, msgspec.DecodeError) as wrong:
+    except (AndonError, msgspec.DecodeError) as wrong:
         return str(wrong)
 
 
 def _bound(folder: Path) -> socket.socket:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _unlink(folder)
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # the socket is ours alone from its first moment

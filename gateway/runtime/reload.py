@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from gateway.core.errors import AndonError, Misconfigured
+from gateway.core.errors import AndonError, Misconfigured, Unreachable
 from gateway.core.ports import AppliedConfig, Clock, Store, Tx
 from gateway.runtime.crew import Crew
 from gateway.runtime.house import Build, House
@@ -67,7 +67,7 @@ class Reloading:
         """Write down what the gateway was started with, unless it is what ran last."""
         settings = self._house.build.settings
         known = await self._store.read(lambda tx: tx.configs(limit=1))
-        if not known or known[0].digest != settings.digest or known[0].outcome not in {"started", "applied", "kept"}:
+        if not known or known[0].digest != settings.digest or known[0].outcome == "rolled_back":
             await self._record(settings, "started", "")
 
     async def plan(self, text: str, file: str) -> Told:
@@ -173,7 +173,10 @@ class Reloading:
             tx.put_config(row)
             tx.note(f"config.{outcome}", settings.digest, now, why[:500])
 
-        await self._store.write(step)
+        try:
+            await self._store.write(step)
+        except Unreachable as lost:  # no room for a note keeps no gateway from its start, and undoes no change
+            log.warning("config.not_recorded", why=str(lost))
 
 
 def _as_far_as_it_goes(new: Settings, old: Settings, found: Sequence[Change]) -> Settings:

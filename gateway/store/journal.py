@@ -125,8 +125,8 @@ class Journal(Layouts, Totals):
 
     def pin(self, key: str, numbers: Sequence[int]) -> None:
         """Keep the batches of these numbers as they are, because the order `key` stands on them."""
-        for first, last in _runs(numbers):
-            self._insert_new(pins, key=key, first=first, last=last)
+        for number in numbers:
+            self._insert_new(pins, number=number, key=key)
 
     def trim(self, budget: int, keep_from: int) -> int:
         """Delete the oldest batches while the journal holds more than `budget` bytes; gives how many.
@@ -224,7 +224,7 @@ def _rows(*more: Column[Any]) -> Select[Any]:
 
 
 def _pinned() -> ColumnElement[bool]:
-    return exists(1).where(pins.c.first <= journal.c.id, pins.c.last >= journal.c.id).correlate(journal)
+    return exists(1).where(pins.c.number == journal.c.id).correlate(journal)
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -136,10 +136,8 @@ set_aside = _table(
 # Journal numbers that an order stands on.
 pins = _table(
     "pins",
-    Column("key", Words, primary_key=True),
-    Column("first", _Number, primary_key=True),
-    _needed("last", BigInteger),
-    Index(None, "first"),
+    Column("number", _Number, primary_key=True, autoincrement=False),
+    _needed("key", Words),
 )
 configs = _table(
     "configs",

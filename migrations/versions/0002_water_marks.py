@@ -60,12 +60,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "pins",
+        sa.Column("number", _NUMBER, autoincrement=False, nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("first", _NUMBER, nullable=False),
-        sa.Column("last", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("key", "first", name=op.f("pk_pins")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_pins")),
     )
-    op.create_index(op.f("ix_pins_first"), "pins", ["first"], unique=False)
     op.create_table(
         "configs",
         sa.Column("number", _NUMBER, nullable=False),
