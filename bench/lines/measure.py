@@ -87,7 +87,10 @@ def _figure(source: Source, store: Path, span: tuple[int, int], used: float, rss
     first, end = grid.tick(span[0]), grid.tick(span[1])
     count = found.count(first, end)
     if not count:
-        raise Failed("nothing was delivered")
+        late = end - 1 - int(found.seen.any(0).nonzero()[0].max(initial=-1))
+        raise Failed(
+            f"what came last was made {late * grid.period_us / _MICRO:.1f} s before the end: too slow a source?"
+        )
     strange = f"{found.strange} without a place on the grid" if found.strange > 2 * source.tags else ""
     return Figure(
         found.delivered(first, end),
