@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -43,6 +44,7 @@ class Follower:
         self._offset = 0
         self._inode = 0
         self._known, self._head = 0, b""
+        self._past: deque[int] = deque(maxlen=32)
         self._skip_to_end = False
         self._closed = False
         self._lock = threading.Lock()  # a close may come while a thread reads
@@ -165,14 +167,28 @@ class Follower:
             last = [Raw(self._rest, self.mark)]
             self._rest = b""
             return last
+        self._past.append(self._inode)
         self._open(self._next(os.fstat(file.fileno()).st_mtime_ns))
         return list(self._lines())
 
     def _next(self, behind: int) -> Path:
-        """Find the file that was begun after ours: the path itself, or one that was rotated away meanwhile."""
-        found = [(path.stat().st_mtime_ns, path) for path in self._family() if path.stat().st_ino != self._inode]
-        later = [one for one in found if one[0] >= behind]
-        return min(later)[1] if later else self._path
+        """Find the file that was begun after ours: one that was rotated away meanwhile, else the path itself.
+
+        Files are told apart by their last writing; the clock of a file system ticks so slowly that the path's may
+        be the same as that of the file rotated just before: then the path comes last.
+        """
+        found: list[tuple[int, bool, Path]] = []
+        for path in self._family():
+            try:
+                held = path.stat()
+            except FileNotFoundError:
+                continue
+            rotated = path != self._path
+            if held.st_ino == self._inode or (rotated and held.st_ino in self._past):
+                continue
+            if held.st_mtime_ns >= behind:
+                found.append((held.st_mtime_ns, not rotated, path))
+        return min(found)[2] if found else self._path
 
     def _family(self) -> list[Path]:
         """The log file and its rotated brothers; packed ones (.gz) are none."""
