@@ -91,7 +91,7 @@ def main() -> int:
                 "MiB/h",
                 None,
                 f"<= {SLOPE_MIB:.0f}",
-                rss <= SLOPE_MIB if steady else None,
+                judged,
                 note,
             ),
             Row("disk grows by", disk, None, "MiB/h", None, "", None, note),
