@@ -55,6 +55,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter promises about its ERP; delivery knows only this, never the ERP's name.
 
     `deadline` is the time after which one call of the adapter is surely over: leases are a little longer.
+    `amends` and `cancels`: an order that is there already can be changed, and taken back.
     """
 
     idempotency: Idempotency
@@ -67,21 +68,34 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     lane: Literal["asset", "connection"] = "asset"
     precondition: Literal["etag", "timestamp", "none"] = "none"
     feedback: Literal["signed", "unsigned", "poll"] = "poll"
+    amends: bool = False
+    cancels: bool = False
 
 
 class ErpRef(msgspec.Struct, frozen=True):
-    """An order as the ERP knows it."""
+    """An order as the ERP knows it.
+
+    `status` is the ERP's word, `state` what it means to us. `version` is its ETag or time of change, for a
+    precondition; empty when it has none. `closing_code` is said once the order is closed.
+    """
 
     key: str
     number: str
     status: str = ""
+    version: str = ""
+    closing_code: str | None = None
+    state: Literal["open", "done", "cancelled", "unknown"] = "unknown"
 
 
 class Delivered(msgspec.Struct, frozen=True, tag=True):
-    """The ERP has it, under this number. `created` is False when it already had it."""
+    """The ERP has it, under this number. `created` is False when it already had it.
+
+    `kept` names the fields that were left as a planner had changed them.
+    """
 
     ref: ErpRef
     created: bool = True
+    kept: tuple[str, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):
