@@ -189,6 +189,20 @@ def test_the_table_forgets_what_is_over_and_never_tells_an_event_twice() -> None
         table.recall(damaged)
 
 
+def test_what_a_refresh_does_not_tell_any_more_is_over_and_two_listeners_are_told_both() -> None:
+    table, one, other = Conditions(), EventWish(asset="M", name="one"), EventWish(asset="N", name="other")
+    hot, cold = (event(condition=f"ns=2;s={name}", name=name, event_id=name.encode(), retain=True) for name in "hc")
+    for wish in (one, other):
+        assert table.take(wish, hot, NOW) is not None
+        assert table.take(wish, cold, NOW) is not None
+    table.take(one, event(type="i=2787"), NOW)
+    assert table.take(one, hot, NOW) is None
+    table.take(one, event(type="i=2788"), NOW)
+    assert [(row.asset, row.name) for row in table.rows()] == [("N", "h"), ("N", "c"), ("M", "h")]
+    assert table.of_event("one", cold.event_id.hex()) is None
+    assert table.of_event("other", cold.event_id.hex()) is not None
+
+
 def test_the_table_is_bounded() -> None:
     table, wish = Conditions(), EventWish(asset="M")
     for number in range(10_050):

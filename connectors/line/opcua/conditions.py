@@ -1,9 +1,8 @@
 """Alarms and conditions: what an event says, as a log line and as a row of the live table. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -36,6 +35,8 @@ _LEVELS = ((801, 2), (601, 3), (401, 4), (201, 5), (1, 6))
 _MOST = 10_000
 _MOST_REMEMBERED = 1000
 _NULL_NODES = frozenset({"", "i=0"})
+_Key = tuple[str, str, str]
+"""The source of events (by its name in the settings), the condition and its branch."""
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,19 +107,22 @@ def text_of(one: Happening) -> str:
 
 
 class Conditions:
-    """The live table of conditions, and which events were told already.
+    """The live table of conditions by source of events, and which events were told already.
 
-    A refresh tells every condition again; an event that was told is not told twice. Bounded: the oldest go.
+    A refresh tells every condition again: an event that was told is not told twice, and what is not told
+    any more is over. Bounded: the oldest go.
     """
 
     def __init__(self) -> None:
-        self._live: OrderedDict[tuple[str, str], Condition] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._live: OrderedDict[_Key, Condition] = OrderedDict()
+        self._told: OrderedDict[_Key, bytes] = OrderedDict()
+        self._refreshed: dict[str, set[_Key]] = {}
         self.changed = False
 
     def take(self, wish: EventWish, one: Happening, received_at: datetime) -> LogLine | None:
         """Note an event; gives the line to log, None when it was told before, or is not severe enough."""
         if one.type in {REFRESH_START, REFRESH_END, REFRESH_REQUIRED}:
+            self._refresh(wish.name, one.type)
             return None
         if one.type == OVERFLOW:
             text = "the server's queue of events overflowed: events were lost"
@@ -129,8 +133,18 @@ class Conditions:
             return None
         return LogLine(wish.asset, text_of(one), severity_of(one), one.at, received_at)
 
+    def _refresh(self, name: str, said: str) -> None:
+        """A refresh begins, or ends: what it did not tell is over."""
+        if said == REFRESH_START:
+            self._refreshed[name] = set()
+        elif said == REFRESH_END and (told := self._refreshed.pop(name, None)) is not None:
+            for key in [key for key in self._live if key[0] == name and key not in told]:
+                del self._live[key]
+
     def _note(self, wish: EventWish, one: Happening, received_at: datetime) -> bool:
-        key = (one.condition, one.branch)
+        key = (wish.name, one.condition, one.branch)
+        if wish.name in self._refreshed:
+            self._refreshed[wish.name].add(key)
         if one.retain:
             self._live[key] = Condition(
                 asset=wish.asset,
@@ -162,23 +176,24 @@ class Conditions:
         """Give the conditions that are worth a look, the latest last."""
         return list(self._live.values())
 
-    def of_event(self, event_id: str) -> Condition | None:
-        """Find the condition by the id of its last event (hex)."""
-        return next((row for row in self.rows() if row.event_id == event_id.lower()), None)
+    def of_event(self, name: str, event_id: str) -> Condition | None:
+        """Find the condition of a source of events by the id of its last event (hex)."""
+        found = (row for key, row in list(self._live.items()) if key[0] == name and row.event_id == event_id.lower())
+        return next(found, None)
 
     def remember(self) -> bytes:
         """Give what the next run must know in order not to tell an event twice."""
         self.changed = False
         rows = list(self._told.items())[-_MOST_REMEMBERED:]
-        return msgspec.msgpack.encode([(condition, branch, told) for (condition, branch), told in rows])
+        return msgspec.msgpack.encode([(*key, told) for key, told in rows])
 
     def recall(self, memory: bytes) -> None:
         """Take what the last run remembered; what cannot be read is as good as nothing."""
         try:
-            rows: Iterable[Any] = msgspec.msgpack.decode(memory, type=list[tuple[str, str, bytes]])
+            rows = msgspec.msgpack.decode(memory, type=list[tuple[str, str, str, bytes]])
         except (msgspec.DecodeError, msgspec.ValidationError):
             return
-        self._told.update({(condition, branch): told for condition, branch, told in rows})
+        self._told.update({(name, condition, branch): told for name, condition, branch, told in rows})
 
 
 def _text(value: object) -> str:
