@@ -154,8 +154,8 @@ class Events:
         `name` is the source of events that declares it.
         """
         wish = next(one for one in self._wishes if one.name == name)
-        row = self.table.of_event(event_id)
-        if row is None or row.asset != wish.asset:
+        row = self.table.of_event(name, event_id)
+        if row is None:
             raise Refused(f"no condition of {wish.asset} has the event {event_id}: it was followed by another")
         arguments = [
             ua.Variant(bytes.fromhex(event_id), ua.VariantType.ByteString),
