@@ -73,7 +73,7 @@ async def open_serial(endpoint: Endpoint, protocol: asyncio.Protocol) -> SerialL
 def _open(endpoint: Endpoint) -> Any:
     import termios  # noqa: PLC0415 (not on Windows)
 
-    import serial  # type: ignore[import-untyped] # noqa: PLC0415 (pyserial has no types; only where a serial line is used)
+    import serial
 
     speech = endpoint.serial
     try:
