@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Column, ColumnElement, Connection, Select, delete, exists, select, update
 
 from gateway.core.batch import Batch
-from gateway.core.ports import JournalRow
+from gateway.core.ports import Held, JournalRow
 from gateway.core.reading import LogLine, Reading, ThermalFrame
 from gateway.core.series import NEVER, Series, moment
 from gateway.store.intake import Intake
@@ -64,7 +64,8 @@ class Journal(Layouts, Totals):
         last_at = first_at if last is first else self._at(last)
         source = batch.source if "\x00" not in batch.source else batch.source.replace("\x00", "\ufffd")
         self._put_off.append((number, source, received_at, first_at, last_at, count, size, body))
-        self._totals = msgspec.structs.replace(held, newest=number, values=held.values + count, size=held.size + size)
+        # By place, not by `replace`: this is done for every batch of a busy line.
+        self._totals = Held(number, held.values + count, held.size + size, held.thinned, held.dropped, held.aside)
         return number
 
     def begin_step(self) -> None:
