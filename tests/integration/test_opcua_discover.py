@@ -199,6 +199,15 @@ def test_a_line_that_does_not_answer_is_one_finding_with_its_name(tmp_path: Path
     assert "does not answer" in done.stdout and '"part":"line.far' in done.stdout
 
 
+@pytest.mark.peer
+async def test_every_server_of_a_redundant_set_is_looked_at(peer: NodeOpcua) -> None:
+    dead = "opc.tcp://127.0.0.1:9"
+    checks = await settings(peer.url, tag("t0"), endpoints=[dead, peer.url], timeout="2s").open().inspect()  # type: ignore[attr-defined]
+    by_name = {check.name: check for check in checks}
+    assert not by_name[dead].ok and "does not answer" in by_name[dead].said
+    assert by_name["M/t0"].ok, "the other one is looked at all the same"
+
+
 def seen(path: str, **more: object) -> Seen:
     fields: dict[str, object] = {"type": "Double", "rank": -1, "kind": "value", "unit": "", "low": None, "high": None}
     fields |= {"rate_hz": None, "readable": True, "writable": False, "value": "1", "address": f"nsu=urn:x;s={path}"}

@@ -12,11 +12,15 @@ from connectors.line.opcua.browse import type_of
 from connectors.line.opcua.checkup import examine
 from connectors.line.opcua.discover import visiting
 from connectors.line.opcua.facts import Facts, browse, local, read_facts, same_unit
+from connectors.line.opcua.offers import chosen, meet
+from connectors.line.opcua.refusals import LOST, advice
+from connectors.line.opcua.secured import PLAIN
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.variant import plain
 from connectors.line.opcua.wishes import EventWish, TargetWish
 from connectors.line.tags import judge
 from gateway.core.batch import TagCheck
+from gateway.core.errors import AndonError
 
 _ATTRIBUTES = (ua.AttributeIds.Value, ua.AttributeIds.DataType, ua.AttributeIds.UserAccessLevel)
 _READABLE, _WRITABLE = 1, 2
@@ -31,7 +35,8 @@ async def inspect(settings: Settings, nodes: Sequence[Node]) -> list[TagCheck]:
     nothing more to see. Raises `Unreachable` when the link is lost on the way.
     """
     checks = [TagCheck(step.what, step.how != "BAD", step.told) async for step in examine(settings)]
-    if any(not check.ok and check.name != "clocks" for check in checks):
+    checks += [await _other(endpoint, settings) for endpoint in settings.endpoints if endpoint != settings.endpoint]
+    if any(not check.ok and check.name not in {"clocks", *settings.endpoints} for check in checks):
         return checks
     async with visiting(settings) as client:
         told = await about(client, settings.profile)
@@ -40,6 +45,19 @@ async def inspect(settings: Settings, nodes: Sequence[Node]) -> list[TagCheck]:
         checks += await _events(client, told, settings.event)
         checks += await _targets(client, told, settings.target)
     return checks
+
+
+async def _other(endpoint: str, settings: Settings) -> TagCheck:
+    """Look whether another server of the redundant set answers, and offers what the settings want."""
+    try:
+        meeting = await meet(endpoint, settings.timeout)
+        if settings.security != PLAIN:
+            chosen(meeting.endpoints, settings.security, settings.mode)
+    except AndonError as wrong:
+        return TagCheck(endpoint, ok=False, said=str(wrong))
+    except LOST as lost:
+        return TagCheck(endpoint, ok=False, said=f"does not answer: {advice(lost)}")
+    return TagCheck(endpoint, ok=True, said=f"answers, and offers {settings.security}")
 
 
 def _server(settings: Settings, nodes: Sequence[Node], told: About) -> TagCheck:
