@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
+from connectors.line.filename import FIELD, fill, pattern_of, time_of
 from connectors.line.files import FileTag, form_of, read
 from connectors.line.folder import Folder
 from connectors.line.roll import Roll
@@ -47,15 +47,10 @@ address = "daq/M-07*.wav"
 scale = 50                      # full scale is 50 g
 unit = "g"
 """
-_FIELD = re.compile(r"\{(\w+)\}|\*|\?")
-_STAMP = re.compile(
-    r"(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})[-_T. ]?(\d{2})[-_:.h]?(\d{2})[-_:.m]?(\d{2})(?:[.,_-]?(\d{1,6}))?(Z)?"
-)
 _RECENT = "recent"
 _MARK = 8
 _REMEMBERED = 500
 _MOST_NOTE = 2000
-_DIGITS = 6  # of a second's parts
 
 
 class Drop(FileTag, frozen=True, kw_only=True):
@@ -71,7 +66,7 @@ class Drop(FileTag, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = [name for name in _FIELD.findall(self.address) if name]
+        names = [name for name in FIELD.findall(self.address) if name]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.address!r}: each field once")
         if self.kind == "value":
@@ -154,7 +149,7 @@ class Dropped:
     def __init__(self, settings: Settings, tags: Sequence[Drop], now: Clock = lambda: datetime.now(UTC)) -> None:
         self._settings, self._now = settings, now
         self._folder = Folder(settings)
-        self._names = [(tag, _pattern(tag.address)) for tag in tags]
+        self._names = [(tag, pattern_of(tag.address)) for tag in tags]
         self._roll = Roll(settings.name, tags, settings.most_names)
         self._zone = ZoneInfo(settings.timezone)
         self._stop = asyncio.Event()
@@ -266,10 +261,10 @@ class Dropped:
             if found is None:
                 continue
             said = found.groupdict()
-            filled = replace(tag, asset=_fill(tag.asset, said), tag=_fill(tag.tag, said))
+            filled = replace(tag, asset=fill(tag.asset, said), tag=fill(tag.tag, said))
             at = written
             if (stamp := said.get("time")) is not None:
-                at = _time(stamp, tag.time_format, self._zone)
+                at = time_of(stamp, tag.time_format, self._zone)
             return filled, tag, at
         raise Unfit("no tag has files of this name")
 
@@ -296,44 +291,3 @@ class Dropped:
             note="; ".join(f"{one.path.name} not taken: {one.why}" for one in bad)[:_MOST_NOTE],
             memory={_RECENT: b"".join(self._recent)},
         )
-
-
-def _pattern(address: str) -> re.Pattern[str]:
-    """Turn `{asset}_{time}*.tif` into an expression."""
-    parts: list[str] = []
-    at = 0
-    for found in _FIELD.finditer(address):
-        parts.append(re.escape(address[at : found.start()]))
-        at = found.end()
-        if found[1]:
-            parts.append(f"(?P<{found[1]}>[^/]+?)")
-        else:
-            parts.append("[^/]*" if found[0] == "*" else "[^/]")
-    parts.append(re.escape(address[at:]))
-    return re.compile("".join(parts), re.IGNORECASE)
-
-
-def _fill(name: str, said: Mapping[str, str]) -> str:
-    """Put what the file's name said into a name. Raises `Unfit`."""
-    for field, value in said.items():
-        name = name.replace("{" + field + "}", value)
-    if not 0 < len(name) <= 128 or "{" in name or not name.isprintable():  # noqa: PLR2004 (the longest name)
-        raise Unfit(f"{name[:40]!r} is not a name")
-    return name
-
-
-def _time(stamp: str, form: str, zone: ZoneInfo) -> datetime:
-    """Read the time in a file's name. Raises `Unfit`."""
-    try:
-        if form:
-            at = datetime.strptime(stamp, form)  # noqa: DTZ007 (the zone follows)
-        else:
-            found = _STAMP.fullmatch(stamp)
-            if found is None:
-                raise ValueError(stamp)  # noqa: TRY301 (one place says why)
-            year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-            part = int((found[7] or "").ljust(_DIGITS, "0") or 0)
-            at = datetime(year, month, day, hour, minute, second, part, UTC if found[8] else None)
-    except ValueError as no:
-        raise Unfit(f"{stamp!r} is not a time{f' of the form {form}' if form else ''}") from no
-    return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)

@@ -6,25 +6,24 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec.structs import replace
 
-from connectors.line.files import MEDIA_TYPES, FileTag, form_of, read
+from connectors.line.files import MEDIA_TYPES
 from connectors.line.keys import Keys
-from connectors.line.lines import MOST_TEXT, read_line
+from connectors.line.pushed import Atom, PushTag, atoms_of
 from connectors.line.roll import Roll
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import Unfit
 from connectors.line.sieve import Sieve
-from connectors.line.tags import Address, FileName, Times, distinct, judge, read_table
+from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource
 from gateway.core.push import Push, Receipt
-from gateway.core.reading import LogLine, Moment, Name, Quality, Reading, ThermalFrame, Value, Waveform
+from gateway.core.reading import LogLine, Name, Reading, ThermalFrame, Waveform
 from gateway.core.units import Size
 
 SAMPLE = """
@@ -53,18 +52,9 @@ tag = "log"
 kind = "line"
 """
 
-Atom = Reading | Waveform | ThermalFrame | LogLine
-_MOST_LINES = 10_000
 _JSON, _TEXT = ("application/json",), ("text/plain",)
 _WAIT = timedelta(seconds=1)
 _TICK_S = 1.0
-
-
-class PushTag(FileTag, frozen=True, kw_only=True):
-    """A tag that may be pushed. `address` is only a note. A kind `line` takes log lines, one a line."""
-
-    address: Address = "http"
-    kind: Literal["value", "waveform", "frame", "line"] = "waveform"  # type: ignore[assignment]  # wider, but only read
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,13 +93,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def open(self) -> LineSource:
         """Make the source; it takes values as soon as its first batch is asked for."""
         return Door(self, self.every_tag())
-
-
-class Scalar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value in JSON, with its own time."""
-
-    value: Value
-    at: Moment | None = None
 
 
 class Door:
@@ -206,7 +189,7 @@ class Door:
     ) -> Receipt:
         at = self._now()
         try:
-            atoms = await asyncio.to_thread(_atoms, tag, push, at, self._zone)
+            atoms = await asyncio.to_thread(atoms_of, tag, push, at, self._zone)
         except Unfit as no:
             self._roll.fail(tag, str(no))
             raise Refused(f"{tag.name}: {no}") from no
@@ -288,47 +271,3 @@ def _key_of(push: Push) -> str:
 def _mark_of(push: Push) -> bytes:
     facts = msgspec.json.encode([push.media_type, push.facts])
     return hashlib.blake2b(facts + b"\0" + push.content, digest_size=8).digest()
-
-
-def _atoms(tag: PushTag, push: Push, at: datetime, zone: ZoneInfo) -> list[Atom]:
-    """Decode; blocking. Raises `Unfit`."""
-    facts = push.facts
-    if facts.unit is not None and tag.unit and facts.unit != tag.unit:
-        raise Unfit(f"the settings declare {tag.unit!r}, not {facts.unit!r}")
-    if tag.kind == "line":
-        return _lines(tag, push.content, at, zone)
-    times = Times(facts.t0.astimezone(UTC) if facts.t0 is not None else None, None, at)
-    if tag.kind == "value":
-        return [_value(tag, push.content, times)]
-    told = replace(
-        tag,
-        unit=tag.unit or facts.unit or "",
-        rate_hz=facts.rate_hz or tag.rate_hz,
-        encoding=facts.encoding or tag.encoding,
-        height=facts.height or tag.height,
-        width=facts.width or tag.width,
-    )
-    return [read(told, push.content, form_of(push.content, media_type=push.media_type), times)]
-
-
-def _value(tag: PushTag, content: bytes, times: Times) -> Reading:
-    try:
-        said = msgspec.json.decode(content, type=Scalar)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as no:
-        raise Unfit('expected {"value": 21.5, "at": "2026-03-18T06:30:00Z"}') from no
-    value, why = judge(tag, said.value)
-    if isinstance(value, str):
-        value = value[:MOST_TEXT]
-    sourced_at = said.at.astimezone(UTC) if said.at is not None else times.sourced_at
-    quality = Quality.BAD if why else Quality.GOOD
-    return Reading(tag.asset, tag.tag, value, tag.unit, quality, sourced_at, None, times.received_at, why)
-
-
-def _lines(tag: PushTag, content: bytes, at: datetime, zone: ZoneInfo) -> list[Atom]:
-    said = [read_line(line, zone) for line in content.splitlines()]
-    if len(said) > _MOST_LINES:
-        raise Unfit(f"{len(said)} lines are more than {_MOST_LINES}")
-    lines: list[Atom] = [LogLine(tag.asset, one.text, one.severity, one.at, at) for one in said if one.text]
-    if not lines:
-        raise Unfit("no lines")
-    return lines

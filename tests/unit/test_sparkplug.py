@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from connectors.line.mqtt import Settings
 from connectors.line.mqtt.link import Message
-from connectors.line.mqtt.sparkplug import DEAD_DEVICE, DEAD_NODE, DOUBT, Sparkplug, Told
+from connectors.line.mqtt.metric import DOUBT
+from connectors.line.mqtt.sparkplug import DEAD_DEVICE, DEAD_NODE, Sparkplug, Told
 from connectors.line.mqtt.wire import Unreadable, decode, rebirth, value_of
 from connectors.line.roll import Roll
 from connectors.line.shapes import Unfit

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from connectors.line.mqtt.address import fewest, fill, matches
 from connectors.line.mqtt.link import Message
+from connectors.line.mqtt.metric import DOUBT, atom_of, quality_of
 from connectors.line.mqtt.node import Born, Heard, Hole, Node, NodeKept, Pulse
 from connectors.line.mqtt.settings import Broker, Topic
-from connectors.line.mqtt.wire import DataSet, Metric, Unreadable, decode, moment_of, rebirth, value_of
+from connectors.line.mqtt.wire import Metric, Unreadable, decode, moment_of, rebirth
 from connectors.line.roll import Roll
-from connectors.line.shapes import Unfit, frame, waveform
 from connectors.line.sieve import Sieve
-from connectors.line.tags import Times, bad, judge
+from connectors.line.tags import Times, bad
 from gateway.core.batch import SourceGap, TagState
 from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
 
@@ -31,10 +31,8 @@ _ASK_EVERY = timedelta(seconds=10)
 _MOST_NODES = 1000
 _MOST_FITS = 100_000
 _MOST_NOTES = 8
-_BAD, _STALE = 0, 500
 _PULSES = "pulses"
 _BIRTH = "birth."
-DOUBT = "a message before it is missing; its alias may mean something else"
 DEAD_NODE = "the node is dead (NDEATH)"
 DEAD_DEVICE = "the device is dead (DDEATH)"
 
@@ -267,10 +265,10 @@ class Sparkplug:
         stamp = metric.at if metric.at is not None else heard.payload.at
         at = moment_of(stamp) if stamp is not None else None
         times = Times(at, None, heard.received_at)
-        quality, why = _quality(metric, doubtful=node.doubtful)
+        quality, why = quality_of(metric, doubtful=node.doubtful)
         if metric.historical and at is None:
             quality, why = Quality.BAD, "a value of the past without its time"
-        atom = _atom(tag, metric, born, column, times, quality, why)
+        atom = atom_of(tag, metric, born, column, times, quality, why)
         sends = True
         if isinstance(atom, Reading):
             seen = (atom.value, at)
@@ -365,55 +363,3 @@ def _bd_seq(payload: object) -> int | None:
     metrics = getattr(payload, "metrics", ())
     found = [metric.raw for metric in metrics if metric.name == "bdSeq" and isinstance(metric.raw, int)]
     return found[0] if found else None
-
-
-def _quality(metric: Metric, *, doubtful: bool) -> tuple[Quality, str]:
-    if metric.quality == _BAD:
-        return Quality.BAD, "the node says that it is bad"
-    if metric.quality == _STALE:
-        return Quality.UNCERTAIN, "the node says that it is stale"
-    if doubtful:
-        return Quality.UNCERTAIN, DOUBT
-    return Quality.GOOD, ""
-
-
-def _atom(
-    tag: Topic, metric: Metric, born: Born, column: str, times: Times, quality: Quality, why: str
-) -> Reading | Waveform | ThermalFrame:
-    """Make the atom of a metric; what does not fit is a BAD reading with its reason."""
-    if quality is Quality.BAD:
-        return _reading(tag, None, quality, times, why)
-    if metric.null:
-        return _reading(tag, None, Quality.BAD, times, "no value")
-    try:
-        raw = value_of(metric.raw, metric.datatype or born.datatype)
-        if isinstance(raw, DataSet):
-            raw = _of_table(raw, tag, column)
-        if tag.kind == "frame":
-            return frame(tag, raw, quality, times)
-        if tag.kind == "waveform":
-            if tag.rate_hz is None:
-                raise Unfit("no rate: give rate_hz")  # noqa: TRY301 (one place makes the BAD reading)
-            return waveform(tag, raw, tag.rate_hz, quality, times)
-    except Unfit as no:
-        return _reading(tag, None, Quality.BAD, times, str(no))
-    value, fault = judge(tag, raw)
-    return _reading(tag, value, Quality.BAD if fault else quality, times, fault or why)
-
-
-def _of_table(table: DataSet, tag: Topic, column: str) -> object:
-    if column:
-        values = table.column(column)
-        if tag.kind != "value":
-            return values
-        if not values:
-            raise Unfit("the DataSet has no rows")
-        return values[0]
-    if tag.kind == "frame":
-        return [list(row) for row in table.rows]
-    raise Unfit("a DataSet: name a column, metric::column")
-
-
-def _reading(tag: Topic, value: object, quality: Quality, times: Times, why: str) -> Reading:
-    held = value if isinstance(value, int | float | str) else None
-    return Reading(tag.asset, tag.tag, held, tag.unit, quality, times.sourced_at, None, times.received_at, why)
