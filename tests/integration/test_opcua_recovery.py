@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from asyncua import Server, ua
 
 from connectors.line.opcua import Settings
+from connectors.line.opcua.link import Stage
 from connectors.line.opcua.source import OpcUa
-from gateway.core.batch import Batch
-from gateway.core.errors import Unreachable
+from gateway.core.batch import Batch, SourceGap
 from tests.line_rigs import gather, settings_of, until
 
 URI = "urn:test:inside"
@@ -42,7 +44,7 @@ def source(server: Server, *names: str, **more: object) -> OpcUa:
     return made
 
 
-def subscription_of(server: Server) -> object:
+def subscription_of(server: Server) -> Any:
     [made] = [sub for sub in server.iserver.subscription_service.subscriptions.values() if sub.pub_request_callback]
     return made
 
@@ -51,7 +53,7 @@ async def test_a_message_is_acknowledged_only_after_its_commit(server: Server) -
     node = await add(server, "a", 1.0)
     line = source(server, "a", in_flight=1)
     async with asyncio.timeout(15), aclosing(line.batches()) as batches:
-        assert [*(await anext(batches)).values()][0].value == 1.0
+        assert next((await anext(batches)).values()).value == 1.0
         kept = subscription_of(server)._not_acknowledged_results
         await asyncio.sleep(0.2)  # nobody asks for the next batch: nothing may be acknowledged meanwhile
         assert len(kept) == 1
@@ -77,22 +79,90 @@ async def test_a_node_that_comes_later_joins_and_the_others_never_stop(server: S
     assert all(state.healthy for state in line.tags())
 
 
-async def test_a_subscription_deleted_on_the_server_is_a_lost_link(server: Server) -> None:
+class Heard:
+    """A line that is listened to in the background; `memory` is what the next one is given."""
+
+    def __init__(self, line: OpcUa, memory: dict[str, bytes]) -> None:
+        self.line, self.memory = line, memory
+        self.values: list[float] = []
+        self.lines: list[str] = []
+        self.gaps: list[SourceGap] = []
+
+    async def listen(self) -> None:
+        async for batch in self.line.batches(dict(self.memory)):
+            self.memory.update(batch.memory)
+            self.values += [float(it.value) for it in batch.values() if isinstance(it.value, float)]
+            self.lines += [it.text for it in batch.lines]
+            self.gaps += batch.gaps
+
+    def says(self, word: str) -> bool:
+        return any(word in text for text in self.lines)
+
+
+@asynccontextmanager
+async def listening(line: OpcUa, memory: dict[str, bytes] | None = None) -> AsyncIterator[Heard]:
+    heard = Heard(line, {} if memory is None else memory)
+    listener = asyncio.create_task(heard.listen())
+    try:
+        yield heard
+    finally:
+        await line.close()
+        await listener
+
+
+async def write(server: Server, node: ua.NodeId, value: float) -> None:
+    await server.write_attribute_value(node, ua.DataValue(ua.Variant(value), SourceTimestamp=datetime.now(UTC)))
+
+
+async def unsubscribe(server: Server) -> None:
+    """Delete the subscriptions of every client, and tell nobody."""
+    service = server.iserver.subscription_service
+    await service.delete_subscriptions([key for key, sub in service.subscriptions.items() if sub.pub_request_callback])
+
+
+@pytest.mark.pain(1)
+async def test_a_subscription_deleted_on_the_server_is_made_anew_while_the_session_lives(server: Server) -> None:
+    node = await add(server, "a", 1.0)
+    async with listening(source(server, "a")) as heard:
+        await until(lambda: heard.values == [1.0])
+        made = subscription_of(server)
+        await unsubscribe(server)
+        await until(lambda: made not in server.iserver.subscription_service.subscriptions.values())
+        await write(server, node, 2.0)
+        await until(lambda: heard.values[-1] == 2.0 and heard.line.stage is Stage.LIVE)
+
+
+async def test_fewer_publish_requests_are_in_flight_when_the_server_wants_it(server: Server) -> None:
+    node = await add(server, "a", 0.0)
+    async with listening(source(server, "a", in_flight=32)) as heard:  # asyncua takes eleven
+        await until(lambda: heard.values == [0.0])
+        for number in range(1, 60):
+            await write(server, node, float(number))
+            await asyncio.sleep(0.01)
+        await until(lambda: len(heard.values) == 60)
+        assert heard.values == [float(number) for number in range(60)] and heard.line.stage is Stage.LIVE
+
+
+@pytest.mark.pain(4)
+async def test_events_of_the_time_away_are_read_from_the_servers_history(server: Server) -> None:
+    kind = await server.create_custom_event_type(2, "Trouble", ua.ObjectIds.BaseEventType)
+    emitter = await server.get_event_generator(kind, server.nodes.server)
+    await server.historize_node_event(server.nodes.server, period=None, count=1000)
     await add(server, "a", 1.0)
-    line = source(server, "a")
-    seen = asyncio.Event()
-
-    async def consume() -> None:
-        async for _ in line.batches():
-            seen.set()
-
-    consumer = asyncio.create_task(consume())
-    async with asyncio.timeout(10):
-        await seen.wait()
-    made = subscription_of(server)
-    await server.iserver.subscription_service.delete_subscriptions([made.data.SubscriptionId])
-    await asyncio.wait({consumer}, timeout=10)
-    assert consumer.done() and isinstance(consumer.exception(), Unreachable)
+    memory: dict[str, bytes] = {}
+    event = [{"asset": "M", "name": "all"}]
+    async with listening(source(server, "a", event=event), memory) as before:
+        await until(lambda: before.line.stage is Stage.LIVE)
+        await emitter.trigger(message="before")
+        await until(lambda: before.says("before"))
+    await unsubscribe(server)
+    await emitter.trigger(message="meanwhile")
+    async with listening(source(server, "a", event=event), memory) as now:
+        await until(lambda: now.says("meanwhile") and now.gaps)
+        await emitter.trigger(message="again")
+        await until(lambda: now.says("again"))
+    assert len(now.lines) == 2, "what was told before is not told again"
+    assert [(gap.tags, gap.filled) for gap in now.gaps] == [((("M", "all"),), "history")]
 
 
 async def test_a_namespace_that_moved_is_found_again(server: Server) -> None:

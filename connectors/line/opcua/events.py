@@ -126,6 +126,12 @@ class Events:
                 return
             self._unsifted.add(place)
 
+    async def filter_of(self, client: Any, place: int, namespaces: Sequence[str]) -> Any:
+        """Give the filter with which a source of events is asked. Raises LookupError for an unknown namespace."""
+        wish = self._wishes[place]
+        kinds = await _subtypes(client, self._nodes(wish.types, namespaces)) if wish.types else []
+        return _filter(_where(kinds, wish.severity_from))
+
     def _made(self, place: int, result: Any, *, unsifted: bool) -> None:
         self._wanted.discard(place)
         self.items[place] = int(result.MonitoredItemId)
@@ -208,10 +214,14 @@ def _item(place: int, source: Any, where: Any) -> Any:
     request.RequestedParameters.SamplingInterval = 0.0
     request.RequestedParameters.QueueSize = _QUEUE
     request.RequestedParameters.DiscardOldest = True
-    request.RequestedParameters.Filter = ua.EventFilter(
+    request.RequestedParameters.Filter = _filter(where)
+    return request
+
+
+def _filter(where: Any) -> Any:
+    return ua.EventFilter(
         SelectClauses=[_field(defined, path) for defined, path in FIELDS], WhereClause=where or ua.ContentFilter()
     )
-    return request
 
 
 def _field(defined: int, path: Sequence[str]) -> Any:

@@ -27,12 +27,13 @@ class Fill(msgspec.Struct, frozen=True, array_like=True):
 class Progress(NamedTuple):
     """How far history was read: the fill at the front of the list by number, and the last source time that it gave.
 
-    `done` fills at the front are finished, and `gaps` is what came of them.
+    `done` fills at the front are finished, and `gaps` is what came of them. `events`: so are the past events.
     """
 
     reached: Mapping[int, int] = {}
     done: int = 0
     gaps: Sequence[SourceGap] = ()
+    events: bool = False
 
 
 class Fills:

@@ -1,6 +1,7 @@
 """Keeper: what the link brings becomes batches; what was missed becomes gaps, or is read from history."""
 
 import asyncio
+import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime
 from itertools import count
@@ -18,6 +19,7 @@ from connectors.line.opcua.history import Historian
 from connectors.line.opcua.ledger import Ledger, Missed
 from connectors.line.opcua.link import Part
 from connectors.line.opcua.monitor import Monitor
+from connectors.line.opcua.past import Past
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.resume import marked
 from connectors.line.opcua.security import Andon
@@ -46,6 +48,8 @@ class Keeper:
         self._places = {key: place for place, key in enumerate(self._keys)}
         self._ledger, self._fills = Ledger(self._keys), Fills()
         self._historian = Historian(settings, self._nodes, self._places.get, self._fills, inbox, now)
+        self._past = Past(settings, inbox, now)
+        self._lock = threading.Lock()
         self._numbers = count(1)
         self._parts: list[Part] = []
         self._about: About | None = None
@@ -55,6 +59,7 @@ class Keeper:
         """Take up what the last run left."""
         self._ledger.recall(memory)
         self._fills.recall(memory)
+        self._past.recall(memory)
         self.events.table.recall(memory.get(_EVENTS, b""))
 
     def parts(self, about: About) -> list[Part]:
@@ -75,7 +80,10 @@ class Keeper:
 
     def lost(self, part: Part, why: str) -> None:
         """Values of these tags may have been missed."""
-        self._ledger.doubt(part.member.plan.places, why)
+        with self._lock:
+            self._ledger.doubt(part.member.plan.places, why)
+            if part.member is self.events:
+                self._past.doubt(why)
 
     def confirm(self, at: datetime) -> None:
         """The server lives and has nothing new."""
@@ -85,6 +93,8 @@ class Keeper:
         """Give what is to be done while the link is live."""
         assert self._about is not None  # noqa: S101 (the parts were asked for first)
         jobs = [self._historian.run(client, self._about.limits)]
+        if self._settings.event:
+            jobs.append(self._past.run(client, self.events))
         if self._converter.pulse is not None:
             jobs.append(self._beat(self._converter.pulse))
         return jobs
@@ -95,7 +105,11 @@ class Keeper:
             await self._inbox.offer(Arrival((), self._now(), beat=True))
 
     def batch(self, arrivals: Sequence[Arrival], news: Mapping[str, bytes]) -> Batch:
-        """Make one batch of all that arrived. `news` is what the link wants remembered with it."""
+        """Make one batch of all that arrived. `news` is what the link wants remembered with it. Any thread."""
+        with self._lock:
+            return self._batch(arrivals, news)
+
+    def _batch(self, arrivals: Sequence[Arrival], news: Mapping[str, bytes]) -> Batch:
         missed: list[Missed] = []
         gaps: list[SourceGap] = []
         live: list[Arrival] = []
@@ -106,11 +120,14 @@ class Keeper:
             else:
                 self._fills.advance(arrival.history)
                 gaps += arrival.history.gaps
+                if arrival.history.events:
+                    self._past.closed()
                 old.append(arrival)
         if missed:
             gaps += self._missed(missed)
         made = self._joined(self._converter.batch(live), self._old.batch(old), arrivals)
         lines = [line for one in live if one.events for line in self.events.lines(one.events, one.received_at)]
+        lines += [line for one in old if one.events for line in self._past.lines(one.events, one.received_at)]
         return replace(
             made,
             sequence=next(self._numbers),
@@ -142,7 +159,8 @@ class Keeper:
                     self._ledger.doubt(part.member.plan.places, LOST)
         values = [self._ledger.take(one, missed) for one in arrival.values]
         changes = [change for change in arrival.changes if self._ledger.take_one(change, missed)]
-        return arrival._replace(values=values, changes=changes, missing=0)
+        events = self._past.fresh(arrival.events) if arrival.events else ()
+        return arrival._replace(values=values, changes=changes, events=events, missing=0)
 
     def _missed(self, missed: Sequence[Missed]) -> list[SourceGap]:
         """Have what is missing read from history; without it, it is a gap at once."""
@@ -171,14 +189,18 @@ class Keeper:
         for arrival in arrivals:
             if arrival.subscription in self._marks:
                 self._marks[arrival.subscription] = arrival.sequence
-        told = {_EVENTS: self.events.table.remember()} if self.events.table.changed else {}
+        told = self._past.memory()
+        if self.events.table.changed:
+            told[_EVENTS] = self.events.table.remember()
         return {**news, **marked(self._marks), **self._ledger.memory(), **self._fills.memory(), **told}
 
     def committed(self) -> None:
         """The batch is committed; nodes that turned out to be gone are wanted again."""
-        if self._converter.gone:
-            gone = set(self._converter.gone)
-            for part in self._parts:
-                if isinstance(part.member, Monitor):
-                    part.member.forget(self._converter.gone)
+        if not self._converter.gone:
+            return
+        gone = set(self._converter.gone)
+        for part in self._parts:
+            if isinstance(part.member, Monitor):
+                part.member.forget(self._converter.gone)
+        with self._lock:
             self._ledger.doubt(gone, "the node was gone")
