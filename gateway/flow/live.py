@@ -61,6 +61,8 @@ class Live:
         self._columns: dict[Layout, Latest] = {}
         self._places: dict[str, dict[str, tuple[Latest, int]]] = {}
         self._known = 0
+        self._layouts: dict[str, set[Layout]] = {}
+        self._texts: dict[str, set[tuple[str, str]]] = {}
         self.counted: dict[str, int] = {}
         self.clocks = Clocks()
         self.left_out = 0
@@ -68,8 +70,8 @@ class Live:
     def note(self, batch: Batch) -> None:
         """Take a batch in. An older value never replaces a newer one, unless that one is stamped in the future."""
         for reading in batch.readings:
-            if not reading.repeated:
-                self._note_reading(reading)
+            if not reading.repeated and self._note_reading(reading):
+                self._texts.setdefault(batch.source, set()).add((reading.asset, reading.tag))
         for waveform in batch.waveforms:
             self._keep(self._waveforms, waveform.asset, waveform)
         for frame in batch.frames:
@@ -83,9 +85,21 @@ class Live:
         for block in batch.series:
             held = self._columns.get(block.layout) or self._board(block.layout)
             if held is not None:
+                self._layouts.setdefault(batch.source, set()).add(block.layout)
                 held.note(block)
         for gap in batch.gaps:
             self._note_gap(batch.source, gap)
+
+    def forget(self, source: str) -> None:
+        """A source was changed or is gone: what its tags said last is no longer shown."""
+        gone = [self._columns.pop(layout, None) for layout in self._layouts.pop(source, ())]
+        for tags in self._places.values():
+            for tag in [tag for tag, (board, _) in tags.items() if any(board is other for other in gone)]:
+                del tags[tag]
+                self._known -= 1
+        for asset, tag in self._texts.pop(source, ()):
+            if self._readings.get(asset, {}).pop(tag, None) is not None:
+                self._known -= 1
 
     def note_diagnosis(self, diagnosis: Diagnosis) -> None:
         """Take a window's verdict in."""
@@ -151,17 +165,19 @@ class Live:
                 missed = Missed(source, tuple(sorted(names)), gap.start, gap.end, gap.cause, gap.filled)
                 self._gaps.setdefault(asset, deque(maxlen=_GAPS)).append(missed)
 
-    def _note_reading(self, reading: Reading) -> None:
+    def _note_reading(self, reading: Reading) -> bool:
+        """Keep a reading, if it is news and there is room; tell whether its tag is shown."""
         held = self._readings.get(reading.asset)
         known = held.get(reading.tag) if held is not None else None
         if known is None:
             if self._known >= self._tags:
                 self.left_out += 1
-                return
+                return False
             self._known += 1
             self._readings.setdefault(reading.asset, {})[reading.tag] = reading
         elif held is not None and (known.at <= reading.at or known.at > reading.received_at + _AHEAD):
             held[reading.tag] = reading
+        return True
 
     def _keep(
         self, kept: dict[str, Waveform] | dict[str, ThermalFrame], asset: str, value: Waveform | ThermalFrame

@@ -227,6 +227,7 @@ class House:
         self.line.settle(settings.sources)
         for source in changed_sources(before, settings):
             self.line.forget(source)
+            self._hall.live.forget(source)
         self.build = build
         if build.diagnosing is not None:
             build.diagnosing.take(making.book_of(settings, build.secret))

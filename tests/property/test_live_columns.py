@@ -92,3 +92,18 @@ def test_a_new_layout_takes_the_tags_over() -> None:
     live.note(Batch("line", 2, at(2), series=(Series(other, at(2), 2, "<f8", first.places, struct.pack("<d", 2.0)),)))
     [speed] = [reading for reading in live.of("M").readings if reading.tag == "speed"]
     assert (speed.value, speed.unit) == (2.0, "1/min")
+
+
+def test_what_a_source_said_that_is_gone_is_no_longer_shown_and_leaves_its_room() -> None:
+    live = Live(tags=3)
+    block = Series(LAYOUT, at(1), 1, "<f8", struct.pack("<3I", 0, 1, 2), struct.pack("<3d", 1, 2, 3))
+    live.note(Batch("gone", 1, at(1), series=(block,)))
+    live.forget("gone")
+    assert (live.latest(), live.assets()) == ([], [])
+    live.note(Batch("other", 1, at(2), (value("M", "mode", 2, 1.0),)))
+    live.forget("gone")
+    assert [reading.tag for reading in live.latest()] == ["mode"]
+    live.forget("other")
+    assert live.latest() == []
+    live.note(Batch("gone", 2, at(3), series=(block,)))
+    assert len(live.latest()) == 3

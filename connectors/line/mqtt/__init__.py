@@ -1,7 +1,6 @@
 """MQTT: plain topics and Sparkplug B, acknowledged after the commit."""
 
 from connectors.line.mqtt.settings import SAMPLE, Broker, Topic
-from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 
 __all__ = ["SAMPLE", "Settings", "Topic"]
@@ -12,11 +11,8 @@ class Settings(Broker, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def open(self) -> LineSource:
         """Make the source; it connects when its first batch is asked for. Raises `Misconfigured`."""
-        try:
-            from connectors.line.mqtt.source import Mqtt  # noqa: PLC0415 (paho is an extra: only where it is used)
-        except ModuleNotFoundError as absent:
-            wanted = "MQTT needs the extra: pip install 'andon-gateway[mqtt]'"
-            raise Misconfigured(f"line {self.name}: {wanted}") from absent
+        from connectors.line.mqtt.source import Mqtt  # noqa: PLC0415 (paho only where it is used)
+
         if self.user is not None:
             self.user.password.reveal()
         return Mqtt(self, self.every_tag())
