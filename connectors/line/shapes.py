@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag, Times
-from gateway.core.reading import Quality, ThermalFrame, Waveform
+from gateway.core.reading import Quality, ThermalFrame, Waveform, degrees
 
 __all__ = ["MOST_PIXELS", "MOST_SAMPLES", "Encoding", "ShapeTag", "Times", "Unfit", "frame", "waveform"]
 
@@ -74,7 +74,8 @@ def waveform(tag: ShapeTag, raw: object, rate_hz: float, quality: Quality, times
 def frame(tag: ShapeTag, raw: object, quality: Quality, times: Times) -> ThermalFrame:
     """Make a thermal frame of a 2-D array, a flat array with a known shape, or a byte string.
 
-    A byte string is PNG, TIFF, or uint16 little-endian height, width and pixels. Raises `Unfit`.
+    A byte string is PNG, TIFF, or uint16 little-endian height, width and pixels. Unsigned pixels of up to 16 bit
+    stay the camera's own numbers. Raises `Unfit`.
     """
     pixels = _picture(tag, raw) if isinstance(raw, bytes | memoryview) else _array(raw)
     if pixels.ndim == 1 and tag.height and tag.width and pixels.size == tag.height * tag.width:
@@ -83,17 +84,31 @@ def frame(tag: ShapeTag, raw: object, quality: Quality, times: Times) -> Thermal
         raise Unfit(f"an array of shape {pixels.shape} is not a picture; give height and width")
     if not 0 < pixels.size <= MOST_PIXELS:
         raise Unfit(f"{pixels.size} pixels: not between 1 and {MOST_PIXELS}")
+    factor, shift = _TO_CELSIUS.get(tag.encoding, (1.0, 0.0))
+    scale, offset = factor * tag.scale, shift * tag.scale + tag.offset
+    raw_stays = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= _SMALL
     return ThermalFrame(
         asset=tag.asset,
         tag=tag.tag,
-        pixels=_converted(tag, pixels.reshape(-1), *_TO_CELSIUS.get(tag.encoding, (1.0, 0.0))),
+        pixels=_kept(tag, pixels, scale, offset) if raw_stays else _converted(tag, pixels.reshape(-1), factor, shift),
         height=int(pixels.shape[0]),
         width=int(pixels.shape[1]),
         quality=quality,
         sourced_at=times.sourced_at or times.served_at or times.received_at,
         served_at=times.served_at,
         received_at=times.received_at,
+        form="<u2" if raw_stays else "<f4",
+        scale=scale if raw_stays else 1.0,
+        offset=offset if raw_stays else 0.0,
     )
+
+
+def _kept(tag: ShapeTag, pixels: Numbers, scale: float, offset: float) -> bytes:
+    """Give a camera's own numbers as they are, when the degrees that they stand for are right."""
+    edges = np.array([pixels.min(), pixels.max()], np.uint16)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _checked(tag, degrees(edges, scale, offset))
+    return pixels.astype("<u2", copy=False).tobytes()
 
 
 def _numbers(tag: ShapeTag, raw: object) -> Numbers:

@@ -2,9 +2,11 @@
 
 import enum
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -77,7 +79,11 @@ class Waveform(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ThermalFrame(msgspec.Struct, frozen=True, array_like=True):
-    """A radiometric picture: little-endian float32 degrees Celsius, row-major (height, width)."""
+    """A radiometric picture, row-major (height, width).
+
+    `pixels` are numbers of this `form` (little-endian float32, or a camera's own uint16): as raw as they
+    came. Degrees Celsius are `raw * scale + offset`; ask `celsius` for them.
+    """
 
     asset: str
     tag: str
@@ -88,11 +94,34 @@ class ThermalFrame(msgspec.Struct, frozen=True, array_like=True):
     sourced_at: datetime
     served_at: datetime | None
     received_at: datetime
+    form: Literal["<f4", "<u2"] = "<f4"
+    scale: float = 1.0
+    offset: float = 0.0
 
     @property
     def at(self) -> datetime:
         """Time of the exposure."""
         return self.sourced_at
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are as many pixels as height and width say, and any."""
+        return 0 < self.height * self.width * np.dtype(self.form).itemsize == len(self.pixels)
+
+    def celsius(self) -> NDArray[np.float32]:
+        """Give degrees Celsius, float32, shape (height, width). Raises ValueError when it is not whole."""
+        raw = np.frombuffer(self.pixels, self.form).reshape(self.height, self.width)
+        return degrees(raw, self.scale, self.offset)
+
+
+def degrees(raw: NDArray[np.float32 | np.uint16], scale: float, offset: float) -> NDArray[np.float32]:
+    """Give `raw * scale + offset` as float32, in which a uint16 is exact; float32 that needs neither is not copied."""
+    if scale == 1.0 and offset == 0.0:
+        return raw.astype(np.float32, copy=False)
+    exact = raw.astype(np.float32)
+    np.multiply(exact, scale, out=exact)
+    np.add(exact, offset, out=exact)
+    return exact
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -28,12 +28,12 @@ class HotSpot:
 
 def picture_of(frame: ThermalFrame) -> Picture:
     """Decode a frame: float32 degrees Celsius, shape (height, width)."""
-    return np.frombuffer(frame.pixels, "<f4").reshape(frame.height, frame.width)
+    return frame.celsius()
 
 
 def usable(frame: ThermalFrame) -> bool:
     """Tell whether a frame can be read: quality, size, finite and earthly temperatures."""
-    if frame.quality is Quality.BAD or len(frame.pixels) != 4 * frame.height * frame.width:
+    if frame.quality is Quality.BAD or not frame.is_whole:
         return False
     if min(frame.height, frame.width) < 8:  # noqa: PLR2004 -- smaller ones have no shape
         return False

@@ -100,7 +100,7 @@ class TestOpcUa(LinkContract):
         assert abs(first.sourced_at - datetime.now(UTC)) < timedelta(seconds=20)
         [picture] = [it for batch in batches for it in batch.frames]
         assert (picture.height, picture.width) == (2, 2)
-        assert memoryview(picture.pixels).cast("f")[3] == pytest.approx(25.0, abs=0.001)
+        assert picture.celsius()[1, 1] == pytest.approx(25.0, abs=0.001)
 
     async def test_a_bad_status_is_no_number_and_says_its_name(self, rig: OpcUaRig) -> None:
         source = rig.settings({"asset": "M", "tag": "bad", "address": NSU + "bad"}).open()

@@ -26,7 +26,7 @@ def taken(tag: FileTag, content: bytes, name: str = "file.bin") -> Waveform | Th
 
 
 def samples(atom: Waveform | ThermalFrame) -> list[float]:
-    return np.frombuffer(atom.samples if isinstance(atom, Waveform) else atom.pixels, "<f4").tolist()
+    return (np.frombuffer(atom.samples, "<f4") if isinstance(atom, Waveform) else atom.celsius().reshape(-1)).tolist()
 
 
 @pytest.mark.parametrize("write", [tiff, png])

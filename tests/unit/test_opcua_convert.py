@@ -161,7 +161,7 @@ def test_a_picture_comes_as_a_byte_string_an_array_or_an_encoded_image() -> None
     subject, _ = converter(nodes(1, kind="frame", encoding="centikelvin"))
     for value in (memoryview(raw), pixels, memoryview(encoded.getvalue())):
         [picture] = whole(subject.batch([Arrival([Change(0, value, GOOD, MADE, None)], NOW)])).frames
-        assert struct.unpack("<4f", picture.pixels) == pytest.approx((26.85, 27.85, 28.85, 25.0), abs=1e-3)
+        assert picture.celsius() == pytest.approx(np.array([[26.85, 27.85], [28.85, 25.0]]), abs=1e-3)
 
 
 def test_a_large_picture_is_whole_and_judged_to_its_last_pixel() -> None:
@@ -170,7 +170,7 @@ def test_a_large_picture_is_whole_and_judged_to_its_last_pixel() -> None:
     subject, _ = converter([node])
     [picture] = whole(subject.batch([Arrival([Change(0, pixels, GOOD, MADE, None)], NOW)])).frames
     assert (picture.height, picture.width) == (400, 300)
-    assert np.frombuffer(picture.pixels, "<f4") == pytest.approx(pixels.reshape(-1) / 100 - 273.15, abs=1e-3)
+    assert picture.celsius() == pytest.approx(pixels / 100 - 273.15, abs=1e-3)
     pixels[-1, -1] = 60000
     reading = only(subject.batch([Arrival([Change(0, pixels, GOOD, MADE, None)], NOW)]))
     assert (reading.value, reading.why) == (None, "out of range")

@@ -137,10 +137,9 @@ def _marks(view: AssetView, asset: Asset | None) -> tuple[Mark, ...]:
 
 
 def _picture(frame: ThermalFrame) -> Picture | None:
-    pixels = np.frombuffer(frame.pixels, "<f4")
-    if len(pixels) != frame.height * frame.width or len(pixels) == 0:
+    if not frame.is_whole:
         return None
-    pixels = np.nan_to_num(pixels, nan=THERMAL_LOW)
+    pixels = np.nan_to_num(frame.celsius().reshape(-1), nan=THERMAL_LOW)
     spot = int(pixels.argmax())
     span = THERMAL_HIGH - THERMAL_LOW
     scaled = np.clip((pixels - THERMAL_LOW) / span, 0, 1) * 255
