@@ -64,12 +64,14 @@ def many(given: Given) -> Iterator[Row]:
     yield from _beside_thingsboard(given, mine, theirs)
 
 
-def _stock(source: Source, seconds: float, core: int) -> tuple[Figure | None, str]:
+def _stock(source: Source, seconds: float, core: int, *, defaults: bool = False) -> tuple[Figure | None, str]:
     """Measure the stock client; it may fail at what ours does, and then there is no baseline."""
+    how = ", its default queue and sampling" if defaults else ""
     try:
-        return bare(source, seconds, core=core), "baseline: stock asyncua client that keeps nothing"
+        figure = bare(source, seconds, core=core, defaults=defaults)
     except Failed as why:
         return None, f"baseline failed: {why}"
+    return figure, f"baseline: stock asyncua client that keeps nothing{how}"
 
 
 def _beside_thingsboard(given: Given, mine: int, theirs: int) -> Iterator[Row]:
@@ -122,7 +124,7 @@ def far(given: Given) -> Iterator[Row]:
         try:
             with opened() as source, _far(source, theirs) as away:
                 figure = ours(away, given.seconds, core=mine)
-                base, words = _stock(away, given.seconds, mine)
+                base, words = _stock(away, given.seconds, mine, defaults=True)
         except (Skipped, Failed) as why:
             yield untold(name, "0", why)
             continue

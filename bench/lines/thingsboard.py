@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lines.measure import Figure
+from lines.measure import Figure, within
 from lines.process import Failed, Process, Skipped, started
 from lines.sources import Source, free_port
 
@@ -28,7 +28,6 @@ FIRST_S = 120.0
 SETTLE_S = 5.0
 _VALUE = re.compile(rb'"t\d+"\s*:')
 _ASKED = re.compile(rb"rpc/request/(\d+) .*getSessionLimits")
-_MICRO = 1_000_000
 
 
 @contextmanager
@@ -104,12 +103,11 @@ def _watch(gateway: Process, came: Path, source: Source, seconds: float) -> Figu
     time.sleep(seconds)
     took, used = time.monotonic() - began, gateway.cpu_s() - used
     got = _count(came, at)
-    made = took * _MICRO / source.grid.period_us * source.tags
     if not got:
         raise Failed("ThingsBoard gateway sent nothing in the time")
     note = f"ThingsBoard gateway {VERSION}, its default (memory) store, to Mosquitto at QoS 1"
-    share = min(1.0, got / made)
-    return Figure(share, max(0, round(made - got)), used / got * 100_000, gateway.rss_mib(), got / took, note=note)
+    share, lost = within(source, took, got)
+    return Figure(share, lost, used / got * 100_000, gateway.rss_mib(), got / took, note=note)
 
 
 def _count(came: Path, at: int) -> int:
