@@ -1,19 +1,20 @@
 """The link to a server that is not ours is cut, frozen, delayed, robbed of its subscription and its session."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from connectors.line.opcua import Settings
 from connectors.line.opcua.link import Stage
-from gateway.core.batch import TagState
+from gateway.core.batch import Batch, TagState
 from tests.faulty_link import FaultyLink
-from tests.line_rigs import until
+from tests.line_rigs import settings_of, until
 from tests.node_opcua import NSU, NodeOpcua
-from tests.opcua_gateway import Line, gaps_of, holes, running, twice
+from tests.opcua_gateway import Line, gaps_of, holes, running, series_of, twice
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.peer]
 QUICK = {"insecure": True, "publish": "50ms", "keep_alive": "500ms", "queue": 500, "timeout": "2s", "retry": "300ms"}
@@ -245,3 +246,42 @@ async def test_a_server_that_takes_the_call_and_never_speaks_ends_the_try(server
             await until(lambda: len(line.sources) > 2, 30)
             proxy.faults.frozen = False
             await line.live()
+
+
+async def heard(settings: Settings, memory: dict[str, bytes], enough: Callable[[list[Batch]], object]) -> list[Batch]:
+    """Listen until it is enough, and be gone in that moment: what was not taken is not committed."""
+    source = settings.open()
+    taken: list[Batch] = []
+    try:
+        async with asyncio.timeout(60):
+            async for batch in source.batches(dict(memory)):
+                memory.update(batch.memory)
+                taken.append(batch)
+                if enough(taken):
+                    break
+    finally:
+        await source.close()
+    return taken
+
+
+@pytest.mark.pain(4, 5)
+async def test_a_gateway_that_ends_while_it_reads_history_goes_on_where_it_was(
+    server: NodeOpcua, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.line.opcua.history._PAGE", 10)
+    settings = settings_of(Settings, name="cell", endpoint=server.url, tag=tags("h0", "h1"), **QUICK)
+    memory: dict[str, bytes] = {}
+
+    def some(taken: list[Batch]) -> bool:
+        return "h0" in series_of(taken) or bool(gaps_of(taken))
+
+    batches = await heard(settings, memory, lambda taken: len(series_of(taken).get("h0", [])) > 20)
+    await server.tell("unsubscribe")
+    await asyncio.sleep(2.5)  # the outage: fifty values of each tag
+    for _ in range(100):
+        batches += await heard(settings, memory, some)
+        if gaps_of(batches):
+            break
+    ticks = series_of(batches)
+    assert not holes(ticks) and not twice(ticks)
+    assert {gap.filled for gap in gaps_of(batches)} == {"history"}

@@ -68,6 +68,26 @@ def test_the_first_value_after_a_loss_says_what_may_be_missing() -> None:
     assert len(missed) == 1, "only the first value after the loss is in doubt"
 
 
+def test_what_a_server_tells_again_to_a_new_channel_is_no_news() -> None:
+    ledger, missed = Ledger(KEYS), list[Missed]()
+    ledger.take(column((0, 10), (1, 10)), missed)
+    back = again(ledger)
+    assert back.take(column((0, 10), (1, 20), (0, 10), (1, 20), (0, 30)), missed).sourced.tolist() == [20, 30]
+    assert back.take(column((0, 30), (0, 30)), missed).sourced.tolist() == [30, 30], "later it is believed"
+    assert not missed
+
+
+def test_another_value_of_the_same_time_is_news() -> None:
+    ledger = Ledger(KEYS)
+    rows = column((0, 10), (1, 10), (2, 10), (3, 10))
+    ledger.take(rows, [])
+    other = rows._replace(values=rows.values + 1.0)
+    assert len(again(ledger).take(other, []).handles) == 4
+    texts = [Change(0, text, 0, moment(50), None) for text in ("a", "b", "b")]
+    ledger.take_one(texts[0], [])
+    assert again(ledger).take_one(texts[1], [])
+
+
 def test_an_overflow_is_between_the_value_before_and_this_one() -> None:
     ledger = Ledger(KEYS)
     missed: list[Missed] = []

@@ -1,7 +1,8 @@
 """Ledger: the last committed value of each tag, by its source time; whose values may be missing, and since when.
 
-A key is the source time (the server's where there is none) in microseconds since 1970 times four, plus the
-severity of the status: what is equal in both is the same value. `NEVER` is the key of what has neither.
+A key is the source time (the server's where there is none) in microseconds since 1970, then two bits of the
+status (its severity) and eight of a digest of the value: what has the same key is the same value, told again.
+`NEVER` is the key of what has neither time.
 """
 
 import zlib
@@ -19,8 +20,13 @@ _OVERFLOW = 0x480
 """InfoType DataValue with the overflow bit: the server's queue lost values just before this one."""
 OVERFLOW = "queue overflow"
 _KEY = 8
+_BITS = 10
+_LATEST = 2**53 - 1
+"""The last time that fits into a key: the year 2255."""
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 _TAGS, _LAST, _LATE, _DOUBT = "tags", "last", "late", "doubt"
 _FEW = 256
+_ENDS = 512
 
 
 class Missed(NamedTuple):
@@ -54,7 +60,7 @@ class Ledger:
         self._causes: list[str] = []
         self._since: list[int] = []
         self._dirty = np.zeros(count, np.bool_)
-        self._first = np.zeros(count, np.bool_)
+        self._wary = np.zeros(count, np.bool_)
         self._whole = self._told_tags = self._doubt_moved = True
 
     def recall(self, memory: Mapping[str, bytes]) -> None:
@@ -72,7 +78,7 @@ class Ledger:
         places = self._places(tags)
         known = places >= 0
         self._last[places[known]] = before[known]
-        self._first[places[known]] = True
+        self._wary[places[known]] = True
         self._told_tags = tags != self._keys
         if doubt is not None and len(doubt.which) == len(before):
             self._causes, self._since = list(doubt.causes), list(doubt.since)
@@ -94,9 +100,10 @@ class Ledger:
             self._causes.append(cause)
             self._since.append(0)
         number = self._causes.index(cause)
-        self._since[number] = int(known.max()) >> 2
+        self._since[number] = int(known.max()) >> _BITS
         fresh = chosen[(self._which[chosen] == _SURE) & (self._last[chosen] != NEVER)]
         self._which[fresh] = number
+        self._wary[fresh] = True
         self._doubt_moved = True
 
     def since(self, missed: Missed) -> int:
@@ -113,62 +120,58 @@ class Ledger:
             return values
         if values.handles.max() >= len(self._last):
             values = values.only(values.handles < len(self._last))
-        at = np.where(values.sourced == NEVER, values.served, values.sourced)
-        keys = np.where(at == NEVER, NEVER, (at << 2) | (values.statuses >> 30))
-        places = values.handles
+        keys, places = _keys(values), values.handles
         over = values.statuses & _OVERFLOW == _OVERFLOW if values.statuses.any() else None
-        again: list[int] = []
+        again = self._again(places, keys) if self._wary.any() else None
         if self._causes and (doubted := self._which[places] != _SURE).any():
             rows = np.flatnonzero(doubted)
             _, first = np.unique(places[rows], return_index=True)
-            firsts = rows[np.sort(first)].tolist()
-            again = [row for row in firsts if self._settle(int(places[row]), int(keys[row]), missed)]
-        if self._first.any():
-            again += self._repeated(places, keys)
+            for row in rows[np.sort(first)].tolist():
+                self._settle(int(places[row]), int(keys[row]), missed)
         if over is not None and over.any():
             self._overflowed(places, keys, np.flatnonzero(over), missed)
         self._last[places] = keys
         self._dirty[places] = True
-        if not again:
-            return values
-        kept = np.ones(len(places), np.bool_)
-        kept[again] = False
-        return values.only(kept)
+        return values if again is None or not again.any() else values.only(~again)
 
-    def _repeated(self, places: NDArray[np.uint32], keys: NDArray[np.int64]) -> list[int]:
-        """Give the rows that say first after a start what was committed last: some servers greet a session so."""
-        rows = np.flatnonzero(self._first[places])
-        _, first = np.unique(places[rows], return_index=True)
-        chosen = rows[first]
-        self._first[places[chosen]] = False
-        same = (keys[chosen] == self._last[places[chosen]]) & (keys[chosen] != NEVER)
-        repeated: list[int] = chosen[same].tolist()
-        return repeated
+    def _again(self, places: NDArray[np.uint32], keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Find the rows that tell again what the row of their tag before them, or the last message, told."""
+        order = np.argsort(places, kind="stable")
+        sorted_places, sorted_keys = places[order], keys[order]
+        before = np.empty_like(sorted_keys)
+        before[1:] = sorted_keys[:-1]
+        first = np.ones(len(order), np.bool_)
+        first[1:] = sorted_places[1:] != sorted_places[:-1]
+        before[first] = self._last[sorted_places[first]]
+        again = np.empty(len(order), np.bool_)
+        again[order] = (sorted_keys == before) & (sorted_keys != NEVER) & self._wary[sorted_places]
+        self._wary[places] = False
+        return again
 
     def take_one(self, change: Change, missed: list[Missed]) -> bool:
         """Note what is no number, as `take` does. Says whether it is news."""
         place, at = change.handle, ticks(change.sourced_at or change.served_at)
         if place >= len(self._last):
             return True
-        key = NEVER if at == NEVER else at << 2 | change.status >> 30
-        told = self._which[place] != _SURE and self._settle(place, key, missed)
-        told |= bool(self._first[place]) and key == self._last[place] != NEVER
-        self._first[place] = False
+        key = NEVER
+        if at != NEVER:
+            key = (min(max(at, 0), _LATEST) << 2 | change.status >> 30) << 8 | _digest_of(change.value)
+        told = bool(self._wary[place]) and NEVER != key == int(self._last[place])
+        self._wary[place] = False
+        if self._which[place] != _SURE:
+            self._settle(place, key, missed)
         if change.status & _OVERFLOW == _OVERFLOW:
             self._note(place, int(self._last[place]), key, OVERFLOW, missed)
         self._last[place], self._dirty[place] = key, True
         return not told
 
-    def _settle(self, place: int, key: int, missed: list[Missed]) -> bool:
-        """A doubted tag speaks: say what may be missing. Gives whether it says what it said last."""
+    def _settle(self, place: int, key: int, missed: list[Missed]) -> None:
+        """A doubted tag speaks: say what may be missing, unless it says what it said last."""
         cause = self._causes[self._which[place]]
         self._which[place] = _SURE
         self._doubt_moved = True
-        last = int(self._last[place])
-        if key == last:
-            return key != NEVER
-        self._note(place, last, key, cause, missed)
-        return False
+        if key != (last := int(self._last[place])):
+            self._note(place, last, key, cause, missed)
 
     def _overflowed(
         self, places: NDArray[np.uint32], keys: NDArray[np.int64], rows: NDArray[np.intp], missed: list[Missed]
@@ -179,8 +182,8 @@ class Ledger:
             self._note(int(places[row]), last, int(keys[row]), OVERFLOW, missed)
 
     def _note(self, place: int, last: int, key: int, cause: str, missed: list[Missed]) -> None:
-        if NEVER not in {last, key} and key > last:
-            missed.append(Missed(place, last >> 2, key >> 2, cause))
+        if NEVER not in {last, key} and key >> _BITS > last >> _BITS:
+            missed.append(Missed(place, last >> _BITS, key >> _BITS, cause))
 
     def memory(self) -> dict[str, bytes]:
         """Give what the next run must know, exact for the batch that it is committed with."""
@@ -204,3 +207,24 @@ class Ledger:
                 self._causes, self._since = [], []
         self._whole = self._told_tags = self._doubt_moved = False
         return told
+
+
+def _keys(values: Values) -> NDArray[np.int64]:
+    at = np.where(values.sourced == NEVER, values.served, values.sourced)
+    raw = values.values
+    bits = raw.view(np.uint64) if raw.dtype.itemsize == _KEY else raw.astype(np.uint64)
+    digests = (bits * _MIX >> np.uint64(56)).astype(np.int64)
+    keys = (np.clip(at, 0, _LATEST) << 2 | values.statuses >> 30) << 8 | digests
+    return np.where(at == NEVER, NEVER, keys)
+
+
+def _digest_of(value: object) -> int:
+    """Eight bits of what is no number; of something large its ends."""
+    if isinstance(value, np.ndarray):
+        flat = value.reshape(-1)
+        ends = flat[:_ENDS].tobytes() + flat[-_ENDS:].tobytes() + value.size.to_bytes(8, "little")
+    elif isinstance(value, bytes | memoryview):
+        ends = bytes(value[:_ENDS]) + bytes(value[-_ENDS:]) + len(value).to_bytes(8, "little")
+    else:
+        ends = repr(value).encode()
+    return zlib.crc32(ends) & 0xFF
