@@ -27,6 +27,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _TAGS, _LAST, _LATE, _DOUBT = "tags", "last", "late", "doubt"
 _FEW = 256
 _ENDS = 512
+_GREETING = 64
+"""For so many messages after a start an old value may come again: a server that hung answers old calls late."""
 
 
 class Missed(NamedTuple):
@@ -61,6 +63,7 @@ class Ledger:
         self._since: list[int] = []
         self._dirty = np.zeros(count, np.bool_)
         self._wary = np.zeros(count, np.bool_)
+        self._greeting = 0
         self._whole = self._told_tags = self._doubt_moved = True
 
     def recall(self, memory: Mapping[str, bytes]) -> None:
@@ -79,6 +82,7 @@ class Ledger:
         known = places >= 0
         self._last[places[known]] = before[known]
         self._wary[places[known]] = True
+        self._greeting = _GREETING
         self._told_tags = tags != self._keys
         if doubt is not None and len(doubt.which) == len(before):
             self._causes, self._since = list(doubt.causes), list(doubt.since)
@@ -145,8 +149,14 @@ class Ledger:
         before[first] = self._last[sorted_places[first]]
         again = np.empty(len(order), np.bool_)
         again[order] = (sorted_keys == before) & (sorted_keys != NEVER) & self._wary[sorted_places]
-        self._wary[places] = False
+        self._believe(places)
         return again
+
+    def _believe(self, places: NDArray[np.uint32] | int) -> None:
+        """A tag that spoke is believed from now on, except in the first messages after a start."""
+        self._greeting -= 1
+        if self._greeting < 0:
+            self._wary[places] = False
 
     def take_one(self, change: Change, missed: list[Missed]) -> bool:
         """Note what is no number, as `take` does. Says whether it is news."""
@@ -157,7 +167,7 @@ class Ledger:
         if at != NEVER:
             key = (min(max(at, 0), _LATEST) << 2 | change.status >> 30) << 8 | _digest_of(change.value)
         told = bool(self._wary[place]) and NEVER != key == int(self._last[place])
-        self._wary[place] = False
+        self._believe(place)
         if self._which[place] != _SURE:
             self._settle(place, key, missed)
         if change.status & _OVERFLOW == _OVERFLOW:
