@@ -1,0 +1,132 @@
+"""Settings of a Tryton."""
+
+import ipaddress
+import ssl
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import httpx2
+import msgspec
+
+from connectors.erp.http import ErpClient
+from connectors.erp.mapping import Rule
+from connectors.erp.tryton.adapter import Tryton
+from connectors.erp.tryton.carrier import KNOWN, MAPPINGS, Carrier
+from connectors.erp.tryton.door import Door
+from connectors.erp.tryton.record import Record, Shape
+from gateway.core.errors import Misconfigured
+from gateway.core.reading import Name
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration
+
+SAMPLE = """
+[erp.main]
+protocol = "tryton"
+base_url = "https://tryton.example"
+database = "plant"
+key = { env = "TRYTON_KEY" }       # of a user application "REST", validated by the user
+company = 1
+origin = "quality.inspection,1"    # where an alert comes from when its line has no origin of its own
+settle = "60s"                     # its longest time to carry out a request that was given up
+
+[erp.main.origins]                 # by asset, or by a level of its hierarchy
+LINE-A = "quality.inspection,1"
+
+[erp.main.mapping]
+description = { from = "text", max = 4000 }
+"""
+
+_LONGEST_TIMEOUT, _LONGEST_SETTLE = 300.0, 2400.0
+
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
+Model = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.]{0,100}$")]
+Reference = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.]{0,100},[1-9][0-9]{0,17}$")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One database of a Tryton. `timeout` bounds a whole request, `connect` the way to the first byte.
+
+    `key` is that of a user application "REST". `model` carries the orders; what its fields, states and
+    buttons mean is known of quality.alert and production, others say it in `carrier`. `mapping` fills further
+    fields. `link` is attached to each record, with {key} for the order's key. `zone` is where dates are read.
+    Tryton bounds no write, so `settle` is what the operator says. Plain http is for this machine, unless `insecure`.
+    """
+
+    name: Name
+    base_url: Url
+    database: Annotated[str, msgspec.Meta(pattern=r"^[\w-]{1,63}$")]
+    key: SecretRef
+    company: Annotated[int, msgspec.Meta(ge=1)]
+    model: Model = "quality.alert"
+    carrier: Carrier | None = None
+    origins: dict[str, Reference] = {}
+    origin: Reference | None = None
+    mapping: dict[str, str | Rule] = {}
+    link: Url | None = None
+    zone: str = "UTC"
+    settle: Duration = Duration(60)
+    timeout: Duration = Duration(30)
+    connect: Duration = Duration(5)
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    insecure: bool = False
+    ca_file: str | None = None
+    proxy: Url | None = None
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.base_url).scheme == "http" and not self.insecure and not _is_here(self.base_url):
+            raise ValueError(
+                f"{self.base_url} would send orders and the key in plain text; use https, or insecure = true"
+            )
+        # Together they must stay below the longest lease and wait of the outbox, an hour.
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise ValueError("timeout is more than nothing and at most 5min")
+        if self.settle > _LONGEST_SETTLE:
+            raise ValueError("settle is at most 40min")
+        if self.carrier is None and self.model not in KNOWN:
+            raise ValueError(f"{self.model} is none of {', '.join(KNOWN)}: say in carrier what its fields mean")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"zone {self.zone!r} is not known (for example Asia/Shanghai)") from None
+
+    def open(self) -> Tryton:
+        """Make the adapter. Raises `Misconfigured` without the key, or with a mapping that cannot be."""
+        shape = Shape(
+            self.model,
+            self.company,
+            self.carrier or KNOWN[self.model],
+            self.mapping or MAPPINGS.get(self.model, {}),
+            self.origins,
+            self.origin,
+            ZoneInfo(self.zone),
+        )
+        record = Record(shape)
+        client = httpx2.AsyncClient(
+            base_url=self.base_url,
+            headers={"accept": "application/json", "authorization": f"Bearer {self.key.reveal()}"},
+            timeout=httpx2.Timeout(self.timeout, connect=min(self.connect, self.timeout)),
+            verify=_trust(self.ca_file),
+            limits=httpx2.Limits(max_connections=self.connections, keepalive_expiry=4.0),
+            proxy=self.proxy,
+            trust_env=False,
+        )
+        asking = ErpClient(client, self.timeout)
+        door = Door(self.name, asking, self.database, self.company, lambda: datetime.now(UTC))
+        return Tryton(door, record, timeout_s=self.timeout, settle_s=self.settle, link=self.link)
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return httpx2.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    except OSError as lost:
+        raise Misconfigured(f"ca_file {ca_file} cannot be read: {lost.strerror or 'no certificate'}") from lost
