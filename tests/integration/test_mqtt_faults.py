@@ -354,3 +354,15 @@ async def test_sparkplug_over_the_wire_asks_for_its_birth_and_reads_on(broker: M
         subprocess.run, [*sub, "-t", "spBv1.0/STATE/andon-host"], capture_output=True, check=True
     )
     assert "online" in json.loads(told.stdout)
+
+
+@pytest.mark.pain(7, 12)
+async def test_a_source_that_pauses_at_its_bound_never_stays_paused(broker: Mosquitto) -> None:
+    source = source_of(broker, waiting="1KiB")
+    taking = asyncio.create_task(gather(source, lambda taken: 299 in counts(taken)))
+    await until(lambda: source.tags()[0].healthy)
+    for first in range(0, 300, 20):  # more bytes of topics than may wait, taken and stored again and again
+        await broker.say(*numbers(first, first + 20))
+    async with asyncio.timeout(30):
+        told = counts(await taking)
+    assert told == list(range(300))

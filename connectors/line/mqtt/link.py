@@ -41,6 +41,11 @@ class Message(msgspec.Struct, frozen=True):
     again: bool
     received_at: datetime
 
+    @property
+    def size(self) -> int:
+        """What it weighs while it waits, in bytes; one that is taken gives back exactly this."""
+        return len(self.topic) + len(self.payload)
+
 
 class Will(msgspec.Struct, frozen=True):
     """What the broker says in our name when we are gone; retained, QoS 1."""
@@ -124,7 +129,7 @@ class Link:
     def take(self, most: int) -> list[Message]:
         """Take what waits, in order."""
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-        self._bytes -= sum(len(message.payload) for message in taken)
+        self._bytes -= sum(message.size for message in taken)
         return taken
 
     def acknowledge(self, messages: Iterable[Message]) -> None:
@@ -309,8 +314,9 @@ class Link:
             topic = ""  # fits no filter: it is counted as a message of nobody
         payload = bytes(message.payload)
         mid = message.mid if message.qos else 0
-        self._waiting.append(Message(topic, payload, mid, message.retain, message.dup, self._now()))
-        self._bytes += len(payload) + len(topic)
+        heard = Message(topic, payload, mid, message.retain, message.dup, self._now())
+        self._waiting.append(heard)
+        self._bytes += heard.size
         self._wake.set()
 
 
