@@ -1,0 +1,398 @@
+"""The Tryton adapter keeps the contract against a real Tryton; what is there is counted in its own database."""
+
+import asyncio
+import tomllib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors.erp.mapping import Rule
+from connectors.erp.tryton import SAMPLE, Settings
+from connectors.erp.tryton.adapter import Tryton as TrytonAdapter
+from connectors.erp.tryton.carrier import Carrier
+from gateway.core.delivery import Delivered, ErpRef, Rejected, Throttled, Uncertain, Unsent
+from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.order import Level
+from gateway.core.ports import ErpAdapter
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration, decode
+from tests.contracts.erp_adapter import ErpAdapterContract
+from tests.erp_process import make_order
+from tests.faulty_link import Faults, FaultyLink
+from tests.tryton import DATABASE, Tryton, running_tryton
+from tests.tryton_link import TrytonPlant
+
+pytestmark = pytest.mark.peer
+replace = msgspec.structs.replace
+
+
+@pytest.fixture(scope="module")
+def tryton() -> Iterator[Tryton]:
+    with running_tryton() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _keys(tryton: Tryton, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("key", "planner_key", "stranger_key"):
+        monkeypatch.setenv(f"TEST_TRYTON_{name.upper()}", tryton.facts[name])
+    monkeypatch.setenv("TEST_TRYTON_NO_KEY", "0" * 128)
+
+
+def settings(tryton: Tryton, url: str = "", key: str = "KEY", **fields: object) -> Settings:
+    given: dict[str, object] = {
+        "name": "main",
+        "base_url": url or tryton.url,
+        "database": DATABASE,
+        "key": SecretRef(env=f"TEST_TRYTON_{key}"),
+        "company": tryton.facts["company"],
+        "origins": {asset: origin for asset, origin in tryton.facts["origins"].items() if asset != "M-07"},
+        "origin": tryton.facts["origins"]["M-07"],
+        "timeout": Duration(2.0),
+        "settle": Duration(2.5),
+    }
+    return Settings(**{**given, **fields})  # type: ignore[arg-type]  # a table of test values
+
+
+def production(tryton: Tryton, **mapping: object) -> dict[str, Any]:
+    """Give the settings for production orders as carriers."""
+    facts = tryton.facts
+    return {
+        "model": "production",
+        "mapping": {
+            **{name: Rule(constant=facts[name]) for name in ("product", "unit", "warehouse", "location")},
+            "quantity": Rule(constant=1),
+            "planned_date": "due",
+            "planned_start_date": "detected_at",
+            **mapping,
+        },
+    }
+
+
+class TestTryton(ErpAdapterContract):
+    @pytest.fixture
+    async def plant(self, tryton: Tryton) -> AsyncIterator[TrytonPlant]:  # the contract names the fixture only
+        async with TrytonPlant(tryton).open() as plant:
+            yield plant
+
+    @pytest.fixture
+    async def erp(self, tryton: Tryton, plant: TrytonPlant) -> AsyncIterator[ErpAdapter]:
+        adapter = settings(tryton, plant.url).open()
+        yield adapter
+        await adapter.close()
+
+    async def test_a_revoked_token_is_replaced_within_the_call(self, erp: ErpAdapter, plant: TrytonPlant) -> None:  # type: ignore[override]
+        """Tryton has no token: its key is for life. A key that counts no more leaves the ERP alone, and heals."""
+        order = make_order("revoked")
+        plant.faults({"kind": "unauthorized", "path": "/api/", "count": 1})
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Throttled) and "key" in outcome.cause
+        plant.faults()
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Delivered)
+        assert plant.commits(order.key) == 1
+
+    async def test_without_a_token_nothing_is_sent(self, erp: ErpAdapter, plant: TrytonPlant) -> None:  # type: ignore[override]
+        """What comes before an order is here the question for the fields."""
+        order = make_order("no fields")
+        plant.without_fields()
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Unsent) and "500" in outcome.cause
+        assert plant.commits(order.key) == 0
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Delivered)
+
+
+@pytest.fixture
+async def erp(tryton: Tryton) -> AsyncIterator[TrytonAdapter]:
+    adapter = settings(tryton).open()
+    yield adapter
+    await adapter.close()
+
+
+async def test_a_blind_second_request_makes_a_second_order(erp: TrytonAdapter, tryton: Tryton) -> None:
+    order = make_order("twice")
+    await erp.deliver([order])
+    await erp.deliver([order])
+    assert len(await erp.find(order.key)) == len(tryton.orders_in_database(order.key)) == 2
+
+
+async def test_what_an_alert_is(erp: TrytonAdapter, tryton: Tryton) -> None:
+    order = make_order("what it is", asset="M-08")
+    [outcome] = await erp.deliver([order])
+    [row] = tryton.orders_in_database(order.key)
+    assert row["title"] == f"{order.key} {order.title}"
+    assert row["origin"] == tryton.facts["origins"]["M-08"]
+    assert order.description in row["description"] and order.key in row["description"]
+    assert isinstance(outcome, Delivered)
+    assert (outcome.ref.number, outcome.ref.status, outcome.ref.state) == (row["number"], "open", "open")
+    assert outcome.ref.version.startswith(row["create_date"].replace(" ", "T"))
+
+
+BYTES = {
+    "a request that is swallowed": (Faults(swallow_request=True), 0),
+    "a reply that is swallowed": (Faults(swallow_reply=True), 1),
+    "a reply cut in its body": (Faults(cut_reply_after=250), 1),
+    "a reply of garbage": (Faults(garbage=True), 1),
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+async def test_a_link_that_fails_below_http_leaves_one_order(tryton: Tryton, name: str) -> None:
+    faults, made = BYTES[name]
+    order = make_order(name)
+    async with FaultyLink("127.0.0.1", tryton.port).open() as link:
+        adapter = settings(tryton, f"http://127.0.0.1:{link.port}", timeout=Duration(1.5)).open()
+        await adapter.deliver([make_order(f"{name}, before")])
+        link.faults = faults
+        [outcome] = await adapter.deliver([order])
+        assert isinstance(outcome, Uncertain)
+        link.faults = Faults()
+        await _until(lambda: len(tryton.orders_in_database(order.key)) == made)
+        assert len(await adapter.find(order.key)) == made
+        await adapter.close()
+
+
+async def test_the_state_of_an_alert_is_told(erp: TrytonAdapter, tryton: Tryton) -> None:
+    [outcome] = await erp.deliver([make_order("its state")])
+    assert isinstance(outcome, Delivered)
+    record = _record(tryton, outcome.ref)
+    seen = []
+    for button in ("process", "resolve"):
+        tryton.ask("POST", f"quality.alert/{record}/{button}", {})
+        told = await erp.status(outcome.ref)
+        seen.append((told.status, told.state))
+    assert seen == [("processing", "open"), ("resolved", "done")]
+    assert told.version > outcome.ref.version
+
+
+async def test_an_order_whose_title_a_planner_rewrote_keeps_its_number(erp: TrytonAdapter, tryton: Tryton) -> None:
+    [outcome] = await erp.deliver([make_order("rewritten")])
+    assert isinstance(outcome, Delivered)
+    tryton.ask("PUT", f"quality.alert/{_record(tryton, outcome.ref)}", {"title": "bearing, see shift book"})
+    assert (await erp.status(outcome.ref)).number == outcome.ref.number
+    with pytest.raises(Refused, match="any more"):
+        await erp.status(replace(outcome.ref, number="999999"))
+
+
+async def test_only_what_nobody_changed_is_amended(erp: TrytonAdapter, tryton: Tryton) -> None:
+    before = make_order("amended")
+    [outcome] = await erp.deliver([before])
+    assert isinstance(outcome, Delivered)
+    record = _record(tryton, outcome.ref)
+    tryton.ask("PUT", f"quality.alert/{record}", {"description": "the planner's words"})
+    after = replace(before, title="M-07: outer race, now severe", description="another", asset="M-08")
+    for _ in range(2):  # a repetition is the same
+        told = await erp.amend(outcome.ref, before, after)
+        assert isinstance(told, Delivered) and not told.created
+        assert told.kept == ("description",)
+    [row] = tryton.orders_in_database(before.key)
+    assert row["title"] == f"{before.key} M-07: outer race, now severe"
+    assert row["description"] == "the planner's words"
+    assert row["origin"] == tryton.facts["origins"]["M-08"]
+
+
+async def test_a_closed_alert_is_not_amended(erp: TrytonAdapter, tryton: Tryton) -> None:
+    before = make_order("closed")
+    [outcome] = await erp.deliver([before])
+    assert isinstance(outcome, Delivered)
+    for button in ("process", "resolve"):
+        tryton.ask("POST", f"quality.alert/{_record(tryton, outcome.ref)}/{button}", {})
+    told = await erp.amend(outcome.ref, before, replace(before, title="late"))
+    assert isinstance(told, Rejected) and "resolved" in told.reason
+
+
+async def test_an_order_that_nobody_has_begun_is_taken_back_once(erp: TrytonAdapter, tryton: Tryton) -> None:
+    order = make_order("taken back")
+    [outcome] = await erp.deliver([order])
+    assert isinstance(outcome, Delivered)
+    for _ in range(2):
+        told = await erp.cancel(outcome.ref, order, "the alarm was a test")
+        assert isinstance(told, Delivered) and told.ref.state == "cancelled"
+    [row] = tryton.orders_in_database(order.key)
+    assert row["state"] == "deferred"
+    assert row["description"].count("withdrawn] the alarm was a test") == 1
+
+
+async def test_a_planner_who_has_begun_wins_over_a_withdrawal(erp: TrytonAdapter, tryton: Tryton) -> None:
+    order = make_order("begun")
+    [outcome] = await erp.deliver([order])
+    assert isinstance(outcome, Delivered)
+    record = _record(tryton, outcome.ref)
+    tryton.ask("POST", f"quality.alert/{record}/process", {})
+    told = await erp.cancel(outcome.ref, order, "late")
+    assert isinstance(told, Rejected) and "begun" in told.reason
+    [row] = tryton.orders_in_database(order.key)
+    assert row["state"] == "processing" and "withdrawn" not in row["description"]
+
+
+async def test_a_withdrawal_that_was_cut_in_the_middle_goes_on(erp: TrytonAdapter, tryton: Tryton) -> None:
+    order = make_order("cut withdrawal")
+    [outcome] = await erp.deliver([order])
+    assert isinstance(outcome, Delivered)
+    record = _record(tryton, outcome.ref)
+    tryton.ask("PUT", f"quality.alert/{record}", {"description": f"[{order.key} withdrawn] over"}, "key")
+    tryton.ask("POST", f"quality.alert/{record}/process", {}, "key")
+    told = await erp.cancel(outcome.ref, order, "over")
+    assert isinstance(told, Delivered) and told.ref.status == "deferred"
+
+
+async def test_the_evidence_is_linked_once(tryton: Tryton) -> None:
+    adapter = settings(tryton, link="https://andon.example/orders/{key}").open()
+    assert await adapter.verify() == []
+    order = make_order("linked")
+    [outcome] = await adapter.deliver([order])
+    assert isinstance(outcome, Delivered)
+    rows = tryton.rows("SELECT link, resource FROM ir_attachment WHERE name = ?", order.key)
+    assert rows == [
+        {
+            "link": f"https://andon.example/orders/{order.key}",
+            "resource": f"quality.alert,{_record(tryton, outcome.ref)}",
+        }
+    ]
+    await adapter.close()
+
+
+async def test_production_orders_carry_orders_too(tryton: Tryton) -> None:
+    adapter = settings(tryton, zone="Asia/Shanghai", **production(tryton)).open()
+    assert await adapter.verify() == []
+    due = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
+    order = make_order("production", due=due)
+    [outcome] = await adapter.deliver([order])
+    assert isinstance(outcome, Delivered)
+    [row] = tryton.orders_in_database(order.key, "production")
+    assert outcome.ref.number == f"production,{row['id']}" and outcome.ref.status == "draft"
+    assert row["planned_date"] == "2026-11-23"  # where the plant is, it is tomorrow already
+    assert [ref.number for ref in await adapter.find(order.key)] == [outcome.ref.number]
+    told = await adapter.amend(outcome.ref, order, replace(order, due=due + timedelta(days=2)))
+    assert isinstance(told, Delivered) and told.kept == ()
+    assert tryton.orders_in_database(order.key, "production")[0]["planned_date"] == "2026-11-25"
+    told = await adapter.cancel(outcome.ref, order, "over")
+    assert isinstance(told, Delivered) and told.ref.state == "cancelled"
+    await adapter.close()
+
+
+async def test_verify_names_what_is_wrong_before_the_first_order(tryton: Tryton) -> None:
+    wrong: dict[str, dict[str, object]] = {
+        "may not create quality.alert": {"key": "STRANGER_KEY"},
+        "the key is not accepted": {"key": "NO_KEY"},
+        "has no field x_failure": {"mapping": {"x_failure": "iso_mode"}},
+        "number can only be read": {"mapping": {"number": "key"}},
+        "there is no quality.inspection,4711": {"origin": "quality.inspection,4711"},
+        "does not know the model no.such": {"origin": "no.such,1"},
+        "is its module activated": {"model": "maintenance.request", "carrier": _carrier("open")},
+        "has a state 'processing'": {"carrier": _carrier("open")},
+        "404": {"database": "elsewhere"},
+    }
+    for said, change in wrong.items():
+        adapter = settings(tryton, **change).open()  # type: ignore[arg-type]  # a table of test values
+        faults = await adapter.verify()
+        assert any(said in fault for fault in faults), (said, faults)
+        await adapter.close()
+
+
+async def test_an_order_that_cannot_be_written_is_rejected_by_name_and_nothing_is_made(tryton: Tryton) -> None:
+    wrong: dict[str, dict[str, object]] = {
+        "no field x_failure": {"mapping": {"x_failure": "iso_mode"}},
+        "no origin for M-99": {"origin": None},
+        "not allowed to access": {"key": "STRANGER_KEY"},
+        'field "Origin"': {"origin": "quality.inspection,4711"},
+    }
+    for said, change in wrong.items():
+        adapter = settings(tryton, **change).open()  # type: ignore[arg-type]  # a table of test values
+        order = make_order(said, asset="M-99")
+        [outcome] = await adapter.deliver([order])
+        assert isinstance(outcome, Rejected) and said in outcome.reason, (said, outcome)
+        assert tryton.orders_in_database(order.key) == []
+        await adapter.close()
+
+
+async def test_the_origin_of_the_nearest_place_counts(tryton: Tryton) -> None:
+    origins = tryton.facts["origins"]
+    adapter = settings(tryton, origin=None, origins={"LINE-A": origins["M-08"], "SZ1": origins["M-07"]}).open()
+    order = make_order("nearest", hierarchy=(Level("site", "SZ1"), Level("line", "LINE-A")))
+    [outcome] = await adapter.deliver([order])
+    assert isinstance(outcome, Delivered)
+    assert tryton.orders_in_database(order.key)[0]["origin"] == origins["M-08"]
+    await adapter.close()
+
+
+async def test_a_tryton_that_is_not_there_is_surely_not_sent_to(tryton: Tryton) -> None:
+    adapter = settings(tryton, "http://127.0.0.1:9").open()
+    [outcome] = await adapter.deliver([make_order("nobody there")])
+    assert isinstance(outcome, Unsent)
+    for question in (adapter.verify(), adapter.find("AN000000000000000000")):
+        with pytest.raises(Unreachable):
+            await question
+    order = make_order("nobody there")
+    ref = ErpRef(order.key, "1")
+    assert isinstance(await adapter.amend(ref, order, order), Unsent)
+    assert isinstance(await adapter.cancel(ref, order, "over"), Unsent)
+    await adapter.close()
+
+
+def _carrier(*states: str) -> Carrier:
+    return Carrier(key_field="title", origin_field="origin", states=dict.fromkeys(states, "open"))
+
+
+def _record(tryton: Tryton, ref: ErpRef) -> int:
+    """Give the number of an order's record in the database."""
+    [row] = tryton.rows("SELECT id FROM quality_alert WHERE number = ?", ref.number)
+    return int(row["id"])
+
+
+async def _until(seen: Callable[[], bool]) -> None:
+    deadline = monotonic() + 20
+    while not seen():
+        assert monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def _row(**change: object) -> dict[str, object]:
+    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
+    assert row.pop("protocol") == "tryton"
+    return row
+
+
+def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRYTON_KEY", "x")
+    found = msgspec.convert(_row(), Settings, dec_hook=decode)
+    assert found.settle == Duration(60)
+    assert found.open().name == "main"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"base_url": "http://tryton.example"}, "plain text"),
+        ({"timeout": "10min"}, "at most 5min"),
+        ({"settle": "1h"}, "at most 40min"),
+        ({"model": "maintenance.request"}, "say in carrier"),
+        ({"zone": "Mars/Olympus"}, "not known"),
+        ({"origin": "the line"}, "origin"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=said):
+        msgspec.convert(_row(**change), Settings, dec_hook=decode)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        ({"title": "title"}, "filled in already"),
+        ({"a.b": "title"}, "fields inside fields"),
+        ({"description": "titel"}, "no field 'titel'"),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_a_fault_at_start(
+    monkeypatch: pytest.MonkeyPatch, mapping: dict[str, object], said: str
+) -> None:
+    monkeypatch.setenv("TRYTON_KEY", "x")
+    with pytest.raises(Misconfigured, match=said):
+        msgspec.convert(_row(mapping=mapping), Settings, dec_hook=decode).open()
