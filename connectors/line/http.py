@@ -23,7 +23,7 @@ from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource
 from gateway.core.push import Push, Receipt
-from gateway.core.reading import LogLine, Name, Reading, ThermalFrame, Waveform
+from gateway.core.reading import LogLine, Name, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.units import Size
 
 SAMPLE = """
@@ -104,7 +104,7 @@ class Door:
         self._roll = Roll(settings.name, tags, len(tags))
         self._zone = ZoneInfo(settings.timezone)
         self._keys = Keys(settings.keys)
-        self._sieve = Sieve()
+        self._sieve = Sieve(self._roll.count)
         self._waiting: list[tuple[list[Atom], str, bytes, asyncio.Future[None]]] = []
         self._taken: list[asyncio.Future[None]] = []
         self._pending: dict[str, tuple[bytes, asyncio.Future[None]]] = {}
@@ -199,7 +199,7 @@ class Door:
         self._waiting.append((atoms, *keyed, committed))
         self._wake.set()
         await asyncio.shield(committed)
-        self._roll.heard(tag, tag.name, at)
+        self._roll.heard(tag, tag.name, at, _ill(atoms))
         return Receipt(push.asset, push.tag, at, len(atoms))
 
     async def batches(self, memory: Mapping[str, bytes] = NOTHING) -> AsyncIterator[Batch]:
@@ -259,6 +259,12 @@ class Door:
             lines=tuple(atom for atom in atoms if isinstance(atom, LogLine)),
             memory=memory,
         )
+
+
+def _ill(atoms: Sequence[Atom]) -> str:
+    """Say why the last value is bad; empty when it is not."""
+    last = atoms[-1] if atoms else None
+    return last.why if isinstance(last, Reading) and last.quality is Quality.BAD else ""
 
 
 def _key_of(push: Push) -> str:

@@ -13,13 +13,14 @@ WAITING = "waiting for the first value"
 
 
 class _Line:
-    __slots__ = ("detail", "healthy", "last_at", "stale_after")
+    __slots__ = ("detail", "found", "healthy", "last_at", "stale_after")
 
     def __init__(self, stale_after: float | None) -> None:
         self.healthy: bool | None = None
         self.detail = WAITING
         self.last_at: datetime | None = None
         self.stale_after = stale_after
+        self.found: dict[str, int] = {}
 
 
 class Roll:
@@ -66,6 +67,12 @@ class Roll:
         if line is not None and line.healthy is None:
             line.detail = why
 
+    def count(self, tag: Tag, rule: str) -> None:
+        """A rule found something in values of the tag."""
+        line = self._line(tag)
+        if line is not None:
+            line.found[rule] = line.found.get(rule, 0) + 1
+
     def _line(self, tag: Tag) -> _Line | None:
         if tag.name not in self._lines:
             if not self.knows(tag.name):
@@ -81,6 +88,8 @@ class Roll:
     def states(self) -> list[TagState]:
         """Give the state of every tag."""
         return [
-            TagState(self._source, name, line.healthy is True, line.detail, line.last_at, line.stale_after)
+            TagState(
+                self._source, name, line.healthy is True, line.detail, line.last_at, line.stale_after, {**line.found}
+            )
             for name, line in self._lines.items()
         ]

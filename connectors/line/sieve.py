@@ -1,25 +1,29 @@
 """Sieve: the rules, the deadband and the heartbeat of tags whose values come one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from connectors.line.rules import QUALITY_OF, Watch
-from connectors.line.tags import Tag
+from connectors.line.rules import QUALITY_OF, SPIKE, Watch
+from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag
 from gateway.core.reading import Quality, Reading
 from gateway.core.series import ticks
 
+_BY_VALUE = frozenset({OUT_OF_RANGE, NOT_FINITE})
+"""What was found where the value was made, before it came here."""
+
 
 class _Last:
-    """What is known of one tag: its last value, the one that was sent last, and when that was."""
+    """What is known of one tag: its last value as it came and as it is believed, the one sent last, and when."""
 
-    __slots__ = ("reading", "said_at", "sent", "tag", "watch")
+    __slots__ = ("came", "reading", "said_at", "sent", "tag", "watch")
 
     def __init__(self, tag: Tag) -> None:
         self.tag = tag
         ruled = any(rule is not None for rule in (tag.most_rate, tag.stuck, tag.spike, tag.missing))
         self.watch = Watch(tag) if ruled else None
+        self.came: Reading | None = None
         self.reading: Reading | None = None
         self.sent: Reading | None = None
         self.said_at: datetime | None = None
@@ -28,55 +32,82 @@ class _Last:
 class Sieve:
     """Lowers the quality by the tag's rules, lets through what is worth sending, and says it again in time.
 
-    Pure: time comes with the readings. Tags are known by name; who asks bounds their number.
+    Pure: time comes with the readings. Tags are known by name; who asks bounds their number. `counted` is told
+    whenever a rule finds something.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counted: Callable[[Tag, str], None] = lambda _tag, _rule: None) -> None:
+        self._counted = counted
         self._last: dict[str, _Last] = {}
 
     def sift(self, tag: Tag, reading: Reading) -> tuple[Reading, bool]:
         """Give the reading as it is to be believed, and whether it is to be sent."""
+        if reading.why in _BY_VALUE and not reading.repeated:
+            self._counted(tag, reading.why)
         if not (tag.deadband or tag.heartbeat or tag.most_rate or tag.stuck or tag.spike or tag.missing is not None):
             return reading, True
         last = self._last.get(tag.name)
         if last is None:
             last = self._last[tag.name] = _Last(tag)
-        judged = reading if reading.repeated else _judged(last.watch, reading)
-        last.reading = judged
+        judged = reading if reading.repeated else self._judged(last, reading)
+        last.came, last.reading = reading, judged
         sends = reading.repeated or _moved(last.sent, judged, tag.deadband)
         if sends:
             last.sent, last.said_at = judged, judged.received_at
         return judged, sends
 
     def passed(self, now: datetime) -> Iterator[Reading]:
-        """Give what time alone says: a rule that silence breaks, and heartbeats (marked as repeated)."""
+        """Give what time alone says: a quality that it changed, which is news, and heartbeats, marked as repeated.
+
+        A value that is bad is not said again: a heartbeat says that it still holds.
+        """
         for last in self._last.values():
-            reading = last.reading
-            if reading is None or last.said_at is None:
+            if last.reading is None or last.came is None or last.said_at is None:
                 continue
-            rule = last.watch.passed(ticks(now)) if last.watch is not None else None
-            if rule is not None and reading.quality is not Quality.BAD:
-                reading = last.reading = _lowered(reading, rule)
-            elif last.tag.heartbeat is None or now - last.said_at < timedelta(seconds=last.tag.heartbeat):
-                continue
-            last.said_at = now
-            yield replace(reading, received_at=now, repeated=True)
+            changed = self._changed(last, now)
+            if changed is not None:
+                last.reading = last.sent = changed
+                last.said_at = now
+                yield replace(changed, received_at=now)
+            elif last.sent is not None and _beats(last, now):
+                last.said_at = now
+                yield replace(last.sent, received_at=now, repeated=True)
+
+    def _changed(self, last: _Last, now: datetime) -> Reading | None:
+        """Give the last value with its new quality, when it still is what the rule speaks of."""
+        rule = last.watch.passed(ticks(now)) if last.watch is not None else None
+        if rule is None or last.reading is None:
+            return None
+        if not rule:
+            return last.came if last.reading.why == SPIKE else None
+        if last.reading.quality is not Quality.GOOD:
+            return None
+        self._counted(last.tag, rule)
+        return _lowered(last.reading, rule)
+
+    def _judged(self, last: _Last, reading: Reading) -> Reading:
+        value = reading.value
+        if last.watch is None or reading.quality is Quality.BAD or not isinstance(value, int | float):
+            return reading
+        number = not isinstance(value, bool)
+        rule = last.watch.judge(float(value), ticks(reading.at), ticks(reading.received_at), number=number)
+        if not rule:
+            return reading
+        self._counted(last.tag, rule)
+        return _lowered(reading, rule)
 
 
-def _judged(watch: Watch | None, reading: Reading) -> Reading:
-    value = reading.value
-    if watch is None or reading.quality is Quality.BAD or not isinstance(value, int | float):
-        return reading
-    number = not isinstance(value, bool)
-    rule = watch.judge(float(value), ticks(reading.at), ticks(reading.received_at), number=number)
-    return _lowered(reading, rule) if rule else reading
+def _beats(last: _Last, now: datetime) -> bool:
+    if last.tag.heartbeat is None or last.said_at is None or last.reading is None:
+        return False
+    return last.reading.quality is not Quality.BAD and now - last.said_at >= timedelta(seconds=last.tag.heartbeat)
 
 
 def _lowered(reading: Reading, rule: str) -> Reading:
-    """Put a rule's finding into a reading; "" takes it back."""
-    if not rule:
-        return replace(reading, quality=Quality.GOOD, why="") if reading.why in QUALITY_OF else reading
-    quality = max(QUALITY_OF[rule], reading.quality)
+    """Put a rule's finding into a reading; it never makes it better, and the equipment's own doubt stays its own."""
+    quality = QUALITY_OF[rule]
+    if quality <= reading.quality:
+        return reading
     return replace(reading, quality=quality, value=None if quality is Quality.BAD else reading.value, why=rule)
 
 

@@ -127,6 +127,8 @@ class TestHttp(LineSourceContract):
         await consumer.source.push(push(samples, "vibration", "application/octet-stream", t0=NOW, rate_hz=500.0))
         await consumer.source.push(push(b"ERROR hot\nfine\n", "log", "text/plain"))
         await consumer.source.push(push(b'{"value": 9000}'))
+        speed = next(state for state in consumer.source.tags() if state.name == "M-07/speed")
+        assert (speed.healthy, speed.detail, speed.found) == (False, "out of range", {"out of range": 1})
         await consumer.stop()
         [wave] = [one for batch in consumer.batches for one in batch.waveforms]
         assert (wave.rate_hz, wave.sourced_at) == (500.0, NOW)

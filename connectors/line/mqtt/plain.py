@@ -33,7 +33,7 @@ class Plain:
         self._tags = [(tag, tag.place) for tag in tags]
         self._assets, self._roll, self._zone = assets, roll, zone
         self._fits: dict[str, tuple[_Fit, ...]] = {}
-        self._sieve = Sieve()
+        self._sieve = Sieve(self._roll.count)
         self.strangers = 0
         """Messages of topics that no tag has, or whose names cannot be taken."""
 

@@ -80,11 +80,12 @@ class Sparkplug:
         self._nodes: dict[str, Node] = {}
         self._fits: dict[tuple[str, str, str], tuple[tuple[Topic, Topic, str], ...]] = {}
         self._said: dict[str, tuple[object, datetime | None]] = {}
-        self._sieve = Sieve()
+        self._sieve = Sieve(self._roll.count)
         self._told = Told([], [], [], {})
         self._moved: set[str] = set()
         self._wanted: dict[str, str] = {}
         self.unreadable = 0
+        self._last_unreadable = ""
 
     @property
     def filters(self) -> list[str]:
@@ -115,7 +116,8 @@ class Sparkplug:
             for node in self._nodes.values()
         ]
         if self.unreadable:
-            states.append(TagState(source, "payloads", healthy=False, detail=f"{self.unreadable} could not be read"))
+            detail = f"{self.unreadable} could not be read, the last on {self._last_unreadable}"
+            states.append(TagState(source, "payloads", healthy=False, detail=detail))
         return states
 
     def remember(self, memory: Mapping[str, bytes]) -> None:
@@ -151,7 +153,8 @@ class Sparkplug:
             payload = decode(message.payload)
         except Unreadable as no:
             self.unreadable += 1
-            self._note(f"{message.topic}: {no}")
+            self._last_unreadable = f"{message.topic}: {no}"
+            self._note(self._last_unreadable)
             return
         heard = Heard(parts[2], device, payload, message.received_at, message.again)
         self._moved.add(place)
