@@ -40,6 +40,10 @@ class Erp:
     def habits(self, **values: object) -> None:
         self._post("habits", values)
 
+    def turn(self, desk: str, **values: object) -> None:
+        """Set the habits of a system of another make (odoo, sap)."""
+        self._post(desk, values)
+
     def tokens(self, **values: object) -> None:
         self._post("tokens", values)
 

@@ -194,7 +194,7 @@ def reason_of(answer: Answer) -> str:
         return ""
     if not isinstance(said, dict):
         return ""
-    parts = [_clean(said.get(name)) for name in ("title", "detail", "message")]
+    parts = [clean(said.get(name)) for name in ("title", "detail", "message")]
     errors = said.get("errors")
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else said
     where = first.get("field")
@@ -204,7 +204,8 @@ def reason_of(answer: Answer) -> str:
     return ": ".join(kept)[:_LONGEST_WORDS]
 
 
-def _clean(words: object) -> str:
+def clean(words: object) -> str:
+    """Give the first line of what an ERP said, short; a traceback, a path and what looks like a secret are left out."""
     if not isinstance(words, str) or "Traceback" in words:
         return ""
     line = _CONTROL.sub(" ", words.strip().split("\n", 1)[0])

@@ -76,15 +76,27 @@ DEFAULT: Table = {
 
 
 class Body:
-    """A checked table. The same order always gives the same bytes: an ERP compares them under one key."""
+    """A checked table. The same order always gives the same bytes: an ERP compares them under one key.
 
-    def __init__(self, table: Table, key_field: str, key_limit: int) -> None:
+    `key_field` is the target that carries our key; None where the key travels outside of the fields.
+    """
+
+    def __init__(self, table: Table, key_field: str | None, key_limit: int) -> None:
         rules = {target: Rule(source=rule) if isinstance(rule, str) else rule for target, rule in table.items()}
         _check(rules, key_field, key_limit)
         self._rules = rules
 
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """Every target field with its rule."""
+        return self._rules
+
     def of(self, order: WorkOrder) -> bytes:
         """Encode an order as the ERP's JSON."""
+        return msgspec.json.encode(self.fields(order), order="sorted")
+
+    def fields(self, order: WorkOrder) -> dict[str, Any]:
+        """Give an order as the ERP's fields; what has no value is left out. Times are ISO 8601 text."""
         body: dict[str, Any] = {}
         for target, rule in self._rules.items():
             value = _value(order, rule)
@@ -95,7 +107,7 @@ class Body:
             for name in path:
                 place = place.setdefault(name, {})
             place[last] = value
-        return msgspec.json.encode(body, order="sorted")
+        return body
 
 
 def cut(text: str, longest: int) -> str:
@@ -147,7 +159,7 @@ def _fetch(order: WorkOrder, path: str) -> Any:
     return value
 
 
-def _check(rules: Mapping[str, Rule], key_field: str, key_limit: int) -> None:
+def _check(rules: Mapping[str, Rule], key_field: str | None, key_limit: int) -> None:
     faults = []
     for target, rule in rules.items():
         if rule.source is not None and not _exists(rule.source):
@@ -161,11 +173,16 @@ def _check(rules: Mapping[str, Rule], key_field: str, key_limit: int) -> None:
             faults.append(f"mapping.{target}: {shadow[0]} wants it to be an object")
         if rule.source == TEXT and rule.longest is not None and rule.longest < 2 * key_limit:
             faults.append(f"mapping.{target}: max is too short for a text with its key")
-    key = rules.get(key_field)
-    if key is None or key.source != "key" or key.values or (key.longest is not None and key.longest < key_limit):
+    if key_field is not None and not _whole(rules.get(key_field), key_limit):
         faults.append(f'mapping.{key_field}: must be "key", whole: an order is found by it')
     if faults:
         raise Misconfigured("the mapping to the ERP is wrong", tuple(faults))
+
+
+def _whole(key: Rule | None, key_limit: int) -> bool:
+    if key is None or key.source != "key" or key.values:
+        return False
+    return key.longest is None or key.longest >= key_limit
 
 
 def sources() -> list[str]:

@@ -13,6 +13,7 @@ from simulators.erp.api import Erp, Habits
 from simulators.erp.asgi import Door
 from simulators.erp.book import Book
 from simulators.erp.faults import Plan
+from simulators.erp.odoo import Odoo
 from simulators.erp.webhook import Bell
 from simulators.idp import JWKS_PATH, METADATA_PATH, TOKEN_PATH, IdentityProvider, Policy
 
@@ -30,6 +31,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--algorithm", choices=("RS256", "ES256"), default="RS256")
     parser.add_argument("--client-id", default="andon-gateway")
     parser.add_argument("--client-secret", default="", help="default: a random one")
+    parser.add_argument("--api-key", default="", help="of the Odoo under /json/2; default: a random one")
     parser.add_argument("--strict", action="store_true", help="answer 500 to a field that is not known")
     parser.add_argument("--faults", default="[]", help="JSON list of faults to begin with")
     return parser.parse_args()
@@ -47,6 +49,8 @@ async def serve(options: argparse.Namespace) -> None:
     }
     idp = IdentityProvider("", clients, Policy(expires_in=options.token_seconds, algorithm=options.algorithm))
     erp = Erp(Book(options.db), Plan(options.seed), idp, Habits(profile=options.profile, strict=options.strict))
+    api_key = options.api_key or secrets.token_hex(20)
+    erp.desks = {"odoo": Odoo(erp.book, api_key)}
     try:
         erp.plan.replace(json.loads(options.faults), None)
     except (ValueError, TypeError, AttributeError) as wrong:
@@ -72,6 +76,7 @@ async def serve(options: argparse.Namespace) -> None:
         "issuer": idp.issuer,
         "client_id": options.client_id,
         "client_secret": clients[options.client_id],
+        "api_key": api_key,
         "outbound_client_id": "erp-outbound",
         "outbound_client_secret": clients["erp-outbound"],
     }

@@ -6,17 +6,17 @@ import json
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
-from email.utils import formatdate
 from typing import Any
 
 from simulators.erp.asgi import CutError, Door, Request, Response, json_response, problem
 from simulators.erp.book import Book, Order
+from simulators.erp.desk import Desk, turn
 from simulators.erp.faults import KINDS, Fault, Plan
 from simulators.erp.page import orders_page
+from simulators.erp.trouble import HTML, after, before, traceback, unauthorized
 from simulators.erp.webhook import Bell
 from simulators.idp import JWKS_PATH, METADATA_PATH, TOKEN_PATH, IdentityProvider
 
-HTML = {"content-type": "text/html; charset=utf-8"}
 LIMITS = {"reference": 20, "title": 80, "description": 4000, "equipment": 40, "component": 60, "failure_code": 40}
 FIELDS = frozenset(LIMITS) | {
     *("type", "activity", "priority", "impact", "equipment_down", "location", "failure_text", "cause", "mechanism"),
@@ -52,6 +52,7 @@ class Erp:
     door: Door | None = None
     bell: Bell | None = None
     jobs: set[asyncio.Task[None]] = field(default_factory=set)
+    desks: dict[str, Desk] = field(default_factory=dict)
 
     async def answer(self, request: Request) -> Response:
         """Answer one request. Raises CutError when the connection must be reset."""
@@ -70,7 +71,32 @@ class Erp:
             return Response(200, orders_page(self.book.orders()), HTML)
         if request.path == "/api/orders" or request.path.startswith("/api/orders/"):
             return await self._orders(request)
+        for desk in self.desks.values():
+            if request.path.startswith(desk.prefix):
+                return await self._at(desk, request)
         return problem(404, "Not Found")
+
+    async def _at(self, desk: Desk, request: Request) -> Response:
+        reference, equipment = desk.about(request)
+        try:
+            answer = await self._disturbed(desk, request, reference, equipment)
+        except CutError:
+            self.book.note(request.method, request.path, reference, "cut")
+            raise
+        self.book.note(request.method, request.path, reference, str(answer.status))
+        return answer
+
+    async def _disturbed(self, desk: Desk, request: Request, reference: str, equipment: str) -> Response:
+        await asyncio.sleep(self.habits.latency)
+        no = desk.admits(request)
+        if no is not None:
+            return no
+        fault = self.plan.draw(request.method, request.path, reference, equipment)
+        if fault is not None:
+            early = desk.says(fault) or await before(fault)
+            if early is not None:
+                return early
+        return await after(fault, await desk.answer(request, fault))
 
     async def _orders(self, request: Request) -> Response:
         try:
@@ -91,10 +117,10 @@ class Erp:
     async def _guarded(self, request: Request, body: dict[str, Any], reference: str) -> Response:
         await asyncio.sleep(self.habits.latency)
         if not self.idp.knows(request.header("authorization"), "erp"):
-            return _unauthorized()
+            return unauthorized()
         fault = self.plan.draw(request.method, request.path, reference, str(body.get("equipment") or ""))
         if fault is not None:
-            early = await _before(fault)
+            early = await before(fault)
             if early is not None:
                 return early
         if request.method == "POST" and request.path == "/api/orders":
@@ -102,7 +128,7 @@ class Erp:
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         answer = self._get(request) if request.method == "GET" else self._patch(request, body)
-        return await _after(fault, answer)
+        return await after(fault, answer)
 
     async def _create(self, request: Request, body: dict[str, Any], fault: Fault | None) -> Response:
         key: str | None = None
@@ -112,7 +138,7 @@ class Erp:
                 return problem(400, "Bad Request", "Idempotency-Key is missing")
             early = self._replay(key, hashlib.sha256(request.body).hexdigest())
             if early is not None:
-                return await _after(fault, early)
+                return await after(fault, early)
         wrong = self._wrong(body)
         if wrong is not None:
             if key is not None:
@@ -121,7 +147,7 @@ class Erp:
         if fault is not None and fault.kind in ("ghost", "slow"):
             await asyncio.sleep(fault.seconds)
         order = self.book.commit(body, key)
-        return await _after(fault, _created(order.view()))
+        return await after(fault, _created(order.view()))
 
     def _replay(self, key: str, fingerprint: str) -> Response | None:
         seen = self.book.seen(key, self.habits.retention)
@@ -139,7 +165,7 @@ class Erp:
     def _wrong(self, body: dict[str, Any]) -> Response | None:
         unknown = sorted(set(body) - FIELDS)
         if unknown and self.habits.strict:
-            return _traceback(f"ValueError: Invalid field '{unknown[0]}'")
+            return traceback(f"ValueError: Invalid field '{unknown[0]}'")
         faults = [
             {"field": name, "detail": f"at most {limit} characters"}
             for name, limit in LIMITS.items()
@@ -199,15 +225,17 @@ class Erp:
             case "faults":
                 self.plan.replace(body.get("faults", []), body.get("seed"))
             case "habits":
-                _set(self.habits, body)
+                turn(self.habits, body)
             case "tokens":
-                _set(self.idp.policy, body)
+                turn(self.idp.policy, body)
             case "revoke":
                 self.idp.revoke_all()
             case "rotate":
                 self.idp.keys.rotate(forget=bool(body.get("forget")))
             case "down":
                 self._later(self._down(float(body["seconds"]), str(body.get("mode", "closed"))))
+            case name if name in self.desks:
+                self.desks[name].turn(body)
             case "order":
                 number = str(body.pop("number"))
                 return json.loads(self._change(number, body).body)  # type: ignore[no-any-return]  # our own JSON
@@ -249,84 +277,9 @@ class Erp:
         task.add_done_callback(self.jobs.discard)
 
 
-async def _before(fault: Fault) -> Response | None:
-    match fault.kind:
-        case "error_before":
-            return Response(500, b"<h1>Internal Server Error</h1>", HTML)
-        case "unknown_field":
-            return _traceback("ValueError: Invalid field 'x_failure' on model 'maintenance.request'")
-        case "throttle" | "unavailable" | "too_early":
-            status = {"throttle": 429, "unavailable": 503, "too_early": 425}[fault.kind]
-            answer = problem(status, "Try later")
-            wait = _retry_after(fault)
-            if wait is not None:
-                answer.headers["retry-after"] = wait
-            return answer
-        case "refuse":
-            return problem(422, "Unprocessable Content", "equipment is blocked", errors=[{"field": "equipment"}])
-        case "unauthorized":
-            return _unauthorized()
-        case "forbidden":
-            return problem(403, "Forbidden", "no right to make orders")
-        case "redirect":
-            return Response(307, b"", {"location": "http://127.0.0.1:9/api/orders"})
-        case "hang":
-            await asyncio.sleep(fault.seconds)
-            raise CutError
-        case "cut":
-            raise CutError
-    return None
-
-
-async def _after(fault: Fault | None, answer: Response) -> Response:
-    match fault.kind if fault is not None else "":
-        case "error_after":
-            return Response(500, b"<h1>Internal Server Error</h1>", HTML)
-        case "lost_reply" | "ghost":
-            raise CutError
-        case "lost_hang":
-            await asyncio.sleep(fault.seconds if fault is not None else 0)
-            raise CutError
-        case "truncated":
-            return Response(answer.status, answer.body[: len(answer.body) // 2], answer.headers, len(answer.body))
-        case "garbage":
-            return Response(answer.status, b"<html><title>proxy</title></html>", HTML)
-    return answer
-
-
-def _retry_after(fault: Fault) -> str | None:
-    if fault.kind == "unavailable" and fault.retry_after is None and fault.style == "seconds":
-        return None
-    seconds = 1.0 if fault.retry_after is None else fault.retry_after
-    return {
-        "seconds": f"{seconds:g}",
-        "date": formatdate(time.time() + seconds, usegmt=True),
-        "absurd": "99999999",
-        "nonsense": "soon",
-    }.get(fault.style)
-
-
 def _created(view: dict[str, Any]) -> Response:
     return json_response(201, view, location=f"/api/orders/{view['number']}", etag=f'"{view["version"]}"')
 
 
-def _unauthorized() -> Response:
-    answer = problem(401, "Unauthorized")
-    answer.headers["www-authenticate"] = 'Bearer error="invalid_token"'
-    return answer
-
-
-def _traceback(last: str) -> Response:
-    page = f"<h1>500</h1><pre>Traceback (most recent call last):\n  File &quot;/opt/erp/http.py&quot;\n{last}</pre>"
-    return Response(500, page.encode(), HTML)
-
-
 def _etag(order: Order) -> str:
     return f'"{order.version}"'
-
-
-def _set(target: object, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if not hasattr(target, name):
-            raise ValueError(f"unknown {name!r}")
-        setattr(target, name, value)

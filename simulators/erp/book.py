@@ -138,6 +138,15 @@ class Book:
         )
         return self.order(number)
 
+    def rewrite(self, order_id: int, body: dict[str, Any], status: str | None = None) -> Order | None:
+        """Write over the whole body of an order; None when there is no such order."""
+        self._db.execute(
+            "UPDATE orders SET body = ?, title = ?, status = coalesce(?, status), version = version + 1,"
+            " updated_at = ? WHERE id = ?",
+            (json.dumps(body, ensure_ascii=False), str(body.get("title", "")), status, time.time(), order_id),
+        )
+        return self.order(str(order_id))
+
     def order(self, number: str) -> Order | None:
         """Give one order by its number."""
         digits = number.removeprefix("WO-")

@@ -13,7 +13,7 @@ from gateway.core.errors import Misconfigured, Refused
 from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
-from tests.contracts.erp_adapter import ErpAdapterContract
+from tests.contracts.erp_adapter import OAuthContract
 from tests.erp_process import SECRET, Erp, make_order, running_erp
 
 
@@ -49,7 +49,7 @@ def lookup_erp() -> Iterator[Erp]:
         yield erp
 
 
-class TestHeader(ErpAdapterContract):
+class TestHeader(OAuthContract):
     @pytest.fixture
     def plant(self, header_erp: Erp) -> Erp:
         header_erp.faults()
@@ -76,7 +76,7 @@ class TestHeader(ErpAdapterContract):
         assert isinstance(outcome, Rejected)
 
 
-class TestLookup(ErpAdapterContract):
+class TestLookup(OAuthContract):
     @pytest.fixture
     def plant(self, lookup_erp: Erp) -> Erp:
         lookup_erp.faults()

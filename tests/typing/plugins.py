@@ -1,6 +1,6 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
-from connectors.erp import rest, tryton
+from connectors.erp import odoo, rest, tryton
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
 from connectors.line.modbus.source import Modbus
 from connectors.line.opcua.source import OpcUa
@@ -34,8 +34,9 @@ def settings(
     g: drop.Settings,
     h: http.Settings,
     i: tryton.Settings,
+    j: odoo.Settings,
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d, f, g, h], [e, i]
+    return [a, b, c, d, f, g, h], [e, i, j]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:

@@ -1,0 +1,400 @@
+"""Settings of an Odoo, and the adapter: orders in, questions, changes and withdrawals."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import httpx2
+import msgspec
+
+from connectors.erp.http import ErpClient
+from connectors.erp.mapping import Body, Rule
+from connectors.erp.odoo import check
+from connectors.erp.odoo.door import Door, NotAccepted, Row, refused_load
+from connectors.erp.odoo.fields import REQUEST, Kind, NoValueError, Value, kinds, loaded, same, stamp, written
+from connectors.erp.place import Reach, Url, plain
+from gateway.core.delivery import (
+    Capabilities,
+    Delivered,
+    ErpRef,
+    Idempotency,
+    Outcome,
+    Rejected,
+    Throttled,
+    Uncertain,
+    Unsent,
+)
+from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.order import WorkOrder
+from gateway.core.ports import Clock, ErpAdapter
+from gateway.core.reading import Name
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration
+
+SAMPLE = """
+[erp.main]
+protocol = "odoo"
+base_url = "https://odoo.example"
+api_key = { env = "ODOO_KEY" }     # scope rpc, of a user with Equipment Manager
+key_name = "andon"                 # what the key is called in Odoo: its end is told in time
+equipment_by = "serial_no"         # which field of Odoo's equipment holds our asset ids
+
+[erp.main.equipment]               # assets that are called otherwise there, by database id
+PRESS-1 = 12
+
+[erp.main.mapping]
+name = { from = "title", max = 200 }
+description = { from = "text", max = 8000 }
+equipment_id = "asset"
+maintenance_team_id = { constant = 1 }
+priority = { from = "priority", values = { 1 = "3", 2 = "2", 3 = "1", 4 = "0" } }
+"""
+
+REQUEST_MODEL = "maintenance.request"
+_GRACE = timedelta(seconds=2)
+_CALLS = 4
+"""Requests that one delivery may need before and for its `load`: external ids, records, equipment, the load."""
+_MOST_KNOWN = 10_000
+
+Field = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Odoo. `timeout` bounds a whole request, `connect` the way to the first byte.
+
+    An order's external id is `module` and its key; `module` must not be the name of an installed module. An
+    asset is found in Odoo by `equipment` (asset id = database id), else by `equipment_by`; where it is not,
+    `unknown_equipment` says whether the order is refused or goes out without. `cancel` is what a request gets
+    that is taken back, `closing_field` a field of the plant with its closing code (else the last stage's name).
+    `batch` orders at most go out in one request. Plain http is for this machine, unless `insecure`.
+    """
+
+    name: Name
+    base_url: Url
+    api_key: SecretRef
+    database: str = ""
+    key_name: str = "andon"
+    module: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = "andon"
+    equipment_by: Field = "serial_no"
+    equipment: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+    unknown_equipment: Literal["refuse", "leave_out"] = "refuse"
+    cancel: dict[Field, str | int | bool] = msgspec.field(default_factory=lambda: {"archive": True})
+    closing_field: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_]{0,62})?$")] = ""
+    batch: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
+    insecure: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    proxy: Url | None = None
+    timeout: Duration = Duration(30)
+    connect: Duration = Duration(5)
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
+    mapping: dict[str, str | Rule] = {}
+
+    def __post_init__(self) -> None:
+        if plain(self.base_url) and not self.insecure:
+            raise ValueError(
+                f"{self.base_url} would send orders and secrets in plain text; use https, or insecure = true"
+            )
+        if not 0 < self.timeout <= 300:  # noqa: PLR2004  with what comes before it, below the longest lease
+            raise ValueError("timeout is more than nothing and at most 5min")
+
+    def open(self) -> ErpAdapter:
+        """Make the adapter. Raises `Misconfigured` without the key, or with a mapping that cannot be."""
+        body = Body(self.mapping or REQUEST, None, 20)
+        nested = [name for name in body.rules if "." in name]
+        if nested:
+            raise Misconfigured(f"mapping.{nested[0]}: a record of Odoo has no fields inside fields")
+        if "name" not in body.rules:
+            raise Misconfigured("mapping.name: is missing; a maintenance request must have a name")
+        reach = Reach(
+            base_url=self.base_url,
+            timeout=self.timeout,
+            connect=self.connect,
+            connections=self.connections,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            proxy=self.proxy,
+        )
+        headers = {"x-odoo-database": self.database} if self.database else {}
+        client = reach.client(_Key(self.api_key.reveal()), headers)
+        now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
+        return Odoo(self, Door(self.name, ErpClient(client, self.timeout), now), body, now)
+
+
+class _Key(httpx2.Auth):
+    """Puts the key on every request; its repr does not show it."""
+
+    def __init__(self, key: str) -> None:
+        if not key.isascii() or not key.isprintable():
+            raise Misconfigured("api_key cannot be sent in a header")
+        self._key = key
+
+    def auth_flow(self, request: httpx2.Request) -> Any:
+        request.headers["authorization"] = f"bearer {self._key}"
+        yield request
+
+
+class About(msgspec.Struct, frozen=True):
+    """What an Odoo says of itself: the fields of a request, and its stages in order (id, name, done)."""
+
+    kinds: dict[str, Kind]
+    stages: tuple[tuple[int, str, bool], ...]
+
+
+class Odoo:
+    """A `gateway.core.ports.ErpAdapter`. Made by `Settings.open`; used in one event loop.
+
+    `load` writes over what a planner changed, so an order that is there already is never loaded again:
+    every delivery looks for its external id first. A race of two loads still makes one record.
+    """
+
+    def __init__(self, settings: Settings, door: Door, body: Body, now: Clock) -> None:
+        self._settings, self._door, self._body, self._now = settings, door, body, now
+        self._about: About | None = None
+        self._machines: dict[str, int] = dict(settings.equipment)
+
+    @property
+    def name(self) -> str:
+        """The name in andon.toml."""
+        return self._settings.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this ERP promises. Its webhooks are unsigned and not repeated: it is asked."""
+        return Capabilities(
+            idempotency=Idempotency.UPSERT,
+            deadline=_CALLS * timedelta(seconds=self._settings.timeout) + _GRACE,
+            key_limit=64,
+            batch=self._settings.batch,
+            lane="asset",
+            precondition="timestamp",
+            feedback="poll",
+            amends=True,
+            cancels=True,
+        )
+
+    async def verify(self) -> list[str]:
+        """Name what is wrong with key, rights, mapping, teams and equipment. Raises `Unreachable`."""
+        try:
+            self._about = await self._learn()
+            faults = await check.faults(self._door, self._settings, self._body.rules, self._about.kinds, self._now())
+        except NotAccepted:
+            faults = ["the API key is not accepted; has it expired, and is its scope rpc?"]
+        except Refused as no:
+            faults = [str(no)]
+        return [f"{self.name}: {fault}" for fault in faults]
+
+    async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
+        """Make what is not there yet, in one request; rows of a refused batch are sent once more, each alone."""
+        try:
+            about = await self._known()
+            there = await self._there([order.key for order in orders])
+            await self._meet({order.asset for order in orders if order.asset and order.key not in there})
+        except NotAccepted as no:
+            return [Throttled(None, str(no)) for _ in orders]
+        except Unreachable as lost:
+            return [Unsent(f"not sent: {lost}") for _ in orders]
+        except Refused as no:
+            return [Rejected(f"not sent: {no}"[:500]) for _ in orders]
+        told: dict[str, Outcome] = {key: Delivered(ref, created=False) for key, ref in there.items()}
+        batches: dict[tuple[str, ...], list[tuple[str, list[str]]]] = {}
+        for order in orders:
+            if order.key in told:
+                continue
+            try:
+                columns, row = self._row(order, about)
+            except NoValueError as no:
+                told[order.key] = Rejected(f"not sent: {no}"[:500])
+                continue
+            batches.setdefault(columns, []).append((order.key, row))
+        for columns, rows in batches.items():
+            told |= await self._load(columns, rows)
+        return [told[order.key] for order in orders]
+
+    async def find(self, key: str) -> list[ErpRef]:
+        """Look a request up by its external id. Raises `Unreachable` or `Refused`."""
+        return list((await self._there([key])).values())
+
+    async def status(self, ref: ErpRef) -> ErpRef:
+        """Read a request back. Raises `Unreachable` or `Refused`."""
+        return self._ref(ref.key, await self._read(ref), await self._known())
+
+    async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
+        """Write the fields that changed, where Odoo still has what `before` says; the others are a planner's."""
+        try:
+            about = await self._known()
+            await self._meet({order.asset for order in (before, after) if order.asset})
+            row = await self._read(ref)
+            was, new = self._values(before, about), self._values(after, about)
+        except NotAccepted as no:
+            return Throttled(None, str(no))
+        except Unreachable as lost:
+            return Unsent(f"not sent: {lost}")
+        except (Refused, NoValueError) as no:
+            return Rejected(str(no)[:500])
+        now = self._ref(ref.key, row, about)
+        if now.state in {"done", "cancelled"}:
+            return Rejected(f"the request is {now.state} ({now.status}); nothing was changed")
+        differ = [name for name in {**was, **new} if was.get(name) != new.get(name)]
+        open_ = [name for name in differ if not same(row.get(name), new.get(name), about.kinds[name])]
+        ours = [name for name in open_ if same(row.get(name), was.get(name), about.kinds[name])]
+        kept = tuple(sorted(set(open_) - set(ours)))
+        if not ours:
+            return Delivered(now, created=False, kept=kept)
+        return await self._write(now, {name: new.get(name, False) for name in ours}, kept)
+
+    async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:  # noqa: ARG002  the port's
+        """Take a request back while it is in the first stage, and say why in its description."""
+        try:
+            about = await self._known()
+            row = await self._read(ref)
+        except NotAccepted as no:
+            return Throttled(None, str(no))
+        except Unreachable as lost:
+            return Unsent(f"not sent: {lost}")
+        except Refused as no:
+            return Rejected(str(no)[:500])
+        now = self._ref(ref.key, row, about)
+        if now.state == "cancelled":
+            return Delivered(now, created=False)
+        first = about.stages[0][1] if about.stages else now.status
+        if now.state == "done" or now.status != first:
+            return Rejected(f"somebody has started: the request is in stage {now.status!r}")
+        change: dict[str, Value] = dict(self._settings.cancel)
+        if "description" in about.kinds:
+            why = written("description", f"[{ref.key}] {reason}", Kind("html"))
+            change["description"] = f"{row.get('description') or ''}<p>{why}</p>"
+        return await self._write(now, change, ())
+
+    async def close(self) -> None:
+        """Close every connection. May be called twice."""
+        await self._door.close()
+
+    async def _learn(self) -> About:
+        try:
+            known = kinds(await self._door.ask(REQUEST_MODEL, "fields_get", {"attributes": check.ATTRIBUTES}))
+        except ValueError as no:
+            raise Refused(f"{no}; is base_url an Odoo with JSON-2?") from no
+        rows = await self._door.search("maintenance.stage", [], ["name", "sequence", "done"], 200)
+        ordered = sorted(rows, key=lambda row: (row.get("sequence") or 0, row["id"]))
+        return About(known, tuple((row["id"], str(row.get("name")), bool(row.get("done"))) for row in ordered))
+
+    async def _known(self) -> About:
+        if self._about is None:
+            self._about = await self._learn()
+        return self._about
+
+    async def _meet(self, assets: set[str]) -> None:
+        """Look equipment up that was not met before."""
+        new = sorted(assets - set(self._machines))
+        if not new or "equipment_id" not in self._body.rules:
+            return
+        by = self._settings.equipment_by
+        rows = await self._door.search("maintenance.equipment", [[by, "in", new]], [by], 2 * len(new))
+        if len(self._machines) > _MOST_KNOWN:
+            self._machines = dict(self._settings.equipment)
+        met = [str(row.get(by)) for row in rows]
+        self._machines |= {str(row[by]): row["id"] for row in rows if met.count(str(row.get(by))) == 1}
+
+    async def _there(self, keys: list[str]) -> dict[str, ErpRef]:
+        """Give what Odoo has under these keys."""
+        domain: list[list[Any]] = [
+            ["module", "=", self._settings.module],
+            ["model", "=", REQUEST_MODEL],
+            ["name", "in", keys],
+        ]
+        rows = await self._door.search("ir.model.data", domain, ["name", "res_id"], len(keys))
+        ids = {row.get("res_id"): str(row.get("name")) for row in rows}
+        # "Not found" leads to sending: an answer to another question must not pass for it.
+        if not set(ids.values()) <= set(keys):
+            raise Refused("the ERP gave external ids that were not asked for")
+        if not ids:
+            return {}
+        about = await self._known()
+        found = await self._door.search(REQUEST_MODEL, [["id", "in", list(ids)]], self._wanted(about), len(ids))
+        return {ids[row["id"]]: self._ref(ids[row["id"]], row, about) for row in found if row["id"] in ids}
+
+    async def _read(self, ref: ErpRef) -> Row:
+        about = await self._known()
+        number = int(ref.number) if ref.number.isdecimal() else 0
+        rows = await self._door.search(REQUEST_MODEL, [["id", "=", number]], self._wanted(about), 1)
+        if not rows or rows[0]["id"] != number:
+            raise Refused(f"there is no request {ref.number} in the ERP any more")
+        return rows[0]
+
+    def _wanted(self, about: About) -> list[str]:
+        known = {"stage_id", "done", "write_date", "description", self._settings.closing_field, *self._settings.cancel}
+        return sorted((known | set(self._body.rules)) & set(about.kinds))
+
+    def _ref(self, key: str, row: Row, about: About) -> ErpRef:
+        stage = row.get("stage_id")
+        at = stage[0] if isinstance(stage, list) and stage else 0
+        name, done = next(((name, done) for one, name, done in about.stages if one == at), ("", False))
+        cancel = self._settings.cancel
+        gone = bool(cancel) and all(
+            field in about.kinds and same(row.get(field), value, about.kinds[field]) for field, value in cancel.items()
+        )
+        code = str(row.get(self._settings.closing_field) or "") if self._settings.closing_field else name
+        return ErpRef(
+            key,
+            str(row["id"]),
+            name[:64],
+            version=str(row.get("write_date") or "") if stamp(row.get("write_date")) else "",
+            closing_code=code[:64] or None if done else None,
+            state="cancelled" if gone else "done" if done else "open",
+        )
+
+    def _values(self, order: WorkOrder, about: About) -> dict[str, Value]:
+        """Give an order as `write` takes it. Raises `NoValueError`."""
+        values: dict[str, Value] = {}
+        for name, value in self._body.fields(order).items():
+            kind = about.kinds.get(name)
+            if kind is None:
+                raise NoValueError(f"field {name}: {REQUEST_MODEL} has no such field; see mapping")
+            if kind.relation == "maintenance.equipment" and self._body.rules[name].source is not None:
+                machine = self._machines.get(str(value))
+                if machine is not None:
+                    values[name] = machine
+                elif self._settings.unknown_equipment == "refuse":
+                    by = self._settings.equipment_by
+                    raise NoValueError(f"field {name}: the ERP has no equipment, or several, with {by} {value!r}")
+                continue
+            values[name] = written(name, value, kind)
+        return values
+
+    def _row(self, order: WorkOrder, about: About) -> tuple[tuple[str, ...], list[str]]:
+        values = self._values(order, about)
+        cells = [loaded(name, value, about.kinds[name]) for name, value in values.items()]
+        columns = ("id", *(column for column, _ in cells))
+        return columns, [f"{self._settings.module}.{order.key}", *(text for _, text in cells)]
+
+    async def _load(self, columns: tuple[str, ...], rows: Sequence[tuple[str, list[str]]]) -> dict[str, Outcome]:
+        said = await self._door.change(REQUEST_MODEL, "load", {"fields": columns, "data": [row for _, row in rows]})
+        if isinstance(said, Outcome):
+            return {key: said for key, _ in rows}
+        no = refused_load(said)
+        if no is None:
+            ids: list[Any] = said["ids"]
+            if len(ids) != len(rows):
+                return {key: Uncertain(f"the ERP gave {len(ids)} ids for {len(rows)} orders") for key, _ in rows}
+            return {key: Delivered(ErpRef(key, str(one))) for (key, _), one in zip(rows, ids, strict=True)}
+        if not isinstance(no, Rejected) or len(rows) == 1:
+            return {key: no for key, _ in rows}
+        # All or nothing: one bad row must not keep the others out.
+        told: dict[str, Outcome] = {}
+        for row in rows:
+            told |= await self._load(columns, [row])
+        return told
+
+    async def _write(self, ref: ErpRef, change: Mapping[str, Value], kept: tuple[str, ...]) -> Outcome:
+        arguments = {"ids": [int(ref.number)], "vals": dict(change)}
+        said = await self._door.change(REQUEST_MODEL, "write", arguments)
+        if isinstance(said, Outcome):
+            return said
+        try:
+            return Delivered(await self.status(ref), created=False, kept=kept)
+        except (Refused, Unreachable):
+            # It is written; only its new version is not known.
+            return Delivered(msgspec.structs.replace(ref, version=""), created=False, kept=kept)

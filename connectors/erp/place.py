@@ -1,0 +1,71 @@
+"""Where an ERP is reached: addresses that may be plain, certificates, one client for its requests."""
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+
+from gateway.core.errors import Misconfigured
+
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client connects. Seconds: `timeout` for a whole request, `connect` for the way to the first byte.
+
+    `cert_file` and `key_file` are the client's own certificate (RFC 8705). No proxy comes from the environment.
+    """
+
+    base_url: str
+    timeout: float
+    connect: float
+    connections: int
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    proxy: str | None = None
+
+    def client(self, auth: httpx2.Auth | None, headers: Mapping[str, str]) -> httpx2.AsyncClient:
+        """Make the client. Raises `Misconfigured` for certificates that cannot be read."""
+        return httpx2.AsyncClient(
+            auth=auth,
+            base_url=self.base_url,
+            headers={"accept": "application/json", **headers},
+            timeout=httpx2.Timeout(self.timeout, connect=min(self.connect, self.timeout)),
+            verify=self._trust(),
+            limits=httpx2.Limits(max_connections=self.connections, keepalive_expiry=4.0),
+            proxy=self.proxy,
+            trust_env=False,
+        )
+
+    def _trust(self) -> ssl.SSLContext:
+        try:
+            trust = (
+                httpx2.create_ssl_context() if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
+            )
+        except OSError as lost:
+            why = lost.strerror or "no certificate"
+            raise Misconfigured(f"ca_file {self.ca_file} cannot be read: {why}") from lost
+        if self.cert_file is not None:
+            try:
+                trust.load_cert_chain(self.cert_file, self.key_file)
+            except OSError as lost:
+                why = lost.strerror or "not a certificate with its key"
+                raise Misconfigured(f"cert_file {self.cert_file} cannot be used: {why}") from lost
+        return trust
+
+
+def plain(url: str) -> bool:
+    """Say whether an address would send secrets in plain text to another machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        return False
+    host = parts.hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
