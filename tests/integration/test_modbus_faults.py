@@ -345,3 +345,26 @@ async def test_one_question_per_unit_at_a_time_where_the_device_wants_it(*, one:
         assert {reading.value for reading in readings(batches, "u1_5")} == {1000}
         assert made.connections in (2, 4) if one else made.connections >= 4
         assert (max(made.most_at_once.values()) == 1) is one
+
+
+@pytest.mark.pain(10, 13)
+async def test_a_unit_whose_first_tag_is_ignored_comes_back_all_the_same() -> None:
+    def deaf(made: Device, transaction: int, unit: int, function: int, start: int, count: int) -> bytes | None:
+        return None if unit == 1 and start < 10 else healthy(made, transaction, unit, function, start, count)
+
+    async with device(deaf) as (made, source):
+        line = source(
+            tag("mute", "holding:5", device=1), tag("ill", "holding:900", device=1), tag("well", "holding:9", device=2)
+        )
+
+        def enough(taken: list[Batch]) -> bool:
+            ill = [reading.quality for reading in readings(taken, "ill")]
+            if len(ill) >= 5 and Quality.BAD not in ill:
+                made.answer = odd(ODD["dead"])
+            elif Quality.BAD in ill and ill[-1] is Quality.BAD:
+                made.answer = deaf
+            return Quality.BAD in ill and ill[-1] is Quality.GOOD
+
+        async with asyncio.timeout(40):
+            batches = await gather(line, enough)
+        assert readings(batches, "ill")[-1].value == 900

@@ -62,6 +62,14 @@ class Probes:
             return self._timeout
         return min(self._timeout, max(_LEAST_TIMEOUT, 5 * self.slowest))
 
+    def turn(self, breaker: Breaker, count: int) -> int:
+        """Which of a unit's `count` questions to ask: one that the device ignores must not keep the unit away.
+
+        Each has its turn, and each its turn with all the time there is.
+        """
+        tries = breaker.tries
+        return (tries // _PATIENT if tries % _PATIENT == 0 else tries) % count
+
     def due(self, silent: list[Breaker], now: float) -> Breaker | None:
         """The unit to ask now: the one that waits longest, when it waited long enough and the line has time."""
         if not silent or now < self._free_at:

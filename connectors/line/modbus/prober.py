@@ -78,9 +78,9 @@ class Prober:
         return self._shared
 
     async def _answers(self, breaker: Breaker, wire: Wire) -> bool:
-        group = next(group for group in self._line.groups if group.breaker is breaker)
-        area = group.areas[0]
-        question = Question(area.unit, area.table, area.blocks[0].start, area.blocks[0].count)
+        areas = [area for group in self._line.groups if group.breaker is breaker for area in group.areas]
+        every = [Question(area.unit, area.table, block.start, block.count) for area in areas for block in area.blocks]
+        question = every[self._probes.turn(breaker, len(every))]
         try:
             await wire.read(question, self._probes.timeout(breaker))
         except Denied as denied:
