@@ -94,7 +94,7 @@ class Folder:
             if not stat.S_ISREG(held.st_mode):
                 raise Unfit("not a plain file")
             if held.st_size > self._manners.largest:
-                raise Unfit(f"{held.st_size} bytes are more than {int(self._manners.largest)}")
+                raise Unfit(f"{held.st_size} bytes are more than {int(self._manners.largest)} (setting: largest)")
             if not held.st_size:
                 raise Unfit("the file is empty")
             content = file.read(held.st_size + 1)
@@ -110,7 +110,7 @@ class Folder:
             else:
                 _move(path, self._manners.done_at)
         for path, why in bad:
-            log.warning("drop.file.bad", file=path.name, why=why)
+            log.warning("drop.file.bad", folder=self._manners.path, file=path.name, why=why)
             there = _move(path, self._manners.bad_at)
             if there is not None:
                 there.with_name(there.name + ".why").write_text(why + "\n", "utf-8")

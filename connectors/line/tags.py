@@ -2,7 +2,8 @@
 
 import csv
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -18,6 +19,7 @@ FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 OUT_OF_RANGE = "out of range"
 NOT_FINITE = "not a finite number"
 _KINDS = {"memoryview": "a byte string", "bytes": "a byte string", "ndarray": "an array", "list": "an array"}
+_COMMA = re.compile(r"-?\d+,\d+")
 _SHORTEST = 0.01  # seconds
 
 
@@ -175,7 +177,10 @@ def read_table(path: Path, kind: type[TagKind]) -> tuple[TagKind, ...]:
     """
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as lost:
+    except UnicodeDecodeError as lost:
+        row = lost.object.count(b"\n", 0, lost.start) + 1
+        raise Misconfigured(f"{path}:{row}: not UTF-8 text: save the tag table as CSV UTF-8") from lost
+    except OSError as lost:
         raise Misconfigured(f"tag table {path} cannot be read: {lost}") from lost
     lines = text.splitlines()
     if not lines:
@@ -209,7 +214,7 @@ def _rows_of(path: Path, rows: Iterable[list[str]], columns: list[str], kind: ty
             try:
                 tags.append(msgspec.convert(given, kind, strict=False, dec_hook=decode))
             except msgspec.ValidationError as fault:
-                faults.append(f"{path}:{number}: {_column_of(str(fault), columns)}")
+                faults.append(f"{path}:{number}: {_column_of(str(fault), given, columns)}")
     except csv.Error as fault:
         faults.append(f"{path}: {fault}")
     if faults:
@@ -217,9 +222,11 @@ def _rows_of(path: Path, rows: Iterable[list[str]], columns: list[str], kind: ty
     return tuple(tags)
 
 
-def _column_of(fault: str, columns: list[str]) -> str:
-    """Turn msgspec's `at $.low` into the column's number and name."""
+def _column_of(fault: str, given: Mapping[str, str], columns: Sequence[str]) -> str:
+    """Turn msgspec's `at $.low` into the column's number and name, with what stands there."""
     for place, name in enumerate(columns, 1):
         if f"`$.{name}`" in fault:
-            return f"column {place} ({name}): {fault.split(' - at ', maxsplit=1)[0]}"
+            cell = given.get(name, "")
+            comma = "; a decimal point is wanted, no comma" if _COMMA.fullmatch(cell) else ""
+            return f"column {place} ({name}): {fault.split(' - at ', maxsplit=1)[0]}: {cell!r}{comma}"
     return fault

@@ -105,6 +105,8 @@ def show_(what: Path | None, folder: Path, line: str | None, config: str | None,
     else:
         pki = Pki(what or folder_of(folder, line, config))
         rows = [row_of(room, path, one) for room, path, one in pki.listed()]
+        if not rows:
+            raise Misconfigured(f"{pki.folder} has no certificate: andon cert new makes one")
     if output == "table" or (output is None and sys.stdout.isatty()):
         for row in rows:
             tell(row)

@@ -62,9 +62,8 @@ def print_told(told: Told, output: str) -> None:
         click.echo(f"! {why}")
     if told.note:
         click.echo(f"note: {told.note}")
-    click.echo(
-        f"{_SAID[told.outcome]}; {told.running} runs{f', {told.digest} is new' if told.outcome == 'plan' else ''}"
-    )
+    outcome = "same" if told.outcome == "plan" and told.digest == told.running and not told.changes else told.outcome
+    click.echo(f"{_SAID[outcome]}; {told.running} runs{f', {told.digest} is new' if outcome == 'plan' else ''}")
 
 
 def _does(touches: tuple[str, ...]) -> str:

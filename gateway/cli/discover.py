@@ -93,6 +93,8 @@ def _settings(endpoint: str | None, given: dict[str, Any]) -> Any:
         return msgspec.structs.replace(held, endpoint=endpoint) if endpoint else held
     if not endpoint:
         raise click.UsageError("give an endpoint (opc.tcp://host:4840) or --line")
+    if not endpoint.startswith("opc.tcp://"):
+        raise Misconfigured(f"{endpoint!r} is not an endpoint; for example opc.tcp://10.2.0.11:4840")
     if not (given["pki"] or given["insecure"]):
         return None
     wanted: dict[str, Any] = {"name": "discover", "endpoint": endpoint, "event": [{"asset": "-"}]}

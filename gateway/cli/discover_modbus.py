@@ -7,9 +7,10 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
-from gateway.core.errors import Misconfigured, Refused
+from gateway.core.errors import Misconfigured, Refused, Unreachable
 
 _MOST_UNITS = 32
+_NOBODY = "another unit number (--units 1..247), a longer --timeout? Is it Modbus that is spoken there?"
 
 
 @click.command()
@@ -47,11 +48,15 @@ def modbus(endpoint: str | None, output: str | None, **given: Any) -> None:
         if given["registers"] is None and unit is None:
             seen = asyncio.run(_looked(wire, lambda: Look(wire, bounds).units(numbers_of(given["units"]))))
             _ended(seen)
+            if not seen.units:
+                raise Unreachable(f"none of the units {given['units']} answers: {seen.ended or _NOBODY}")
             show(seen.units, {"unit": lambda row: row.unit, "said": lambda row: row.said}, output)
             return
         span = range_of(given["registers"] or "holding:0..199")
         seen = asyncio.run(_looked(wire, lambda: Look(wire, bounds).rows(1 if unit is None else unit, *span)))
         _ended(seen)
+        if not seen.stretches:
+            raise _nothing(seen)
         if save is None:
             show(seen.rows, _columns(), output)
             return
@@ -93,6 +98,13 @@ def _wire(endpoint: str | None, given: dict[str, Any]) -> Any:
     if place.scheme == "tls":
         raise Misconfigured("a tls:// endpoint has certificates: write it as a line of the settings and say --line")
     return Wire(place, timeout)
+
+
+def _nothing(seen: Any) -> Exception:
+    """Say why there is no register to show."""
+    if seen.ended:
+        return Unreachable(f"{seen.ended}: {_NOBODY}")
+    return Refused("the unit answers, and has none of these registers: another table, another range, counted from 1?")
 
 
 def _ended(seen: Any) -> None:

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import rich_click as click
 
+NOT_LET_IN = 4
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("gateway.cli.demo:cli", "Simulate a line and an ERP, and show the whole road."),
     "up": ("gateway.cli.up:cli", "Run the gateway."),
@@ -60,7 +61,7 @@ def andon() -> None:
 
 def main() -> None:
     """Run the command line; errors that the gateway raises on purpose become a message and an exit code."""
-    from gateway.core.errors import Misconfigured, Refused, Unreachable
+    from gateway.core.errors import Barred, Misconfigured, Refused, Unreachable
 
     try:
         andon()
@@ -70,7 +71,13 @@ def main() -> None:
     except Refused as no:
         click.echo(f"Refused: {no}", err=True)
         sys.exit(1)
+    except Barred as shut:
+        click.echo(f"Not let in: {shut}", err=True)
+        sys.exit(NOT_LET_IN)
     except Unreachable as lost:
+        if isinstance(lost.__cause__, Misconfigured):  # a line tries again, for the file may change; a command ends
+            click.echo(f"Misconfigured: {lost}", err=True)
+            sys.exit(2)
         click.echo(f"Unreachable: {lost}", err=True)
         sys.exit(75)
 

@@ -18,6 +18,13 @@ class Unreachable(AndonError):
         self.after = after
 
 
+class Barred(Unreachable):
+    """The way is barred until a person acts: a certificate that is not trusted, a user that is not let in.
+
+    A line tries again all the same, for what is missing may be done at the other side.
+    """
+
+
 class Doubtful(Unreachable):
     """Nobody knows whether it was done: look at the other side before you ask again."""
 

@@ -42,8 +42,14 @@ def faults(value: Any, kind: Any, at: str) -> Iterator[Fault]:
         msgspec.convert(value, kind, dec_hook=decode)
     except (msgspec.ValidationError, ValueError) as bad:
         choices = [str(choice) for choice in typing.get_args(kind)] if typing.get_origin(kind) is typing.Literal else []
-        hint = suggest(value, choices) if choices else ""
+        hint = suggest(value, choices) if choices else _example_of(kind)
         yield Fault(at, str(bad).replace(" - at `$`", ""), hint)
+
+
+def _example_of(kind: Any) -> str:
+    """Give the example that a type of text has, for its pattern says little to people; "" when it has none."""
+    metas = (meta for meta in getattr(kind, "__metadata__", ()) if isinstance(meta, msgspec.Meta))
+    return next((f"for example {meta.examples[0]}" for meta in metas if meta.examples), "")
 
 
 def _of_struct(value: Any, kind: Any, at: str) -> Iterator[Fault]:

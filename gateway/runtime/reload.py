@@ -105,7 +105,8 @@ class Reloading:
                 note = f"the gateway starts with {self._own}: what was applied from {file} lasts until then"
                 told = msgspec.structs.replace(told, note=note)
             self._said(told)
-        log.info("config.apply", outcome=told.outcome, digest=told.digest, running=told.running, why=list(told.why))
+        say = log.warning if told.outcome in {"refused", "rolled_back", "kept"} else log.info
+        say("config.apply", outcome=told.outcome, digest=told.digest, running=told.running, why=list(told.why))
         return told
 
     def _said(self, told: Told) -> Told:

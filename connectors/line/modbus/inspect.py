@@ -55,7 +55,7 @@ def _judged(tag: Register, address: Address, raw: bytes) -> tuple[bool, str]:
     value, why = value_of(tag, address, raw)
     if not why and not _odd(address, value):
         return True, shown(value, tag.unit)
-    said = why or shown(value, tag.unit)
+    said = _told(tag, address, raw, why) if why else shown(value, tag.unit)
     if not address.is_bit and address.count > 1 and not address.kind.startswith("string"):
         fits = []
         for order in ORDERS:
@@ -65,6 +65,15 @@ def _judged(tag: Register, address: Address, raw: bytes) -> tuple[bool, str]:
         if fits:
             return False, f"{said} as {address.order}; {' or '.join(fits)}: is the byte order right?"
     return not why, said
+
+
+def _told(tag: Register, address: Address, raw: bytes, why: str) -> str:
+    """Say why a value is none, and what stands there: it tells a wrong limit from a wrong register."""
+    value, unfit = value_of(replace(tag, low=None, high=None), address, raw)
+    if unfit:
+        return why
+    ends = f" ({'' if tag.low is None else f'{tag.low:g}'} to {'' if tag.high is None else f'{tag.high:g}'})"
+    return f"{why}{ends}: {shown(value, tag.unit)}"
 
 
 def _odd(address: Address, value: object) -> bool:

@@ -16,7 +16,7 @@ from connectors.line.opcua.refusals import LOST, OUR_CERTIFICATE, USER, advice, 
 from connectors.line.opcua.secured import PLAIN, POLICIES, User
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.trust import Peer, Trusted, grave, judge
-from gateway.core.errors import Misconfigured, Unreachable
+from gateway.core.errors import Barred, Misconfigured, Unreachable
 
 __all__ = ["LOST", "Andon", "advice", "make_client"]
 
@@ -52,7 +52,9 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
         except (AssertionError, ConnectionError, ua.UaError, TimeoutError) as lost:
             if not self._secured or renew:
                 raise
-            raise Unreachable(broke_off(lost, self.own_uri)) from lost
+            if isinstance(lost, TimeoutError):
+                raise Unreachable(broke_off(lost, self.own_uri)) from lost
+            raise Barred(broke_off(lost, self.own_uri)) from lost
 
     async def create_session(self) -> ua.CreateSessionResult:
         """Open the session. The server proves here that its certificate is its own."""
@@ -65,7 +67,7 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
         except ua.UaStatusCodeError as no:
             if named(no) not in OUR_CERTIFICATE:
                 raise
-            raise Unreachable(f"{OUR_CERTIFICATE[named(no)].format(uri=self.own_uri)} ({named(no)})") from no
+            raise Barred(f"{OUR_CERTIFICATE[named(no)].format(uri=self.own_uri)} ({named(no)})") from no
 
     async def activate_session(
         self, username: str | None = None, password: str | None = None, certificate: x509.Certificate | None = None
@@ -75,7 +77,7 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
         offered = sorted({_KINDS.get(one.TokenType, "another") for one in self._policy_ids or ()})
         if offered and _KINDS[kind] not in offered:
             told = f"the server takes {', '.join(offered)}, not {_KINDS[kind]}: see user = … in the settings"
-            raise Unreachable(f"{told} (BadIdentityTokenInvalid)", after=PATIENT)
+            raise Barred(f"{told} (BadIdentityTokenInvalid)", after=PATIENT)
         if kind is ua.UserTokenType.UserName:
             self._keep_the_password()
         try:
@@ -83,7 +85,7 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
         except ua.UaStatusCodeError as no:
             if named(no) not in USER:
                 raise
-            raise Unreachable(f"{USER[named(no)].format(kind=_KINDS[kind])} ({named(no)})", after=PATIENT) from no
+            raise Barred(f"{USER[named(no)].format(kind=_KINDS[kind])} ({named(no)})", after=PATIENT) from no
 
     def _keep_the_password(self) -> None:
         """Refuse to send the password where somebody could read it."""
@@ -159,7 +161,7 @@ async def _secure(client: Andon, settings: Settings, url: str) -> None:
 
 
 async def _admit(peer: Peer, trust: Trusted, pki: Pki, settings: Settings) -> None:
-    """Let a server pass, or raise `Unreachable` with all that is wrong; a stranger's certificate is kept."""
+    """Let a server pass, or raise `Barred` with all that is wrong; a stranger's certificate is kept."""
     found = judge(peer, trust, datetime.now(UTC))
     wrong = grave(found, settings.tolerate)
     if any(fault.code in _STRANGER for fault in wrong):
@@ -167,7 +169,7 @@ async def _admit(peer: Peer, trust: Trusted, pki: Pki, settings: Settings) -> No
         if kept is not None:
             log.warning("line.certificate.rejected", source=settings.name, kept=str(kept))
     if wrong:
-        raise Unreachable("; ".join(str(fault) for fault in wrong))
+        raise Barred("; ".join(str(fault) for fault in wrong))
     for fault, word in found:
         log.info("line.certificate.tolerated", source=settings.name, what=word, code=fault.code)
 

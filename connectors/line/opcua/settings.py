@@ -83,7 +83,9 @@ low = 0
 high = 3000
 """
 
-Endpoint = Annotated[str, msgspec.Meta(pattern=r"^opc\.tcp://[^@\s]+$", max_length=512)]
+Endpoint = Annotated[
+    str, msgspec.Meta(pattern=r"^opc\.tcp://[^@\s]+$", max_length=512, examples=["opc.tcp://10.2.0.11:4840"])
+]
 
 
 class Node(ShapeTag, frozen=True, kw_only=True):
