@@ -201,3 +201,20 @@ def test_a_kept_session_is_for_its_endpoint_and_its_user() -> None:
 
 def test_a_kept_session_does_not_show_its_secrets() -> None:
     assert "token" not in repr(Session("opc.tcp://a:1", b"me", "", b"token", b"nonce", ()))
+
+
+@pytest.mark.pain(4)
+def test_a_second_loss_does_not_shorten_the_first_for_a_tag_that_was_silent_between_them() -> None:
+    ledger = Ledger(KEYS)
+    missed: list[Missed] = []
+    ledger.take(column((0, 10), (1, 10)), missed)
+    ledger.doubt([0, 1], "messages lost")
+    ledger.take(column((0, 20)), missed)
+    ledger.doubt([0, 1], "messages lost")
+    ledger.take(column((1, 30)), missed)
+    assert [(one.place, ledger.since(one)) for one in missed] == [(0, 10), (1, 10)]
+    missed.clear()
+    ledger.take(column((0, 30)), missed)
+    ledger.doubt([0], "messages lost")  # nobody waits any more: a loss of its own
+    ledger.take(column((0, 40)), missed)
+    assert [(one.place, ledger.since(one)) for one in missed[1:]] == [(0, 30)]

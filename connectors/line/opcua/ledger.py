@@ -104,7 +104,8 @@ class Ledger:
             self._causes.append(cause)
             self._since.append(0)
         number = self._causes.index(cause)
-        self._since[number] = int(known.max()) >> _BITS
+        if not (self._which == number).any():  # else some wait since the loss before this one: theirs began there
+            self._since[number] = int(known.max()) >> _BITS
         fresh = chosen[(self._which[chosen] == _SURE) & (self._last[chosen] != NEVER)]
         self._which[fresh] = number
         self._wary[fresh] = True
