@@ -31,6 +31,7 @@ class WebServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 lifespan="on",
+                ws="none",  # screens are told by server-sent events: no library for sockets is loaded
                 timeout_graceful_shutdown=_GRACE_S,
                 backlog=512,
             )
