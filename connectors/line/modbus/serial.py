@@ -73,7 +73,7 @@ async def open_serial(endpoint: Endpoint, protocol: asyncio.Protocol) -> SerialL
 def _open(endpoint: Endpoint) -> Any:
     import termios  # noqa: PLC0415 (not on Windows)
 
-    import serial
+    import serial  # noqa: PLC0415 (only where a serial line is used)
 
     speech = endpoint.serial
     try:
