@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from email.utils import formatdate
 from typing import Any
 
 import httpx2
 
-from simulators.erp.asgi import CutError, Door, Handler, Message, Request, Response, problem
+from simulators.erp.asgi import Door, Handler, Message, Request, Response
 from simulators.erp.faults import Fault, Plan
+from simulators.erp.trouble import after, before
 from tests.erp_process import Erp
 from tests.tryton import DATABASE, Tryton
 
@@ -101,12 +101,12 @@ class TrytonPlant(Erp):
     async def _answer(self, request: Request) -> Response:
         fault = self._drawn(request)
         if fault is not None:
-            early = await _before(fault)
+            early = await before(fault)
             if early is not None:
                 return early
             if fault.kind in ("ghost", "slow"):
                 await asyncio.sleep(fault.seconds)
-        return await _after(fault, await self._forward(request))
+        return await after(fault, await self._forward(request))
 
     def _drawn(self, request: Request) -> Fault | None:
         title = str(json.loads(request.body).get("title", "")) if request.body else ""
@@ -123,52 +123,3 @@ class TrytonPlant(Erp):
             headers={name: request.header(name) for name in kept if request.header(name)},
         )
         return Response(answer.status_code, answer.content, {"content-type": answer.headers.get("content-type", "")})
-
-
-_PAGE = {"content-type": "text/html; charset=utf-8"}
-_STATUS = {"throttle": 429, "unavailable": 503, "unauthorized": 401, "forbidden": 403}
-
-
-async def _before(fault: Fault) -> Response | None:
-    """Give the answer to a request that never reaches Tryton; None when it does."""
-    match fault.kind:
-        case "error_before":
-            return Response(500, b"<h1>Internal Server Error</h1>", _PAGE)
-        case "unknown_field":
-            return Response(500, b"<pre>Traceback (most recent call last): /opt/x.py: KeyError: 'x'</pre>", _PAGE)
-        case "throttle" | "unavailable" | "unauthorized" | "forbidden":
-            answer = problem(_STATUS[fault.kind], "No")
-            if fault.style != "none" and fault.retry_after is not None:
-                answer.headers["retry-after"] = _wait(fault.style, fault.retry_after)
-            return answer
-        case "refuse":
-            return problem(422, "Unprocessable Content", "equipment is blocked", errors=[{"field": "equipment"}])
-        case "redirect":
-            return Response(307, b"", {"location": "http://127.0.0.1:9/"})
-        case "hang":
-            await asyncio.sleep(fault.seconds)
-            raise CutError
-        case "cut":
-            raise CutError
-    return None
-
-
-def _wait(style: str, seconds: float) -> str:
-    return {"date": formatdate(time.time() + seconds, usegmt=True), "absurd": "99999999"}.get(style, f"{seconds:g}")
-
-
-async def _after(fault: Fault | None, answer: Response) -> Response:
-    """Give what is left of Tryton's answer."""
-    match fault.kind if fault is not None else "":
-        case "error_after":
-            return Response(500, b"<h1>Internal Server Error</h1>", _PAGE)
-        case "lost_reply" | "ghost":
-            raise CutError
-        case "lost_hang":
-            await asyncio.sleep(fault.seconds if fault is not None else 0)
-            raise CutError
-        case "truncated":
-            return Response(answer.status, answer.body[: len(answer.body) // 2], answer.headers, len(answer.body))
-        case "garbage":
-            return Response(answer.status, b"<html><title>proxy</title></html>", _PAGE)
-    return answer

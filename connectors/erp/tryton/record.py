@@ -1,6 +1,5 @@
 """A work order as a record of Tryton: which field gets what, by the types that Tryton says its fields have."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -63,7 +62,7 @@ class Record:
     def of(self, order: WorkOrder, kinds: Mapping[str, str]) -> dict[str, Any]:
         """Give the record's fields; `kinds` are their types. Raises `NoValue` naming the field."""
         carrier = self.shape.carrier
-        values: dict[str, Any] = json.loads(self._body.of(order))
+        values = self._body.fields(order)
         if carrier.titled:
             values[carrier.key_field] = cut(f"{order.key} {order.title}", _LONGEST_TITLE)
         values["company"] = self.shape.company

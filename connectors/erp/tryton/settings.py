@@ -1,22 +1,18 @@
 """Settings of a Tryton."""
 
-import ipaddress
-import ssl
 from datetime import UTC, datetime
 from typing import Annotated
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import httpx2
 import msgspec
 
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Rule
+from connectors.erp.place import Reach, Url, plain
 from connectors.erp.tryton.adapter import Tryton
 from connectors.erp.tryton.carrier import KNOWN, MAPPINGS, Carrier
 from connectors.erp.tryton.door import Door
 from connectors.erp.tryton.record import Record, Shape
-from gateway.core.errors import Misconfigured
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
@@ -40,7 +36,6 @@ description = { from = "text", max = 4000 }
 
 _LONGEST_TIMEOUT, _LONGEST_SETTLE = 300.0, 2400.0
 
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
 Model = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.]{0,100}$")]
 Reference = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.]{0,100},[1-9][0-9]{0,17}$")]
 
@@ -72,10 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     insecure: bool = False
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     proxy: Url | None = None
 
     def __post_init__(self) -> None:
-        if urlsplit(self.base_url).scheme == "http" and not self.insecure and not _is_here(self.base_url):
+        if plain(self.base_url) and not self.insecure:
             raise ValueError(
                 f"{self.base_url} would send orders and the key in plain text; use https, or insecure = true"
             )
@@ -103,30 +100,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ZoneInfo(self.zone),
         )
         record = Record(shape)
-        client = httpx2.AsyncClient(
+        reach = Reach(
             base_url=self.base_url,
-            headers={"accept": "application/json", "authorization": f"Bearer {self.key.reveal()}"},
-            timeout=httpx2.Timeout(self.timeout, connect=min(self.connect, self.timeout)),
-            verify=_trust(self.ca_file),
-            limits=httpx2.Limits(max_connections=self.connections, keepalive_expiry=4.0),
+            timeout=self.timeout,
+            connect=self.connect,
+            connections=self.connections,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
             proxy=self.proxy,
-            trust_env=False,
         )
+        client = reach.client(None, {"authorization": f"Bearer {self.key.reveal()}"})
         asking = ErpClient(client, self.timeout)
         door = Door(self.name, asking, self.database, self.company, lambda: datetime.now(UTC))
         return Tryton(door, record, timeout_s=self.timeout, settle_s=self.settle, link=self.link)
-
-
-def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        return httpx2.create_ssl_context() if ca_file is None else ssl.create_default_context(cafile=ca_file)
-    except OSError as lost:
-        raise Misconfigured(f"ca_file {ca_file} cannot be read: {lost.strerror or 'no certificate'}") from lost
