@@ -98,9 +98,13 @@ class Sieve:
 
 
 def _beats(last: _Last, now: datetime) -> bool:
-    if last.tag.heartbeat is None or last.said_at is None or last.reading is None:
+    """Say whether the last value is to be said again; not when it is bad, or too old to say that anybody lives."""
+    tag, reading = last.tag, last.reading
+    if tag.heartbeat is None or last.said_at is None or reading is None or reading.quality is Quality.BAD:
         return False
-    return last.reading.quality is not Quality.BAD and now - last.said_at >= timedelta(seconds=last.tag.heartbeat)
+    if tag.stale_after is not None and now - reading.received_at >= timedelta(seconds=tag.stale_after):
+        return False
+    return now - last.said_at >= timedelta(seconds=tag.heartbeat)
 
 
 def _lowered(reading: Reading, rule: str) -> Reading:

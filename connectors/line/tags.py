@@ -111,38 +111,6 @@ def _judge_number(tag: Tag, raw: float) -> tuple[Value, str]:
     return value, ""
 
 
-class Gate:
-    """Lets a reading through when it is worth sending: first, changed enough, or of another quality.
-
-    Deadbands are kept here and not on the server: some servers compare with the last sample instead
-    of the last value sent, so that a slow ramp is never reported.
-    """
-
-    def __init__(self) -> None:
-        self._sent: dict[str, Reading] = {}
-
-    def passes(self, tag: Tag, reading: Reading) -> bool:
-        """Say whether the reading is to be sent, and remember it if so."""
-        if not tag.deadband:
-            return True
-        before = self._sent.get(tag.name)
-        if before is not None and not _moved(before, reading, tag.deadband):
-            return False
-        self._sent[tag.name] = reading
-        return True
-
-
-def _moved(before: Reading, now: Reading, deadband: float) -> bool:
-    if before.quality is not now.quality or before.why != now.why:
-        return True
-    old, new = before.value, now.value
-    if isinstance(old, bool) or isinstance(new, bool) or isinstance(old, str) or isinstance(new, str):
-        return old != new
-    if old is None or new is None:
-        return old is not new
-    return abs(new - old) >= deadband
-
-
 def bad(tag: Tag, why: str, received_at: datetime) -> Reading:
     """Give the reading of a tag that has no value."""
     return Reading(

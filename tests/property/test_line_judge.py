@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from connectors.line.board import Board
 from connectors.line.column import FORMS, Column, last_rows, turns
 from connectors.line.judge import Judge
-from connectors.line.tags import Gate, Tag, Times, judge
+from connectors.line.sieve import Sieve
+from connectors.line.tags import Tag, Times, judge
 from gateway.core.reading import Quality, Reading
 from gateway.core.series import NEVER, Series, ticks
 
@@ -74,7 +75,7 @@ def alike(left: Reading, right: Reading) -> bool:
 def test_columns_are_judged_as_single_values_are(data: st.DataObject) -> None:
     known = data.draw(st.lists(tags(), min_size=1, max_size=5))
     forms = [data.draw(st.sampled_from(FORMS)) for _ in known]
-    vector, gate = Judge(known, Board("s", known)), Gate()
+    vector, single = Judge(known, Board("s", known)), Sieve()
     why = vector.words.number("said by the server")
     for _ in range(3):
         rows = data.draw(columns(forms))
@@ -85,7 +86,7 @@ def test_columns_are_judged_as_single_values_are(data: st.DataObject) -> None:
             if unfit:
                 quality, reason = Quality.BAD, unfit
             reading = Reading(tag.asset, tag.tag, value, tag.unit, quality, None, None, NOW, reason, 7)
-            if gate.passes(tag, reading):
+            if single.sift(tag, reading)[1]:
                 wanted[tag.tag].append(reading)
         parts = [column_of(own, form, why) for form in FORMS if (own := [row for row in rows if forms[row[0]] == form])]
         given: dict[str, list[Reading]] = defaultdict(list)

@@ -15,9 +15,8 @@ from connectors.line.modbus import Register
 from connectors.line.modbus import Settings as ModbusSettings
 from connectors.line.modbus.address import parse, plain
 from connectors.line.opcua.settings import Node
-from connectors.line.tags import Gate, Tag, read_table
+from connectors.line.tags import Tag, read_table
 from gateway.core.errors import Misconfigured
-from gateway.core.reading import Quality, Reading
 from gateway.core.units import decode
 from tests.line_rigs import settings_of
 
@@ -93,19 +92,6 @@ def test_a_fault_in_the_settings_is_said() -> None:
 
 def test_an_address_is_shown_both_ways() -> None:
     assert plain(parse("holding:40103:float32:CDAB")) == "holding offset 102 (Modicon 400103), float32 CDAB"
-
-
-def reading(value: float | None, why: str = "") -> Reading:
-    return Reading("A", "a", value, "", Quality.BAD if why else Quality.GOOD, None, None, NOW, why)
-
-
-def test_a_deadband_compares_with_what_was_sent_so_that_a_ramp_is_seen() -> None:
-    gate, tag = Gate(), Tag(asset="A", tag="a", address="x", deadband=2.5)
-    sent = [value for value in range(10) if gate.passes(tag, reading(value))]
-    assert sent == [0, 3, 6, 9]
-    assert gate.passes(tag, reading(None, "out of range"))
-    assert not gate.passes(tag, reading(None, "out of range"))
-    assert gate.passes(tag, reading(9))
 
 
 def test_a_board_names_the_ill_and_the_well() -> None:

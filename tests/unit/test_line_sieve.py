@@ -77,3 +77,11 @@ def test_what_a_rule_finds_is_counted_by_tag() -> None:
     sieve.sift(tag, reading(1, 2))
     list(sieve.passed(NOW + timedelta(seconds=30)))
     assert found == [("A/a", "changes too fast"), ("A/a", "stuck")]
+
+
+@pytest.mark.pain(12, 15)
+def test_a_value_that_is_stale_is_no_sign_of_life() -> None:
+    sieve, tag = Sieve(), Tag(asset="A", tag="a", address="x", heartbeat=Duration(10), stale_after=Duration(25))
+    sieve.sift(tag, reading(5))
+    said = [second for second in range(1, 60) if list(sieve.passed(NOW + timedelta(seconds=second)))]
+    assert said == [10, 20]
