@@ -218,3 +218,11 @@ def test_a_second_loss_does_not_shorten_the_first_for_a_tag_that_was_silent_betw
     ledger.doubt([0], "messages lost")  # nobody waits any more: a loss of its own
     ledger.take(column((0, 40)), missed)
     assert [(one.place, ledger.since(one)) for one in missed[1:]] == [(0, 30)]
+
+
+def test_spans_beyond_what_the_list_holds_are_left_to_be_marked() -> None:
+    fills = Fills()
+    fill = Fill(b"A" * 8, 1, 2, 1, "messages lost")
+    assert fills.add([fill] * 499_999) == 499_999
+    assert fills.add([fill] * 3) == 1
+    assert (fills.add([fill]), len(fills)) == (0, 500_000)

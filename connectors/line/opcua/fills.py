@@ -57,11 +57,12 @@ class Fills:
     def __len__(self) -> int:
         return len(self._fills) - self._done
 
-    def add(self, fills: Iterable[Fill]) -> None:
-        """Put spans behind the others; more than half a million are too many to be worth it."""
+    def add(self, fills: Iterable[Fill]) -> int:
+        """Put spans behind the others. Gives how many were taken: more than half a million wait for nobody."""
         fresh = list(fills)[: max(0, _MOST - len(self._fills))]
         self._fills += fresh
         self._grown |= bool(fresh)
+        return len(fresh)
 
     def front(self, most: int) -> list[Fill]:
         """Give the fills at the front, each from where it was reached."""

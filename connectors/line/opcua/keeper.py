@@ -166,11 +166,11 @@ class Keeper:
         """Have what is missing read from history; without it, it is a gap at once."""
         if self._settings.on_gap == "mark":
             return self._marked(missed)
-        self._fills.add(
+        taken = self._fills.add(
             Fill(self._keys[one.place], one.after, one.before, self._ledger.since(one), one.cause) for one in missed
         )
         self._historian.wake()
-        return []
+        return self._marked(missed[taken:])
 
     def _marked(self, missed: Sequence[Missed]) -> list[SourceGap]:
         gaps: list[SourceGap] = []
