@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -153,6 +154,7 @@ async def test_a_gap_is_on_the_page_of_its_asset_and_in_the_answer_about_the_lin
             (["speed"], "connection lost", "history"),
         ]
         page = (await edge.client.get("/ui/equipment/M-07")).text
+        assert re.search(rf"\d\d:{since:%M:%S} – [-0-9]* ?\d\d:{until:%M:%S}", page), "to the second"
         assert "server restarted" in page and "not filled" in page and "filled from history" in page
 
 

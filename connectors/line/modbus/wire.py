@@ -235,4 +235,6 @@ class _Ears(asyncio.Protocol):
 
 
 def _reason(lost: Exception) -> str:
+    if isinstance(lost, ConnectionRefusedError):
+        return "nothing listens there (is the device on, is it this port?)"
     return getattr(lost, "strerror", None) or str(lost) or type(lost).__name__

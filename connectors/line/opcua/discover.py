@@ -51,7 +51,8 @@ async def ask(endpoint: str, timeout_s: float = 5.0) -> Offer:
     try:
         meeting = await meet(endpoint, timeout_s)
     except LOST as lost:
-        raise Unreachable(f"{endpoint}: {advice(lost)}") from lost
+        hint = ": is this an OPC UA server's port? a firewall?" if isinstance(lost, TimeoutError) else ""
+        raise Unreachable(f"{endpoint}: {advice(lost)}{hint}") from lost
     said: dict[str, Any] = {}
     for one in meeting.endpoints:
         try:

@@ -48,6 +48,8 @@ def advice(lost: BaseException) -> str:
         return f"{name}: {told.format(uri='', kind='user')}" if told else name
     if isinstance(lost, TimeoutError):
         return "no answer in time"
+    if isinstance(lost, ConnectionRefusedError):
+        return "nothing listens there (does the server run, is it this port?)"
     return str(lost) or type(lost).__name__
 
 

@@ -48,6 +48,7 @@ class Pages:
         zone = gateway.plant.site.zone
         self._templates.filters["clock"] = lambda at: at.astimezone(zone).strftime("%H:%M:%S")
         self._templates.filters["moment"] = lambda at: at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+        self._templates.filters["span"] = lambda start, end: _span(start.astimezone(zone), end.astimezone(zone))
         self._templates.filters["iso"] = datetime.isoformat
         self._templates.filters["number"] = _number
 
@@ -79,6 +80,12 @@ class Pages:
 
 def _source(name: str) -> str:
     return (_PAGES / "templates" / name).read_text("utf-8")
+
+
+def _span(start: datetime, end: datetime) -> str:
+    """Write a span to the second; the day of its end only where it is another one."""
+    day = "" if start.date() == end.date() else f"{end:%Y-%m-%d} "
+    return f"{start:%Y-%m-%d %H:%M:%S} – {day}{end:%H:%M:%S}"
 
 
 def _number(value: object) -> str:
