@@ -20,6 +20,8 @@ LIVE_S = 120.0
 LATE_S = 1.5
 """What is not committed this long after it was made counts as not delivered."""
 EDGE_TICKS = 5
+BUSY = 0.7
+"""Share of a core from which the product may be what is slow."""
 _MICRO = 1_000_000
 
 

@@ -67,6 +67,7 @@ async def run(fields: dict[str, Any], folder: Path, *, forget: bool) -> None:
         running = asyncio.create_task(supervise(line.name, job))
         ending = asyncio.create_task(over.wait())
         telling = asyncio.create_task(tell(noted))
+        telling.add_done_callback(lambda _: over.set())  # who started us is gone
         await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
