@@ -1,4 +1,4 @@
-"""OAuth2 authorization server of the simulated ERP: client credentials, JWT access tokens, JWKS.
+"""OAuth2 authorization server of the simulated ERP: client credentials, refresh tokens, JWT access tokens, JWKS.
 
 The protocol is Authlib's; here stand the clients, the keys and the switches that a test turns.
 """
@@ -6,16 +6,22 @@ The protocol is Authlib's; here stand the clients, the keys and the switches tha
 import secrets
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidRequestError, OAuth2Request
-from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
+from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant, RefreshTokenGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from joserfc import jwt
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from simulators.erp.asgi import Request, Response, json_response
 
 GRANT = "client_credentials"
+METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt")
+REFRESH = "refresh_token"
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+LONGEST_ASSERTION_S = 61
 TOKEN_PATH = "/oauth/token"  # noqa: S105  a path, not a secret
 JWKS_PATH = "/.well-known/jwks.json"
 METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -42,12 +48,12 @@ class Client:
         return secrets.compare_digest(self.client_secret.encode(), client_secret.encode())
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002  Authlib's signature
-        """Basic and form, everywhere."""
-        return method in {"client_secret_basic", "client_secret_post"}
+        """Secrets and signed assertions, everywhere."""
+        return method in METHODS
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Client credentials only."""
-        return grant_type == GRANT
+        """Client credentials and refresh tokens."""
+        return grant_type in {GRANT, REFRESH}
 
 
 @dataclass(slots=True)
@@ -55,6 +61,8 @@ class Policy:
     """Switches: token life in seconds (0 leaves `expires_in` out), algorithm, what a request must bring.
 
     `fail` answers that many token requests with 503; `html` with a page instead of JSON; `delay` is seconds.
+    `client_jwks` are the public keys that assertions of clients are checked with. `refresh` is the refresh token
+    that counts, with `rotate` for one use; "" is none.
     """
 
     expires_in: int = 300
@@ -63,6 +71,9 @@ class Policy:
     fail: int = 0
     html: int = 0
     delay: float = 0.0
+    client_jwks: dict[str, object] = field(default_factory=dict)
+    refresh: str = ""
+    rotate: bool = True
 
 
 @dataclass(slots=True)
@@ -100,15 +111,56 @@ class _Request(OAuth2Request):  # type: ignore[misc]  # Authlib has no types
 class _Grant(ClientCredentialsGrant):  # type: ignore[misc]  # Authlib has no types
     """Client credentials with an audience (`audience`, or RFC 8707 `resource`)."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
     def validate_token_request(self) -> None:
         """Check the client, then that the token is asked for a place."""
         super().validate_token_request()
-        asked = self.request.payload.data.get("audience") or self.request.payload.data.get("resource") or ""
-        if not asked and self.server.policy.require_audience:
-            raise InvalidRequestError("audience is required")
-        self.request.client.audience = asked or "erp"
+        _place(self)
+
+
+def _place(grant: Any) -> None:
+    asked = grant.request.payload.data.get("audience") or grant.request.payload.data.get("resource") or ""
+    if not asked and grant.server.policy.require_audience:
+        raise InvalidRequestError("audience is required")
+    grant.request.client.audience = asked or "erp"
+
+
+@dataclass(slots=True)
+class _Consent:
+    """What a refresh token stands for: somebody said yes once."""
+
+    def check_client(self, client: Client) -> bool:
+        """Any client of ours."""
+        return bool(client.client_id)
+
+    def get_scope(self) -> str:
+        """All, by its name."""
+        return "all"
+
+
+class _Refresh(RefreshTokenGrant):  # type: ignore[misc]  # Authlib has no types
+    """Refresh tokens. While `Policy.rotate` is set each counts once, as Frappe and RFC 9700 have it."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+    INCLUDE_NEW_REFRESH_TOKEN = True
+
+    def validate_token_request(self) -> None:
+        """Check the client and the token, then that it is asked for a place."""
+        super().validate_token_request()
+        _place(self)
+
+    def authenticate_refresh_token(self, refresh_token: str) -> _Consent | None:
+        """Compare with the one that counts now."""
+        policy = self.server.policy
+        return _Consent() if policy.refresh and secrets.compare_digest(policy.refresh, refresh_token) else None
+
+    def authenticate_user(self, refresh_token: _Consent) -> _Consent:
+        """Whoever consented."""
+        return refresh_token
+
+    def revoke_old_credential(self, refresh_token: _Consent) -> None:
+        """It went when the next one was made."""
 
 
 @dataclass(slots=True)
@@ -142,8 +194,11 @@ class IdentityProvider(AuthorizationServer):  # type: ignore[misc]  # Authlib ha
         self.clients = clients
         self.live: dict[str, Live] = {}
         self.requests = 0
+        self.seen: set[str] = set()
         self.keys.rotate()
+        self.register_client_auth_method("private_key_jwt", self._asserted)
         self.register_grant(_Grant)
+        self.register_grant(_Refresh)
         self.register_token_generator("default", self._make)
 
     def query_client(self, client_id: str) -> Client | None:
@@ -187,8 +242,8 @@ class IdentityProvider(AuthorizationServer):  # type: ignore[misc]  # Authlib ha
             "issuer": self.issuer,
             "token_endpoint": self.issuer + TOKEN_PATH,
             "jwks_uri": self.issuer + JWKS_PATH,
-            "grant_types_supported": [GRANT],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "grant_types_supported": [GRANT, REFRESH],
+            "token_endpoint_auth_methods_supported": list(METHODS),
             "response_types_supported": [],
         }
 
@@ -197,6 +252,28 @@ class IdentityProvider(AuthorizationServer):  # type: ignore[misc]  # Authlib ha
         kind, _, token = authorization.partition(" ")
         live = self.live.get(token.strip())
         return kind.lower() == "bearer" and live is not None and live.audience == audience and live.until > time.time()
+
+    def _asserted(self, query: Any, request: OAuth2Request) -> Client | None:
+        """Check a signed assertion (RFC 7523): our audience, a minute at most, a jti that never came before."""
+        token = request.form.get("client_assertion", "")
+        if not token or request.form.get("client_assertion_type") != ASSERTION:
+            return None
+        try:
+            keys = KeySet.import_key_set(self.policy.client_jwks)  # type: ignore[arg-type]  # a test's own JSON
+            registry = jws.JWSRegistry(algorithms=["RS256", "ES256", "ES384", "Ed25519"])
+            claims = jwt.decode(token, keys, registry=registry).claims
+            jwt.JWTClaimsRegistry(
+                aud={"essential": True, "values": [self.issuer, self.issuer + TOKEN_PATH]},
+                iss={"essential": True, "value": str(claims.get("sub"))},
+                exp={"essential": True},
+                jti={"essential": True},
+            ).validate(claims)
+        except (JoseError, ValueError, TypeError, KeyError):
+            return None
+        fresh = claims["jti"] not in self.seen and claims["exp"] <= time.time() + LONGEST_ASSERTION_S
+        self.seen.add(claims["jti"])
+        found: Client | None = query(claims["sub"])
+        return found if fresh else None
 
     def revoke_all(self) -> None:
         """End every token at once."""
@@ -227,11 +304,13 @@ class IdentityProvider(AuthorizationServer):  # type: ignore[misc]  # Authlib ha
         user: object = None,  # noqa: ARG002
         scope: str | None = None,
         expires_in: int | None = None,  # noqa: ARG002
-        include_refresh_token: bool = False,  # noqa: ARG002
+        include_refresh_token: bool = False,
     ) -> dict[str, object]:
         token: dict[str, object] = {"token_type": "Bearer", "access_token": self.issue(client, scope or "")}
         if self.policy.expires_in:
             token["expires_in"] = self.policy.expires_in
         if scope:
             token["scope"] = scope
+        if include_refresh_token and self.policy.rotate:
+            token["refresh_token"] = self.policy.refresh = secrets.token_urlsafe(24)
         return token

@@ -1,23 +1,31 @@
-"""OAuth2 client credentials for requests to an ERP: one token for all, renewed early and by one request."""
+"""OAuth2 for requests to an ERP: one token for all tasks and threads, renewed early and by one request."""
 
 import asyncio
-import base64
+import contextlib
 import json
 import random
-from collections.abc import AsyncGenerator, Callable
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 import httpx2
-from authlib.common.urls import add_params_to_qs
-from authlib.oauth2.rfc6749.parameters import prepare_token_request
+import structlog
 
-from gateway.core.errors import Unreachable
+from connectors.erp.grant import Grant
+from connectors.erp.keeper import Kept, RefreshKeeper
+from gateway.core.errors import Full, Misconfigured, Unreachable
+
+__all__ = ["ClientCredentials", "Grant", "NoToken", "Token"]
 
 _DEFAULT_LIFE_S = 300.0
 _TOKEN_DEADLINE_S = 10.0
+_PATIENCE_S = 60.0
+"""A fetch ends by its own deadlines, a keeper's included; this one is for what nobody thought of."""
+_PAUSE_S = 5.0
+"""After a renewal that failed, while the old token lives."""
 _LONGEST_TOKEN = 16_384
 _RENEW = (0.75, 0.85)
 _KNOWN = frozenset(
@@ -35,43 +43,15 @@ _KNOWN = frozenset(
 )
 """The error codes of RFC 6749 and 8707: the only words of an answer that are passed on."""
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
 
 class NoToken(Unreachable):
     """There is no token, so the request was not sent. `refused`: the client itself is not accepted."""
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, refused: bool = False, code: str = "") -> None:
         super().__init__(message)
-        self.refused = refused
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a token is asked with. Its repr does not show the secret."""
-
-    token_url: str
-    client_id: str
-    client_secret: str
-    client_auth: Literal["basic", "form"] = "basic"
-    scope: str = ""
-    audience: str = ""
-    resource: str = ""
-
-    def __repr__(self) -> str:
-        return f"Grant({self.token_url}, {self.client_id})"
-
-    def request(self) -> tuple[dict[str, str], bytes]:
-        """Encode headers and body of a token request."""
-        headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
-        body = prepare_token_request(
-            "client_credentials", scope=self.scope, audience=self.audience, resource=self.resource
-        )
-        if self.client_auth == "form":
-            body = add_params_to_qs(body, [("client_id", self.client_id), ("client_secret", self.client_secret)])
-        else:
-            # RFC 6749 2.3.1: both are form-encoded first, else a colon or a euro sign breaks the header.
-            pair = f"{quote(self.client_id, safe='')}:{quote(self.client_secret, safe='')}"
-            headers["authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-        return headers, str(body).encode()
+        self.refused, self.code = refused, code
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +67,40 @@ class Token:
 
 
 class ClientCredentials(httpx2.Auth):
-    """Puts a bearer token on every request; one object per event loop.
+    """Puts a bearer token on every request of any client, sync or async, in any thread or event loop.
 
-    However many requests need a token, one request fetches it. It is renewed at a random 75 to 85 % of
-    its life; while that fails the old one is used until it ends. A 401 gets one new token and one more
-    try, then it is the caller's. Raises `NoToken`, which never carries what the server wrote.
-    Bodies of the requests must be bytes: a stream cannot be sent twice.
+    However many requests need a token, one request fetches it, in a thread of its own over a client that `connect`
+    makes. It is renewed at a random 75 to 85 % of its life, behind the requests, which go on with the old one until
+    it ends. A 401 gets one new token and one more try, then it is the caller's. Raises `NoToken`, which never
+    carries what the server wrote. Bodies of the requests must be bytes: a stream cannot be sent twice.
+
+    With `Grant.refreshes` tokens come by refresh token: the newest of `keeper`, or `refresh_token` when there is
+    none or it is refused (somebody consented anew).
     """
 
     def __init__(
         self,
-        client: httpx2.AsyncClient,
+        connect: Callable[[], httpx2.AsyncClient],
         grant: Grant,
         clock: Callable[[], float] = monotonic,
         dice: Callable[[float, float], float] = random.uniform,
+        *,
+        refresh_token: str = "",
+        keeper: RefreshKeeper | None = None,
     ) -> None:
-        self._client, self._grant, self._clock, self._dice = client, grant, clock, dice
+        self._connect, self._grant, self._clock, self._dice = connect, grant, clock, dice
+        self._first, self._keeper = refresh_token, keeper or Kept()
+        self._unkept = ""
+        self._lock = threading.Lock()
         self._token: Token | None = None
-        self._fetch: asyncio.Task[Token] | None = None
+        self._fetch: Future[Token] | None = None
+        self._again_at = 0.0
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Token]] | None = None
+        self._closed = False
+
+    def keep_with(self, keeper: RefreshKeeper) -> None:
+        """Keep refresh tokens there from now on; called before the first request."""
+        self._keeper = keeper
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """Send with a token; after the first 401 once more with a new one."""
@@ -114,52 +110,158 @@ class ClientCredentials(httpx2.Auth):
             answer = yield request
             if last or answer.status_code != httpx2.codes.UNAUTHORIZED:
                 return
-            # Another request may have replaced the refused token by now.
+            self._drop(token)
+
+    def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Do the same for a client that blocks its thread."""
+        for last in (False, True):
+            token = self.token_here()
+            request.headers["authorization"] = f"Bearer {token.value}"
+            answer = yield request
+            if last or answer.status_code != httpx2.codes.UNAUTHORIZED:
+                return
+            self._drop(token)
+
+    async def token(self) -> Token:
+        """Give a token that lives; waits for one when there is none. Raises `NoToken`."""
+        held = self._held()
+        if isinstance(held, Token):
+            return held
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                # Shielded: one caller that gives up must not take the token from the others.
+                return await asyncio.shield(asyncio.wrap_future(held))
+        except NoToken as none:
+            raise _again(none) from None
+        except TimeoutError:
+            raise NoToken("no token: fetching it did not end") from None
+
+    def token_here(self) -> Token:
+        """Do as `token` does, blocking this thread. Raises `NoToken`."""
+        held = self._held()
+        if isinstance(held, Token):
+            return held
+        try:
+            return held.result(_PATIENCE_S)
+        except NoToken as none:
+            raise _again(none) from None
+        except TimeoutError:
+            raise NoToken("no token: fetching it did not end") from None
+
+    async def close(self) -> None:
+        """Give up a fetch that is under way; none is begun after it."""
+        with self._lock:
+            self._closed = True
+            fetch, running = self._fetch, self._running
+        if running is not None:
+            with contextlib.suppress(RuntimeError):  # its loop has ended by now
+                running[0].call_soon_threadsafe(running[1].cancel)
+        if fetch is not None:
+            with contextlib.suppress(NoToken, TimeoutError):
+                async with asyncio.timeout(_TOKEN_DEADLINE_S):
+                    await asyncio.shield(asyncio.wrap_future(fetch))
+
+    def _held(self) -> "Token | Future[Token]":
+        """Give the token that lives, or the fetch that everybody waits for; begins one when it is time."""
+        with self._lock:
+            token, now = self._token, self._clock()
+            lives = token is not None and now < token.ends_at
+            if token is not None and now < token.renew_at:
+                return token
+            if self._fetch is None and not (lives and now < self._again_at):
+                if self._closed and not lives:
+                    raise NoToken("no token: the connection is closed")
+                self._begin()
+            if token is not None and lives:
+                return token
+            if self._fetch is None:
+                raise NoToken("no token: none could be asked for")
+            return self._fetch
+
+    def _begin(self) -> None:
+        if self._closed:
+            return
+        fetch: Future[Token] = Future()
+        fetch.set_running_or_notify_cancel()  # from here on no caller that gives up can cancel it
+        self._fetch = fetch
+        threading.Thread(target=self._run, args=(fetch,), name="oauth token", daemon=True).start()
+
+    def _run(self, fetch: "Future[Token]") -> None:
+        """Fetch, in a thread: waiting tasks and threads are served alike, and a busy event loop delays nobody."""
+        token, failed = None, NoToken("no token: the connection is closed")
+        try:
+            token = asyncio.run(self._renew())
+        except NoToken as none:
+            failed = none
+        except asyncio.CancelledError:
+            pass
+        except Misconfigured as wrong:
+            failed = NoToken(f"no token: {wrong}", refused=True)
+        except Exception as odd:  # noqa: BLE001  everybody waits for this future: it must end, whatever happened
+            failed = NoToken(f"no token: {type(odd).__name__}")
+        with self._lock:
+            self._fetch, self._running = None, None
+            if token is not None:
+                self._token = token
+            else:
+                self._again_at = self._clock() + _PAUSE_S
+        if token is not None:
+            fetch.set_result(token)
+        else:
+            fetch.set_exception(failed)
+
+    def _drop(self, token: Token) -> None:
+        # Another request may have replaced the refused token by now.
+        with self._lock:
             if self._token is token:
                 self._token = None
 
-    async def token(self) -> Token:
-        """Give a token that lives; fetches one when there is none. Raises `NoToken`."""
-        token = self._token
-        if token is not None and self._clock() < token.renew_at:
-            return token
-        if self._fetch is None:
-            self._fetch = asyncio.get_running_loop().create_task(self._renew(), name="oauth token")
-            self._fetch.add_done_callback(self._fetched)
-        try:
-            # Shielded: one caller that gives up must not take the token from the others.
-            return await asyncio.shield(self._fetch)
-        except NoToken:
-            if token is not None and token is self._token and self._clock() < token.ends_at:
-                return token
-            raise
-
-    async def close(self) -> None:
-        """Give up a fetch that is under way."""
-        if self._fetch is not None:
-            self._fetch.cancel()
-            await asyncio.wait([self._fetch])
-
-    def _fetched(self, fetch: asyncio.Task[Token]) -> None:
-        self._fetch = None
-        # Read the error even when every caller has gone, or asyncio complains.
-        if not fetch.cancelled() and fetch.exception() is None:
-            self._token = fetch.result()
-
     async def _renew(self) -> Token:
-        headers, body = self._grant.request()
+        task = asyncio.current_task()
+        with self._lock:
+            if self._closed or task is None:
+                raise NoToken("no token: the connection is closed")
+            self._running = (asyncio.get_running_loop(), task)
+        if not self._grant.refreshes:
+            return (await self._ask(""))[0]
+        newest = self._unkept or self._keeper.newest()
         try:
-            async with asyncio.timeout(_TOKEN_DEADLINE_S):
-                answer = await self._client.post(self._grant.token_url, content=body, headers=headers)
+            token, turned = await self._ask(newest or self._first)
+        except NoToken as none:
+            if none.code != "invalid_grant" or not newest or newest == self._first:
+                raise
+            token, turned = await self._ask(self._first)
+        self._keep(turned)
+        return token
+
+    def _keep(self, turned: str) -> None:
+        """Make a turned refresh token durable before its access token is used."""
+        self._unkept = turned or self._unkept
+        if not self._unkept:
+            return
+        try:
+            self._keeper.keep(self._unkept)
+        except (Unreachable, Full) as lost:
+            log.warning("oauth.refresh_token_not_kept", cause=type(lost).__name__)
+        else:
+            self._unkept = ""
+
+    async def _ask(self, refresh_token: str) -> tuple[Token, str]:
+        """Ask once; gives the token and the next refresh token, "" when it stays."""
+        headers, body = self._grant.request(refresh_token)
+        try:
+            async with asyncio.timeout(_TOKEN_DEADLINE_S), self._connect() as client:
+                answer = await client.post(self._grant.token_url, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL, TimeoutError) as lost:
             raise NoToken(f"no token: the token endpoint did not answer ({type(lost).__name__})") from None
         if answer.status_code != httpx2.codes.OK:
             code = _error_code(answer)
             refused = answer.status_code in (400, 401, 403)
-            raise NoToken(f"no token: the token endpoint answered {answer.status_code}{code}", refused=refused)
+            told = f"no token: the token endpoint answered {answer.status_code}{f' ({code})' if code else ''}"
+            raise NoToken(told, refused=refused, code=code)
         return self._read(answer.content)
 
-    def _read(self, content: bytes) -> Token:
+    def _read(self, content: bytes) -> tuple[Token, str]:
         try:
             said: Any = json.loads(content)
         except ValueError:
@@ -167,13 +269,24 @@ class ClientCredentials(httpx2.Auth):
         if not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
             raise NoToken("no token: the token endpoint's answer has no access_token")
         value = said["access_token"]
-        if not value.isascii() or not value.isprintable() or not 0 < len(value) <= _LONGEST_TOKEN:
+        if not _fits_a_header(value):
             raise NoToken("no token: the access_token cannot be sent in a header")
         if str(said.get("token_type", "")).lower() != "bearer":
             raise NoToken("no token: the token is not of type bearer")
         life = _life(said.get("expires_in"))
         now = self._clock()
-        return Token(value, now + life * self._dice(*_RENEW), now + life)
+        turned = said.get("refresh_token")
+        token = Token(value, now + life * self._dice(*_RENEW), now + life)
+        return token, turned if isinstance(turned, str) and len(turned) <= _LONGEST_TOKEN else ""
+
+
+def _fits_a_header(value: str) -> bool:
+    return value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST_TOKEN
+
+
+def _again(none: NoToken) -> NoToken:
+    """Copy an error for one of several that wait: each raises its own."""
+    return NoToken(str(none), refused=none.refused, code=none.code)
 
 
 def _life(expires_in: object) -> float:
@@ -191,4 +304,4 @@ def _error_code(answer: httpx2.Response) -> str:
     except ValueError:
         return ""
     code = said.get("error") if isinstance(said, dict) else None
-    return f" ({code})" if isinstance(code, str) and code in _KNOWN else ""
+    return code if isinstance(code, str) and code in _KNOWN else ""

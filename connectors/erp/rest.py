@@ -1,4 +1,4 @@
-"""Any ERP with a plain REST interface: one POST per order, a look-up by our key, OAuth2 client credentials."""
+"""Any ERP with a plain REST interface: one POST per order, a look-up by our key, OAuth2."""
 
 import ipaddress
 import ssl
@@ -11,9 +11,11 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import msgspec
 
+from connectors.erp.grant import ClientAuth, Grant, read_key
 from connectors.erp.http import Answer, ErpClient, Lost, classify, lost_outcome, refusal
+from connectors.erp.keeper import RefreshKeeper
 from connectors.erp.mapping import DEFAULT, Body, Rule
-from connectors.erp.oauth import ClientCredentials, Grant, NoToken
+from connectors.erp.oauth import ClientCredentials, NoToken
 from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Uncertain
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -61,14 +63,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     answer is a list, or has one in `list_field`. An empty `mapping` sends `connectors.erp.mapping.DEFAULT`.
     Plain http is for this machine, unless `insecure`. `cert_file` and `key_file` are the client's own
     certificate (RFC 8705); proxies of the environment are not used, `proxy` is.
+
+    `client_auth` "basic" and "form" need `client_secret`, "private_key_jwt" needs `client_key` (PEM or JWK; its
+    assertions are for `assertion_audience`, the token address when it is empty), "tls" needs `cert_file`.
+    With `refresh_token` tokens come by it alone, and it may turn at every use.
     """
 
     name: Name
     base_url: Url
     token_url: Url
     client_id: Annotated[str, msgspec.Meta(min_length=1)]
-    client_secret: SecretRef
-    client_auth: Literal["basic", "form"] = "basic"
+    client_secret: SecretRef | None = None
+    client_auth: ClientAuth = "basic"
+    client_key: SecretRef | None = None
+    client_key_id: str = ""
+    assertion_audience: str = ""
+    refresh_token: SecretRef | None = None
     scope: str = ""
     audience: str = ""
     resource: str = ""
@@ -96,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for url in (self.base_url, self.token_url):
             if urlsplit(url).scheme == "http" and not self.insecure and not _is_here(url):
                 raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+        needed = {"private_key_jwt": "client_key", "tls": "cert_file"}.get(self.client_auth, "client_secret")
+        if getattr(self, needed) is None:
+            raise ValueError(f'client_auth = "{self.client_auth}" needs {needed}')
         # Together they must stay below the longest lease and wait of the outbox, an hour.
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ValueError("timeout is more than nothing and at most 5min")
@@ -105,21 +118,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def open(self) -> ErpAdapter:
         """Make the adapter. Raises `Misconfigured` without the secret, or with a mapping that cannot be."""
         body = Body(self.mapping or DEFAULT, self.reference_field, 20)
-        grant = Grant(
-            self.token_url,
-            self.client_id,
-            self.client_secret.reveal(),
-            self.client_auth,
-            scope=self.scope,
-            audience=self.audience,
-            resource=self.resource,
-        )
         verify = _trust(self)
         limits = httpx2.Limits(max_connections=self.connections, keepalive_expiry=4.0)
         within = httpx2.Timeout(self.timeout, connect=min(self.connect, self.timeout))
-        # Two clients: a queue for connections must never keep a token waiting. No proxy from the environment.
-        asking = httpx2.AsyncClient(timeout=within, verify=verify, proxy=self.proxy, trust_env=False)
-        auth = ClientCredentials(asking, grant)
+        # A client of its own: a queue for connections must never keep a token waiting. No proxy from the environment.
+        auth = ClientCredentials(
+            lambda: httpx2.AsyncClient(timeout=within, verify=verify, proxy=self.proxy, trust_env=False),
+            self._grant(),
+            refresh_token=self.refresh_token.reveal() if self.refresh_token is not None else "",
+        )
         client = httpx2.AsyncClient(
             auth=auth,
             base_url=self.base_url,
@@ -130,7 +137,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             proxy=self.proxy,
             trust_env=False,
         )
-        return Rest(self, ErpClient(client, self.timeout), auth, asking, body)
+        return Rest(self, ErpClient(client, self.timeout), auth, body)
+
+    def _grant(self) -> Grant:
+        return Grant(
+            self.token_url,
+            self.client_id,
+            self.client_secret.reveal() if self.client_secret is not None else "",
+            self.client_auth,
+            scope=self.scope,
+            audience=self.audience,
+            resource=self.resource,
+            client_key=read_key(self.client_key.reveal(), self.client_key_id) if self.client_key is not None else None,
+            assertion_audience=self.assertion_audience,
+            refreshes=self.refresh_token is not None,
+        )
 
 
 class Rest:
@@ -141,11 +162,10 @@ class Rest:
         settings: Settings,
         client: ErpClient,
         auth: ClientCredentials,
-        asking: httpx2.AsyncClient,
         body: Body,
         now: Clock = lambda: datetime.now(UTC),
     ) -> None:
-        self._settings, self._client, self._auth, self._asking = settings, client, auth, asking
+        self._settings, self._client, self._auth = settings, client, auth
         self._body, self._now = body, now
         self._capabilities = Capabilities(
             idempotency=Idempotency(settings.idempotency),
@@ -164,6 +184,10 @@ class Rest:
     def capabilities(self) -> Capabilities:
         """What this ERP promises."""
         return self._capabilities
+
+    def keep_with(self, keeper: RefreshKeeper) -> None:
+        """Keep the refresh token there, each time that it turns; called before the first request."""
+        self._auth.keep_with(keeper)
 
     async def verify(self) -> list[str]:
         """Try the token and a look-up that finds nothing; name what is wrong. Raises `Unreachable`."""
@@ -230,7 +254,6 @@ class Rest:
         """Close every connection. May be called twice."""
         await self._auth.close()
         await self._client.close()
-        await self._asking.aclose()
 
     async def _ask(self, path: str, params: dict[str, str] | None) -> Answer:
         try:
