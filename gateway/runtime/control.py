@@ -80,7 +80,9 @@ def ask(folder: Path, question: Ask) -> Told:
             link.sendall(msgspec.json.encode(question) + b"\n")
             said = b"".join(iter(lambda: link.recv(65536), b""))
         except OSError as lost:
-            raise Unreachable(f"no gateway runs on {folder}: {lost.strerror or lost}") from lost
+            raise Unreachable(
+                f"no gateway runs on {folder} ({lost.strerror or lost}): does `andon up` run, with this path?"
+            ) from lost
     if not said:
         raise Unreachable("the gateway ended before it answered")
     told = msgspec.json.decode(said, type=Told | str)

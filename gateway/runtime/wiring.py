@@ -67,7 +67,9 @@ def _alone(settings: Settings, stack: AsyncExitStack) -> None:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as taken:
-        raise Misconfigured(f"[store] path {folder}: another gateway runs on it") from taken
+        raise Misconfigured(
+            f"[store] path {folder}: another gateway runs on it: end that one, or name another folder"
+        ) from taken
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> Store:
