@@ -12,7 +12,7 @@ import pytest
 from connectors.erp.mapping import Rule
 from connectors.erp.tryton import Settings
 from connectors.erp.tryton.adapter import Tryton as TrytonAdapter
-from connectors.erp.tryton.carrier import Carrier
+from connectors.erp.tryton.carrier import KNOWN, Carrier
 from gateway.core.delivery import Delivered, ErpRef, Rejected, Throttled, Uncertain, Unsent
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import Level
@@ -79,7 +79,7 @@ class TestTryton(ErpAdapterContract):
             yield plant
 
     @pytest.fixture
-    async def erp(self, tryton: Tryton, plant: TrytonPlant) -> AsyncIterator[ErpAdapter]:
+    async def erp(self, tryton: Tryton, plant: TrytonPlant) -> AsyncIterator[TrytonAdapter]:
         adapter = settings(tryton, plant.url).open()
         yield adapter
         await adapter.close()
@@ -104,6 +104,41 @@ class TestTryton(ErpAdapterContract):
         assert plant.commits(order.key) == 0
         [outcome] = await erp.deliver([order])
         assert isinstance(outcome, Delivered)
+
+    async def test_an_amendment_whose_reply_is_lost_is_done_once_and_counts(
+        self, erp: TrytonAdapter, plant: TrytonPlant
+    ) -> None:
+        before = make_order("lost amendment")
+        [outcome] = await erp.deliver([before])
+        assert isinstance(outcome, Delivered)
+        after = replace(before, title="another title")
+        for kind in ("lost_reply", "error_before"):
+            plant.faults({"kind": kind, "count": 1, "method": "PUT", "path": "/api/orders"})
+            told = await erp.amend(outcome.ref, before, after)
+            assert isinstance(told, Uncertain if kind == "lost_reply" else Delivered)  # done already: nothing is sent
+        told = await erp.amend(outcome.ref, before, after)
+        assert isinstance(told, Delivered) and told.kept == ()
+        [row] = plant.tryton.orders_in_database(before.key)
+        assert row["title"].endswith("another title")
+
+    @pytest.mark.parametrize("kind", ["lost_reply", "error_before"])
+    async def test_a_withdrawal_goes_on_from_wherever_a_reply_was_lost(
+        self, erp: TrytonAdapter, plant: TrytonPlant, kind: str
+    ) -> None:
+        order = make_order(f"withdrawal {kind}")
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Delivered)
+        fault = {"kind": kind, "count": 1, "path": "/api/orders"}
+        for rule in ({"method": "PUT"}, {"method": "POST"}, {"method": "POST"}):
+            plant.faults({**fault, **rule})
+            if isinstance(told := await erp.cancel(outcome.ref, order, "over"), Delivered):
+                break
+            assert isinstance(told, Uncertain)
+        plant.faults()
+        told = await erp.cancel(outcome.ref, order, "over")
+        assert isinstance(told, Delivered) and told.ref.state == "cancelled"
+        [row] = plant.tryton.orders_in_database(order.key)
+        assert row["state"] == "deferred" and row["description"].count("withdrawn]") == 1
 
 
 @pytest.fixture
@@ -177,6 +212,24 @@ async def test_an_order_whose_title_a_planner_rewrote_keeps_its_number(erp: Tryt
     assert (await erp.status(outcome.ref)).number == outcome.ref.number
     with pytest.raises(Refused, match="any more"):
         await erp.status(replace(outcome.ref, number="999999"))
+
+
+async def test_a_number_that_stands_for_two_orders_is_told_apart_by_the_key(tryton: Tryton) -> None:
+    # Its description is the number here: two that are the same, as Tryton's own now and then are.
+    carrier = replace(KNOWN["quality.alert"], number_field="description", note_field="")
+    adapter = settings(tryton, carrier=carrier, mapping={"description": Rule(constant="same")}).open()
+    first, second = make_order("number 1"), make_order("number 2")
+    refs = [outcome.ref for outcome in await adapter.deliver([first, second]) if isinstance(outcome, Delivered)]
+    assert [ref.number for ref in refs] == ["same", "same"]
+    told = await adapter.amend(refs[1], second, replace(second, title="the second"))
+    assert isinstance(told, Delivered)
+    rows = [tryton.orders_in_database(order.key)[0] for order in (first, second)]
+    assert [row["title"].endswith("the second") for row in rows] == [False, True]
+    for row in rows:
+        tryton.ask("PUT", f"quality.alert/{row['id']}", {"title": "rewritten"})
+    told = await adapter.amend(refs[1], second, replace(second, title="another"))
+    assert isinstance(told, Rejected) and "2 records" in told.reason
+    await adapter.close()
 
 
 async def test_only_what_nobody_changed_is_amended(erp: TrytonAdapter, tryton: Tryton) -> None:
@@ -286,6 +339,7 @@ async def test_verify_names_what_is_wrong_before_the_first_order(tryton: Tryton)
         "does not know the model no.such": {"origin": "no.such,1"},
         "is its module activated": {"model": "maintenance.request", "carrier": _carrier("open")},
         "has a state 'processing'": {"carrier": _carrier("open")},
+        "origin must be filled": {"carrier": replace(KNOWN["quality.alert"], origin_field="")},
         "404": {"database": "elsewhere"},
     }
     for said, change in wrong.items():
@@ -341,7 +395,8 @@ def _carrier(*states: str) -> Carrier:
 
 def _record(tryton: Tryton, ref: ErpRef) -> int:
     """Give the number of an order's record in the database."""
-    [row] = tryton.rows("SELECT id FROM quality_alert WHERE number = ?", ref.number)
+    [row] = tryton.orders_in_database(ref.key)
+    assert row["number"] == ref.number
     return int(row["id"])
 
 

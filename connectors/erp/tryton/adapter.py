@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from connectors.erp.tryton.carrier import Meaning
-from connectors.erp.tryton.check import Metadata, metadata, wrong_fields, wrong_origins, wrong_rights
+from connectors.erp.tryton.check import Metadata, metadata, unfilled, wrong_fields, wrong_origins, wrong_rights
 from connectors.erp.tryton.door import Domain, Door, Failed, Row
 from connectors.erp.tryton.record import NoValue, Record
 from connectors.erp.tryton.values import moment, same
@@ -62,6 +62,7 @@ class Tryton:
         try:
             known = await metadata(self._door, self._model)
             faults = wrong_fields(known, self._record)
+            faults += await unfilled(self._door, known, self._record)
             faults += await wrong_rights(self._door, self._record, links=self._link is not None)
             faults += await wrong_origins(self._door, self._record)
         except Refused as no:
@@ -231,7 +232,10 @@ class Tryton:
         )
 
     async def _row(self, ref: ErpRef) -> Row:
-        """Read the record of an order. A title may have been changed by a planner: the number counts."""
+        """Read the record of an order: by its number, for a planner may have changed the title.
+
+        Numbers are not unique: a Tryton on SQLite gives one twice to orders that come at once (measured); our key is.
+        """
         model, _, record = ref.number.rpartition(",")
         if model == self._model and record.isdecimal():
             rows = await self._search([["id", "=", int(record)]], 1)
@@ -240,6 +244,8 @@ class Tryton:
         if not rows:
             raise Refused(f"there is no {ref.number} in the ERP any more")
         ours = [row for row in rows if ref.key in str(row.get(self._carrier.key_field))]
+        if not ours and len(rows) > 1:
+            raise Refused(f"{ref.number} stands for {len(rows)} records in the ERP, none of them with our key")
         return (ours or rows)[0]
 
     def _meaning(self, row: Row) -> Meaning:

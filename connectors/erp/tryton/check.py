@@ -34,6 +34,18 @@ def wrong_fields(known: Metadata, record: Record) -> list[str]:
     return faults
 
 
+async def unfilled(door: Door, known: Metadata, record: Record) -> list[str]:
+    """Name the fields that must have a value and get none: neither from an order nor by Tryton's own default."""
+    model = record.shape.model
+    must = [name for name, said in known.items() if said.get("required") is True and said.get("readonly") is not True]
+    missing = sorted({*must} - {*record.written})
+    if not missing:
+        return []
+    said = await door.call(model, "default_get", {"fields_names": missing, "with_rec_name": False})
+    given = said if isinstance(said, dict) else {}
+    return [f"{model}.{name} must be filled: say in mapping with what" for name in missing if given.get(name) is None]
+
+
 async def wrong_rights(door: Door, record: Record, *, links: bool) -> list[str]:
     """Name the rights that the key's user does not have."""
     models = [record.shape.model, *(["ir.attachment"] if links else [])]
