@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.line_rigs import free_port
+from tests.peer_process import PeerProcess
 
 _SOURCE = Path(__file__).with_name("peers") / "libmodbus" / "server.c"
 _HEADERS = Path("/usr/include/modbus/modbus.h")
@@ -46,41 +46,7 @@ def program() -> Path:
     return made
 
 
-class Peer:
-    """A process that says READY; ended by its pid."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def _run(self, command: list[str]) -> None:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        self._process = process
-        assert process.stdout is not None
-        assert b"READY" in process.stdout.readline(), "the server did not start"
-
-    def freeze(self) -> None:
-        """Stop it: connections stay open, nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> None:
-        """End it at once, without a farewell."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
-
-    async def kill(self) -> None:
-        """End it at once, without a farewell."""
-        await asyncio.to_thread(self.end)
-
-
-class TcpServer(Peer):
+class TcpServer(PeerProcess):
     """A server on a port that stays the same when it is started again."""
 
     def __init__(self, delay_ms: int = 0, connections: int = 0) -> None:
@@ -100,7 +66,7 @@ class TcpServer(Peer):
                 await asyncio.to_thread(self._run, [str(self._program), "tcp", str(self.port), *self._options])
 
 
-class RtuServer(Peer):
+class RtuServer(PeerProcess):
     """A server on a serial line."""
 
     def __init__(self, tty: Path) -> None:

@@ -1,9 +1,7 @@
 """Rigs for line sources: a server in a process of its own, and the source that listens to it."""
 
 import asyncio
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
 from gateway.core.units import decode
+from tests.peer_process import PeerProcess
 
 PROGRAM = Path(__file__).with_name("line_servers.py")
 
@@ -58,43 +57,21 @@ async def gather(source: LineSource, enough: Callable[[list[Batch]], bool], seco
     return taken
 
 
-class Process:
+class Process(PeerProcess):
     """A server as a process, on a port that stays the same when it is started again."""
 
     def __init__(self, kind: str, *rest: str) -> None:
+        super().__init__()
         self._kind, self._rest = kind, rest
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Start it, unless it runs, and wait until it serves."""
         if self._process is None:
             async with asyncio.timeout(30):
-                await asyncio.to_thread(self._start)
-
-    def _start(self) -> None:
-        command = [sys.executable, str(PROGRAM), self._kind, str(self.port), *self._rest]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        self._process = process
-        assert process.stdout is not None
-        while b"READY" not in (line := process.stdout.readline()):
-            assert line, "the server did not start"
-
-    def freeze(self) -> None:
-        """Stop it: sockets stay open, nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def end(self) -> None:
-        """End it at once, without a farewell."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
-
-    async def kill(self) -> None:
-        """End it at once, without a farewell."""
-        await asyncio.to_thread(self.end)
+                await asyncio.to_thread(
+                    self._run, [sys.executable, str(PROGRAM), self._kind, str(self.port), *self._rest]
+                )
 
 
 async def lost(source: LineSource, seconds: float) -> Unreachable | None:

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.line_rigs import free_port
+from tests.peer_process import PeerProcess
 
 _FOLDER = Path(__file__).with_name("peers") / "node_opcua"
 _VERSION = json.loads((_FOLDER / "package.json").read_text())["dependencies"]["node-opcua"]
@@ -31,7 +30,7 @@ def missing() -> str:
     return ""
 
 
-class NodeOpcua:
+class NodeOpcua(PeerProcess):
     """A server as a process, on a port and with a certificate that stay the same when it is started again.
 
     Raises `pytest.skip` by name where node or the package is missing. `options` are those of server.js.
@@ -40,11 +39,11 @@ class NodeOpcua:
     def __init__(self, *options: str, tags: int = 10, period_ms: int = 100) -> None:
         if why := missing():
             pytest.skip(why)
+        super().__init__()
         self._options, self._tags, self._period_ms = options, tags, period_ms
         self._folder = tempfile.TemporaryDirectory(prefix="peer-opcua-")
         self.pki = Path(self._folder.name)
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
         self._line = asyncio.Lock()
 
     @property
@@ -71,17 +70,8 @@ class NodeOpcua:
 
     def _start(self) -> None:
         program = ["node", str(_FOLDER / "server.js"), str(self.port), str(self._tags), str(self._period_ms)]
-        process = subprocess.Popen(
-            [*program, f"--pki={self.pki}", *self._options],
-            env={**os.environ, "NODE_PATH": str(_INSTALLED / "node_modules")},
-            stdout=subprocess.PIPE,
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._process = process
-        assert process.stdout is not None
-        while not (line := process.stdout.readline()).startswith(b"READY"):
-            assert line, "the server did not start"
+        environment = {**os.environ, "NODE_PATH": str(_INSTALLED / "node_modules")}
+        self._run([*program, f"--pki={self.pki}", *self._options], spoken_to=True, environment=environment)
 
     async def tell(self, *words: object) -> dict[str, Any]:
         """Give the server a command and take its answer (see COMMANDS in server.js)."""
@@ -96,27 +86,6 @@ class NodeOpcua:
         answer = json.loads(process.stdout.readline())
         assert "error" not in answer, answer
         return dict(answer)
-
-    def freeze(self) -> None:
-        """Stop it: sockets stay open, nothing answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def end(self) -> None:
-        """End it at once, without a farewell."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
-
-    async def kill(self) -> None:
-        """End it at once, without a farewell; it can be started again."""
-        await asyncio.to_thread(self.end)
 
     def clean(self) -> None:
         """End it for good and remove its folder."""

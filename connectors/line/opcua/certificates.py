@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -285,8 +285,3 @@ def covers_host(certificate: x509.Certificate, host: str) -> bool:
 def match(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> bool:
     """Say whether a key is the certificate's."""
     return certificate.public_key() == key.public_key()
-
-
-def utc_now() -> datetime:
-    """The wall clock, aware UTC."""
-    return datetime.now(UTC)

@@ -9,7 +9,7 @@ import structlog
 from asyncua import ua
 
 from connectors.line.board import Board
-from connectors.line.opcua.about import About, about, in_batches, why_of
+from connectors.line.opcua.about import About, in_batches, why_of
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.facts import NONE, Facts, read_facts
 from connectors.line.opcua.groups import Plan, Wish, whole, wish_of
@@ -94,10 +94,6 @@ class Monitor:
         mine = gone & self._wishes.keys()
         self._wanted |= mine
         gone -= mine
-
-    async def read_limits(self, client: Any) -> None:
-        """Ask the server who it is and how much it takes in one call."""
-        self.about = await about(client, self._settings.profile)
 
     async def mend(self, client: Any, subscription: int) -> None:
         """Create the items that are wanted and due; namespaces are resolved anew."""
