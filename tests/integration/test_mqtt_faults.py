@@ -156,6 +156,14 @@ async def test_a_session_that_the_broker_forgot_is_a_gap_by_name(broker: Mosquit
     assert gap.tags == (("M-07", "count"),) and gap.start < gap.end and "kept no session" in gap.cause
 
 
+async def test_a_second_gateway_under_the_same_client_id_is_named_as_the_likely_cause(broker: Mosquitto) -> None:
+    first, second = source_of(broker, client_id="andon-cell"), source_of(broker, client_id="andon-cell")
+    async with asyncio.TaskGroup() as both:
+        ends = [both.create_task(lost(source, 4)) for source in (first, second)]
+    told = [str(end.result()) for end in ends if end.result() is not None]
+    assert told and all("client_id" in one for one in told), told
+
+
 @pytest.mark.pain(1)
 async def test_a_broker_that_falls_silent_is_lost_within_two_keep_alives(broker: Mosquitto) -> None:
     source = source_of(broker, keep_alive="1s")

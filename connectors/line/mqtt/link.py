@@ -354,6 +354,7 @@ def _advice(reason: ReasonCode) -> str:
         "Unsupported protocol version": 'set version = "3.1.1"',
         "Session taken over": "another client uses this client_id; each gateway and line needs its own",
         "Client identifier not valid": "set another client_id",
+        "Unspecified error": "the broker or the network hung up; does another client use this client_id?",
     }
     advice = known.get(str(reason))
     return f" ({advice})" if advice else ""
