@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from asyncua import ua
 
 from connectors.line.opcua import Settings
 from connectors.line.opcua.link import Stage
 from gateway.core.batch import Batch, TagState
+from gateway.core.errors import Unreachable
 from tests.faulty_link import FaultyLink
 from tests.line_rigs import settings_of, until
 from tests.node_opcua import NSU, NodeOpcua
@@ -235,6 +237,48 @@ async def test_of_a_set_of_servers_one_that_is_well_is_listened_to(server: NodeO
             ticks = line.ticks()
             assert holes(ticks).keys() <= {"t0"} and not twice(ticks), "history closes what it can"
     await server.tell("level", 255)
+
+
+@pytest.mark.pain(4)
+async def test_the_preferred_server_is_gone_back_to_when_it_has_been_well_for_a_while(
+    server: NodeOpcua, tmp_path: Path
+) -> None:
+    await server.tell("level", 100)
+    try:
+        async with node_opcua(period_ms=50) as second:
+            fields = {**QUICK, "endpoint": server.url, "endpoints": [second.url], "tag": tags("h0")}
+            async with running(tmp_path, **fields, go_back="1s") as line:
+                await line.live()
+                await line.more(20)
+                assert (await second.tell("count"))["subscriptions"] == 1, "the better one is listened to"
+                assert len(line.sources) == 1, "an ailing server is not gone back to"
+                await server.tell("level", 255)
+                await until(lambda: gaps_of(line.batches), 60)
+                await line.live()
+                await line.more(10)
+                ticks = line.ticks()
+                assert not holes(ticks) and not twice(ticks), "its history has what was missed on the way"
+                assert {gap.cause for gap in gaps_of(line.batches)} == {"another server of the set"}
+                assert (len(line.sources), line.source.endpoint) == (2, server.url)
+    finally:
+        await server.tell("level", 255)
+
+
+@pytest.mark.pain(3)
+async def test_a_server_of_a_set_that_does_not_tell_how_it_is_keeps_no_session_of_ours(
+    server: NodeOpcua, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mute(_: object) -> int:
+        raise ua.UaStatusCodeError(ua.StatusCodes.BadTimeout)
+
+    before = (await server.tell("count"))["sessions"]
+    settings = settings_of(
+        Settings, name="cell", endpoint=server.url, endpoints=[server.url + "/"], tag=tags("t0"), **QUICK
+    )
+    monkeypatch.setattr("connectors.line.opcua.redundancy.level_of", mute)
+    with pytest.raises(Unreachable, match="no server of the set"):
+        await heard(settings, {}, bool)
+    assert (await server.tell("count"))["sessions"] == before
 
 
 @pytest.mark.pain(2)

@@ -18,8 +18,8 @@ from connectors.line.opcua.about import About, about
 from connectors.line.opcua.events import FIRST_HANDLE, Events
 from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.pump import Arrival, Pump
-from connectors.line.opcua.redundancy import enter_one, watch
-from connectors.line.opcua.resume import Kept, Session, Subscription, identity_of, session_of, written
+from connectors.line.opcua.redundancy import enter_one, go_back, watch
+from connectors.line.opcua.resume import Kept, Session, Subscription, identity_of, session_of, turned, written
 from connectors.line.opcua.security import Andon, advice
 from connectors.line.opcua.session import answers, leave, started_at
 from connectors.line.opcua.settings import Settings
@@ -216,8 +216,14 @@ class Link:
             jobs.create_task(self._guard(self._pump))
             jobs.create_task(self._keep_mending(client))
             jobs.create_task(watch(client, self._settings, self.endpoint))
+            jobs.create_task(go_back(self._settings, self.endpoint, self._turn))
             for job in self._keeper.jobs(client):
                 jobs.create_task(job)
+
+    async def _turn(self, endpoint: str) -> None:
+        """Have it committed that the next link is to begin with another server."""
+        self.news = {**self.news, **turned(endpoint)}
+        await self._inbox.offer(Arrival((), self._now()))
 
     async def _guard(self, pump: Pump) -> None:
         """End a stream that gave neither a publish nor a keep-alive in time. A slow commit is not silence."""

@@ -11,7 +11,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary
 from connectors.line.opcua.security import Andon
 from connectors.line.opcua.settings import Settings
 
-_SESSION, _SUBSCRIPTIONS, _MARKS = "session", "subscriptions", "marks"
+_SESSION, _SUBSCRIPTIONS, _MARKS, _TURN = "session", "subscriptions", "marks", "turn"
 
 
 class Policy(msgspec.Struct, frozen=True, array_like=True):
@@ -61,11 +61,15 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What the last run left behind. `marks` is the last committed sequence number by subscription id."""
+    """What the last run left behind. `marks` is the last committed sequence number by subscription id.
+
+    `turn` is the endpoint to begin with, when it was decided to leave the session's; "" for none.
+    """
 
     session: Session | None = None
     subscriptions: tuple[Subscription, ...] = ()
     marks: dict[int, int] = {}
+    turn: str = ""
 
 
 def recall(memory: Mapping[str, bytes], endpoints: Collection[str], identity: bytes) -> Kept:
@@ -78,12 +82,14 @@ def recall(memory: Mapping[str, bytes], endpoints: Collection[str], identity: by
         return Kept()
     if session.endpoint not in endpoints or session.identity != identity:
         return Kept()
-    return Kept(session, tuple(one for one in subscriptions if one.id in marks), marks)
+    turn = memory.get(_TURN, b"").decode(errors="replace")
+    return Kept(session, tuple(one for one in subscriptions if one.id in marks), marks, turn)
 
 
 def written(session: Session, subscriptions: Sequence[Subscription]) -> dict[str, bytes]:
-    """Write down a session and its subscriptions."""
+    """Write down a session and its subscriptions; that another server was to be turned to is over then."""
     return {
+        _TURN: b"",
         _SESSION: msgspec.msgpack.encode(session),
         _SUBSCRIPTIONS: msgspec.msgpack.encode(tuple(subscriptions)),
     }
@@ -92,6 +98,11 @@ def written(session: Session, subscriptions: Sequence[Subscription]) -> dict[str
 def marked(marks: Mapping[int, int]) -> dict[str, bytes]:
     """Write down how far each subscription is committed."""
     return {_MARKS: msgspec.msgpack.encode(dict(marks))}
+
+
+def turned(endpoint: str) -> dict[str, bytes]:
+    """Write down which server the next link is to begin with."""
+    return {_TURN: endpoint.encode()}
 
 
 def identity_of(settings: Settings) -> bytes:

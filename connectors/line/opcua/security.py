@@ -116,7 +116,7 @@ async def make_client(settings: Settings, endpoint: str | None = None) -> Andon:
     client = Andon(url, timeout=settings.timeout, watchdog_intervall=max(5.0, settings.timeout))
     client.name = client.description = "Andon gateway"
     client.application_uri = settings.application_uri or UNNAMED
-    client.session_timeout = int(max(60.0, settings.survive) * 1000)
+    client.session_timeout = int(max(20.0, settings.survive, settings.keep_alive * 4) * 1000)
     client.insecure_password = settings.insecure_password
     client.expiries = {}
     try:

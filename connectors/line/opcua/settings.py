@@ -111,7 +111,8 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `survive` is how long an outage may last without a gap. What was missed all the same is read from the
     server's history (`on_gap`), at most `history_span` back and `history_most` values a tag. `endpoints` are
-    further servers of a redundant set, in the order in which they are tried when `endpoint` is lost.
+    further servers of a redundant set, in the order in which they are tried when `endpoint` is lost; when
+    `endpoint` has been well again for `go_back` at a stretch it is listened to again ("0s": never).
     """
 
     name: Name
@@ -127,6 +128,7 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_span: Duration = Duration(86_400)
     history_most: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     endpoints: tuple[Endpoint, ...] = ()
+    go_back: Duration = Duration(600)
     timeout: Duration = Duration(5)
     retry: Duration = Duration(5)
     heartbeat: Duration | None = None

@@ -64,6 +64,11 @@ class OpcUa:
         """Where the link stands."""
         return Stage.CLOSED if self._closed else self._link.stage
 
+    @property
+    def endpoint(self) -> str:
+        """The server that is listened to, or was tried last."""
+        return self._link.endpoint
+
     def tags(self) -> Sequence[TagState]:
         """How each node and each source of events is doing."""
         states = self._keeper.board.states()
