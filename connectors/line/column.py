@@ -13,10 +13,12 @@ FORMS: tuple[Form, ...] = ("<f8", "<i8", "<u8", "|b1")
 FLOAT, INTEGER, UNSIGNED, BOOLEAN = range(4)
 _FORM_OF = {"f": FLOAT, "i": INTEGER, "u": UNSIGNED, "b": BOOLEAN}
 _MOST_REASONS = 255
+_MOST_WORDS = 10_000
+_OF_MANY = "one of many reasons"
 
 
 class Words:
-    """Reasons by number, so that a column can hold them; 0 is none. Grows with what is met, never shrinks."""
+    """Reasons by number, so that a column can hold them; 0 is none. After ten thousand, the next ones are one."""
 
     def __init__(self) -> None:
         self._numbers = {"": 0}
@@ -24,6 +26,8 @@ class Words:
 
     def number(self, word: str) -> int:
         """Give the number of a reason."""
+        if word not in self._numbers and len(self._words) >= _MOST_WORDS:
+            word = _OF_MANY  # a reason with a number in it must not grow this for ever
         found = self._numbers.get(word)
         if found is None:
             found = self._numbers[word] = len(self._words)
@@ -157,7 +161,7 @@ def _marks(column: Column, words: Words) -> tuple[bytes, bytes, tuple[str, ...]]
     if said[0]:
         said, numbers = ["", *said], numbers + 1
     if len(said) > _MOST_REASONS:
-        said, numbers = [*said[: _MOST_REASONS - 1], "one of many reasons"], np.minimum(numbers, _MOST_REASONS - 1)
+        said, numbers = [*said[: _MOST_REASONS - 1], _OF_MANY], np.minimum(numbers, _MOST_REASONS - 1)
     return _shared(column.qualities), _shared(numbers.astype(np.uint8)), tuple(said)
 
 

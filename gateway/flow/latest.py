@@ -13,6 +13,7 @@ _AHEAD = 3_600_000_000
 
 _FORMS: tuple[Form, ...] = ("<f8", "<i8", "<u8", "|b1")
 _MOST_REASONS = 1000
+_OF_MANY = "one of many reasons"
 
 
 class Latest:
@@ -86,13 +87,9 @@ class Latest:
         return value
 
     def _reason(self, why: str) -> int:
-        known = self._reasons.get(why)
-        if known is None:
-            known = len(self._reasons)
-            if known >= _MOST_REASONS:  # a reason with a number in it must not grow this for ever
-                return self._reason("bad")
-            self._reasons[sys.intern(why)] = known
-        return known
+        if why not in self._reasons and len(self._reasons) >= _MOST_REASONS:
+            why = _OF_MANY  # a reason with a number in it must not grow this for ever
+        return self._reasons.setdefault(sys.intern(why), len(self._reasons))
 
 
 def _flags(column: bytes) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.line.board import Board
-from connectors.line.column import FORMS, Column, last_rows, turns
+from connectors.line.column import FORMS, Column, Words, last_rows, turns
 from connectors.line.judge import Judge
 from connectors.line.sieve import Sieve
 from connectors.line.tags import Tag, Times, judge
@@ -176,3 +176,10 @@ def test_stamps_that_all_are_the_same_are_said_once() -> None:
     assert (len(block.sourced), len(block.served), len(block.qualities), len(block.whys)) == (8, 8, 1, 1)
     assert block.sequence == 9
     assert {reading.sourced_at for reading in block.readings()} == {NOW}
+
+
+def test_words_stay_bounded_however_many_reasons_there_are() -> None:
+    words = Words()
+    numbers = {words.number(f"answer of {number} bytes") for number in range(20_000)}
+    assert max(numbers) == 10_000 and words[10_000] == "one of many reasons"
+    assert words[words.number("answer of 7 bytes")] == "answer of 7 bytes"

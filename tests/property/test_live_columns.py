@@ -10,7 +10,7 @@ from gateway.core.batch import Batch, SourceGap
 from gateway.core.reading import Quality, Reading
 from gateway.core.series import Layout, Place, Series, ticks
 from gateway.flow.live import Live, Missed
-from tests.columns import columns
+from tests.columns import bad, columns
 from tests.fakes import at, batch, value
 
 LAYOUT = Layout([Place("M", "speed", "rpm"), Place("M", "load", "%"), Place("N", "speed", "rpm")])
@@ -107,3 +107,12 @@ def test_what_a_source_said_that_is_gone_is_no_longer_shown_and_leaves_its_room(
     assert live.latest() == []
     live.note(Batch("gone", 2, at(3), series=(block,)))
     assert len(live.latest()) == 3
+
+
+def test_reasons_that_never_end_are_one_of_many_and_end_nothing() -> None:
+    live = Live()
+    for number in range(1100):
+        said = bad(value("M", "speed", 0.0, number), f"unit 1: answer of {number} bytes")
+        live.note(Batch("line", number, at(number), series=(columns([said], at(number), LAYOUT),)))
+    [last] = live.latest()
+    assert (last.quality, last.why) == (Quality.BAD, "one of many reasons")
