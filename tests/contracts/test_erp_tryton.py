@@ -205,11 +205,17 @@ async def test_the_state_of_an_alert_is_told(erp: TrytonAdapter, tryton: Tryton)
     assert told.version > outcome.ref.version
 
 
-async def test_an_order_whose_title_a_planner_rewrote_keeps_its_number(erp: TrytonAdapter, tryton: Tryton) -> None:
+async def test_an_order_whose_title_a_planner_rewrote_is_still_found(erp: TrytonAdapter, tryton: Tryton) -> None:
     [outcome] = await erp.deliver([make_order("rewritten")])
     assert isinstance(outcome, Delivered)
     tryton.ask("PUT", f"quality.alert/{_record(tryton, outcome.ref)}", {"title": "bearing, see shift book"})
     assert (await erp.status(outcome.ref)).number == outcome.ref.number
+    assert [ref.number for ref in await erp.find(outcome.ref.key)] == [outcome.ref.number]
+    other = make_order("another")
+    await erp.deliver([other])
+    record = tryton.orders_in_database(other.key)[0]["id"]
+    tryton.ask("PUT", f"quality.alert/{record}", {"description": f"see {outcome.ref.key}"})
+    assert len(await erp.find(outcome.ref.key)) == 1
     with pytest.raises(Refused, match="any more"):
         await erp.status(replace(outcome.ref, number="999999"))
 

@@ -106,11 +106,16 @@ class Tryton:
     async def find(self, key: str) -> list[ErpRef]:
         """Look an order up by our key, the oldest first. Raises `Unreachable` or `Refused`."""
         carrier = self._carrier
-        match = ["like", f"%{key}%"] if carrier.titled else ["=", key]
-        rows = await self._search([[carrier.key_field, *match]], _MOST_FOUND)
+        if carrier.titled:
+            domain: Domain = ["OR", [carrier.key_field, "like", f"%{key}%"]]
+            if carrier.note_field:  # planners rewrite titles
+                domain.append([carrier.note_field, "like", f"%[{key}]%"])
+        else:
+            domain = [carrier.key_field, "=", key]
+        rows = await self._search([domain], _MOST_FOUND)
         # "Not found" leads to sending again: an answer to another question must not pass for it.
-        if any(key not in str(row.get(carrier.key_field)) for row in rows):
-            raise Refused(f"the ERP gave records of another {carrier.key_field}")
+        if not all(self._holds(row, key) for row in rows):
+            raise Refused(f"the ERP gave records without our key in {carrier.key_field}")
         return [self._ref(row, key) for row in rows]
 
     async def status(self, ref: ErpRef) -> ErpRef:
@@ -243,10 +248,16 @@ class Tryton:
             rows = await self._search([[self._carrier.number_field or "id", "=", ref.number]], _MOST_FOUND)
         if not rows:
             raise Refused(f"there is no {ref.number} in the ERP any more")
-        ours = [row for row in rows if ref.key in str(row.get(self._carrier.key_field))]
+        ours = [row for row in rows if self._holds(row, ref.key)]
         if not ours and len(rows) > 1:
             raise Refused(f"{ref.number} stands for {len(rows)} records in the ERP, none of them with our key")
         return (ours or rows)[0]
+
+    def _holds(self, row: Row, key: str) -> bool:
+        if key in str(row.get(self._carrier.key_field)):
+            return True
+        # As our text ends with it; a planner's "see AN…" in another record does not make it ours.
+        return bool(self._carrier.note_field) and f"[{key}]" in str(row.get(self._carrier.note_field))
 
     def _meaning(self, row: Row) -> Meaning:
         return self._carrier.states.get(str(row.get("state")), "unknown")
