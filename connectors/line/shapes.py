@@ -128,7 +128,7 @@ def _array(raw: object) -> Numbers:
         raise Unfit(f"{type(raw).__name__} is not an array")
     try:
         return np.asarray(raw, np.float64)
-    except (ValueError, TypeError) as fault:
+    except (ValueError, TypeError, OverflowError) as fault:
         raise Unfit("the array does not hold numbers") from fault
 
 

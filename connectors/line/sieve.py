@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from connectors.line.rules import QUALITY_OF, SPIKE, Watch
-from connectors.line.tags import NOT_FINITE, OUT_OF_RANGE, Tag
+from connectors.line.tags import BEYOND, NOT_FINITE, OUT_OF_RANGE, Tag
 from gateway.core.reading import Quality, Reading
 from gateway.core.series import ticks
 
-_BY_VALUE = frozenset({OUT_OF_RANGE, NOT_FINITE})
+_BY_VALUE = frozenset({OUT_OF_RANGE, NOT_FINITE, BEYOND})
 """What was found where the value was made, before it came here."""
 
 

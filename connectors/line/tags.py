@@ -18,9 +18,11 @@ Address = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 OUT_OF_RANGE = "out of range"
 NOT_FINITE = "not a finite number"
+BEYOND = "beyond 64 bit"
 _KINDS = {"memoryview": "a byte string", "bytes": "a byte string", "ndarray": "an array", "list": "an array"}
 _COMMA = re.compile(r"-?\d+,\d+")
 _SHORTEST = 0.01  # seconds
+_LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +101,8 @@ def judge(tag: Tag, raw: object) -> tuple[Value, str]:
 
 
 def _judge_number(tag: Tag, raw: float) -> tuple[Value, str]:
+    if isinstance(raw, int) and not _LEAST <= raw <= _MOST:
+        return None, BEYOND  # no store takes it, and one that did would give it back to nobody
     if isinstance(raw, float) and not math.isfinite(raw):
         return None, NOT_FINITE
     value = raw

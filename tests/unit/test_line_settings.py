@@ -15,7 +15,7 @@ from connectors.line.modbus import Register
 from connectors.line.modbus import Settings as ModbusSettings
 from connectors.line.modbus.address import parse, plain
 from connectors.line.opcua.settings import Node
-from connectors.line.tags import Tag, read_table
+from connectors.line.tags import Tag, judge, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.units import decode
 from tests.line_rigs import settings_of
@@ -113,3 +113,12 @@ async def test_an_offer_is_done_when_it_is_committed() -> None:
     inbox.end()
     async with asyncio.timeout(1):
         assert await inbox.take() == []
+
+
+@pytest.mark.pain(13, 23)
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_a_number_that_fits_into_no_64_bit_is_bad_and_never_reaches_the_store(scale: float) -> None:
+    tag = Tag(asset="A", tag="a", address="x", scale=scale)
+    for beyond in (2**64, -(2**63) - 1, 10**400):
+        assert judge(tag, beyond) == (None, "beyond 64 bit")
+    assert judge(tag, 2**64 - 1)[1] == judge(tag, -(2**63))[1] == ""

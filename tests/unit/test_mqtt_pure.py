@@ -147,3 +147,17 @@ def test_settings_that_cannot_work_are_refused_with_what_to_do(fields: dict[str,
     tag = {"asset": "A", "tag": "a", "address": "a/b"}
     with pytest.raises(msgspec.ValidationError, match=why):
         settings_of(Settings, name="m", **({"tag": [tag]} | fields))
+
+
+def test_a_time_beyond_every_clock_is_none() -> None:
+    assert moment_of(10**400, "s", ZoneInfo("UTC")) is None
+    assert moment_of("9" * 400, "ms", ZoneInfo("UTC")) is None
+
+
+@pytest.mark.parametrize("kind", ["value", "waveform", "frame"])
+def test_a_number_that_no_computer_holds_is_a_bad_value_and_no_end(kind: str) -> None:
+    tag = msgspec.convert({"asset": "A", "tag": "t", "address": "x", "kind": kind, "rate_hz": 1000}, Topic)
+    huge = b"1" + b"0" * 380
+    content = Content(huge if kind == "value" else b"[" + huge + b", 2]")
+    found = read(tag, (), content, datetime(2026, 3, 18, tzinfo=UTC), retained=False, zone=ZONE)
+    assert isinstance(found, Reading) and (found.value, found.quality) == (None, Quality.BAD)

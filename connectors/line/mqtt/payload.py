@@ -140,9 +140,11 @@ def moment_of(raw: object, unit: str, zone: ZoneInfo) -> datetime | None:
             raw = int(raw) if raw.isdecimal() else float(raw)
         except ValueError:
             return None
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
         return None
     try:
+        if not math.isfinite(raw):
+            return None
         return _EPOCH + timedelta(microseconds=int(raw * 1_000_000 // _PER_SECOND[unit]))
     except OverflowError:
         return None
