@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
-from connectors.line.filename import FIELD, fill, pattern_of, time_of
+from connectors.line.filename import FIELD, fill, pattern_of, shown, time_of
 from connectors.line.files import FileTag, form_of, read
 from connectors.line.folder import Folder
 from connectors.line.roll import Roll
@@ -203,7 +203,7 @@ class Dropped:
         try:
             done = await asyncio.to_thread(work)
         except OSError as lost:
-            self._lost = f"{lost.filename or self._settings.path}: {lost.strerror}"
+            self._lost = f"{shown(str(lost.filename or self._settings.path))}: {lost.strerror}"
             raise Unreachable(f"{self.name}: {self._lost}") from lost
         self._lost = ""
         return done
@@ -245,23 +245,25 @@ class Dropped:
             tag, pattern, sourced_at = self._tag_of(path, written)
             if not self._roll.knows(tag.name):
                 raise Unfit(f"more than {self._settings.most_names} names")  # noqa: TRY301 (one place says why)
-            atom = read(tag, content, form_of(content, path.name), Times(sourced_at, None, at))
+            atom = read(tag, content, form_of(content, shown(path.name)), Times(sourced_at, None, at))
         except Unfit as no:
             if tag is not None:
-                self._roll.fail(tag, f"{path.name}: {no}")
+                self._roll.fail(tag, f"{shown(path.name)}: {no}")
             return Found(path, mark, why=str(no))
         self._roll.heard(tag, pattern.name, at)
         return Found(path, mark, atom)
 
     def _tag_of(self, path: Path, written: datetime) -> tuple[Drop, Drop, datetime]:
         """Find the tag that a file is of, by its name. Raises `Unfit`."""
-        name = path.relative_to(self._settings.path).as_posix()
+        name = shown(path.relative_to(self._settings.path).as_posix())
         for tag, pattern in self._names:
             found = pattern.fullmatch(name)
             if found is None:
                 continue
             said = found.groupdict()
             filled = replace(tag, asset=fill(tag.asset, said), tag=fill(tag.tag, said))
+            if "\ufffd" in filled.name:
+                raise Unfit("asset or tag stand in its name, and that is not UTF-8")
             at = written
             if (stamp := said.get("time")) is not None:
                 at = time_of(stamp, tag.time_format, self._zone)
@@ -288,6 +290,6 @@ class Dropped:
             at,
             waveforms=tuple(one.atom for one in found if isinstance(one.atom, Waveform)),
             frames=tuple(one.atom for one in found if isinstance(one.atom, ThermalFrame)),
-            note="; ".join(f"{one.path.name} not taken: {one.why}" for one in bad)[:_MOST_NOTE],
+            note="; ".join(f"{shown(one.path.name)} not taken: {one.why}" for one in bad)[:_MOST_NOTE],
             memory={_RECENT: b"".join(self._recent)},
         )

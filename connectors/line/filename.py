@@ -1,5 +1,6 @@
 """File names: what the name of a dropped file says of asset, tag and time. Pure."""
 
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -53,3 +54,8 @@ def time_of(stamp: str, form: str, zone: ZoneInfo) -> datetime:
     except ValueError as no:
         raise Unfit(f"{stamp!r} is not a time{f' of the form {form}' if form else ''}") from no
     return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def shown(name: str) -> str:
+    """Give a file's name as text; bytes that are no UTF-8 (a name written in GBK, say) become U+FFFD."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -21,6 +21,7 @@ Encoding = Literal["", "degC", "kelvin", "centikelvin", "raw", "float32", "int16
 Numbers = NDArray[Any]
 MOST_SAMPLES = 4_194_304
 MOST_PIXELS = 4_194_304
+_LONGEST_S = 366 * 86_400
 _IMAGES = (b"\x89PNG", b"II*\0", b"MM\0*")
 _HEADER = struct.Struct("<HH")
 
@@ -50,13 +51,15 @@ def waveform(tag: ShapeTag, raw: object, rate_hz: float, quality: Quality, times
 
     Without a source time the server's is taken; without both, the receive time less the block's length.
     """
-    if not rate_hz > 0:
+    if not 0 < rate_hz < math.inf:
         raise Unfit("no sampling rate: give rate_hz")
     samples = _numbers(tag, raw)
     if samples.ndim != 1 or not samples.size:
         raise Unfit(f"an array of shape {samples.shape} is not a waveform")
     if samples.size > MOST_SAMPLES:
         raise Unfit(f"{samples.size} samples are more than {MOST_SAMPLES}")
+    if samples.size / rate_hz > _LONGEST_S:
+        raise Unfit(f"{samples.size} samples at {rate_hz:g} Hz would last more than a year")
     started_at = times.sourced_at or times.served_at
     return Waveform(
         asset=tag.asset,

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from connectors.line.drop import Settings
+from connectors.line.shapes import ShapeTag, Times, Unfit, waveform
 from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, LineSource
+from gateway.core.reading import Quality
+from gateway.store.settings import Settings as StoreSettings
 from tests.contracts.line_source import LineSourceContract
 from tests.line_files import jpeg, tiff, wav
 from tests.line_rigs import gather, settings_of, until
@@ -154,3 +157,27 @@ class TestDrop(LineSourceContract):
         shutil.rmtree(rig.folder)
         with pytest.raises(Unreachable, match="No such file"):
             await gather(rig.open(), lambda _: False)
+
+
+@pytest.mark.pain(13)
+async def test_a_name_that_is_no_utf_8_ends_nothing_and_its_values_are_taken(tmp_path: Path) -> None:
+    rig = DropRig(tmp_path)
+    for name, content in ((b"\xce\xc2_ir_20260318T063000.tif", SHOT), (b"daq/\xb6\xc8.wav", wav(bytes(16)))):
+        rig.put(os.fsdecode(name), content)
+    store = StoreSettings(path=str(tmp_path / "data")).open()
+    try:
+        for batch in await settled(rig.open(), 1):
+            await store.write(lambda tx, batch=batch: tx.append(batch))
+        journal = [batch for _, batch in await store.read(lambda tx: tx.batches_after(0))]
+    finally:
+        await store.close()
+    assert sum(len(batch.waveforms) for batch in journal) == 1
+    assert any("not UTF-8" in batch.note for batch in journal)
+
+
+def test_a_rate_that_makes_a_block_of_years_is_refused() -> None:
+    tag = ShapeTag(asset="A", tag="t", address="x", kind="waveform")
+    now = datetime.now(UTC)
+    for rate in (1e-300, float("inf"), float("nan"), 0.0):
+        with pytest.raises(Unfit):
+            waveform(tag, [1.0, 2.0], rate, Quality.GOOD, Times(None, None, now))
