@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("gateway.cli.simulate:cli", "Start a simulator: machine, recording, oven, ERP."),
     "models": ("gateway.cli.models:cli", "Models: train, show."),
     "db": ("gateway.cli.db:cli", "The store: upgrade, check, backup."),
+    "tokens": ("gateway.cli.tokens:cli", "Access tokens made here: create, list, revoke."),
     "audit": ("gateway.cli.audit:cli", "The audit trail: list, verify."),
     "config": ("gateway.cli.config:cli", "Settings: print a sample, the history of what was applied."),
     "version": ("gateway.cli.version:cli", "Print the version."),

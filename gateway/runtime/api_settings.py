@@ -30,7 +30,11 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """An OAuth2 authorization server whose access tokens are taken (RFC 9068).
 
     `types` are the `typ` headers that count: Keycloak and Entra say "JWT". `scope_claim` holds the
-    scopes as one string or a list.
+    scopes as one string or a list. Instead of keys an issuer may have an `introspect_url` (RFC 7662), asked as
+    `client_id` with `client_secret`: its tokens may then be opaque.
+
+    `lines_claim` names the claim with the lines that a token is for ("*" for every one); a token without it is
+    then for none. `site_claim` names the claim with the site. Without these names its tokens are for all.
     """
 
     issuer: Annotated[str, msgspec.Meta(min_length=1)]
@@ -40,10 +44,19 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     algorithms: Annotated[tuple[Algorithm, ...], msgspec.Meta(min_length=1)] = ("RS256", "ES256")
     types: tuple[str, ...] = ("at+jwt",)
     scope_claim: str = "scope"
+    introspect_url: Annotated[str, msgspec.Meta(pattern=r"^https?://")] | None = None
+    client_id: str = ""
+    client_secret: SecretRef | None = None
+    lines_claim: str = ""
+    site_claim: str = ""
 
     def __post_init__(self) -> None:
-        if (self.jwks_url is None) == (self.jwks_file is None):
-            raise ValueError("An issuer's keys come from jwks_url or from jwks_file")
+        if sum(place is not None for place in (self.jwks_url, self.jwks_file, self.introspect_url)) != 1:
+            raise ValueError("An issuer's keys come from jwks_url or from jwks_file, or it has introspect_url")
+        if (self.introspect_url is None) != (self.client_secret is None) or bool(self.client_id) != bool(
+            self.client_secret
+        ):
+            raise ValueError("introspect_url, client_id and client_secret go together")
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +66,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     always needs a token. `hosts` are the names that the gateway answers to (without port); empty
     means any, or on a loopback address its own names. `erp_secrets` and `report_secrets` are the live
     secrets of the inbound webhooks: one can be replaced while the other still counts. `deadline`
-    bounds every answer that is not a stream.
+    bounds every answer that is not a stream. `token_folder` is where `andon tokens` keeps its key: with it the
+    gateway takes the tokens that `andon tokens create` makes, for a plant without an identity provider.
     """
 
     host: str = "127.0.0.1"
@@ -61,6 +75,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     anonymous: tuple[OpenScope, ...] = ()
     hosts: tuple[str, ...] = ()
     issuer: tuple[Issuer, ...] = ()
+    token_folder: str | None = None
     erp_secrets: tuple[SecretRef, ...] = ()
     report_secrets: tuple[SecretRef, ...] = ()
     max_body: Size = Size(256 * 1024)

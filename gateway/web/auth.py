@@ -1,9 +1,10 @@
-"""Who may do what: every route names its scope, and a route without one is closed."""
+"""Who may do what, and where: every route names its scope and its reach, and a route without one is closed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from litestar import Request
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
@@ -18,6 +19,10 @@ PUBLIC = "public"
 SIGNED = "signed"
 """Proven by a webhook signature that the handler checks itself."""
 TOKEN_ONLY = frozenset({"production:write", "line:write"})
+EVERYWHERE, ONE_ASSET, OWN = "everywhere", "asset", "own"
+"""How far a route reaches: it shows or changes the whole plant; one asset, that the address names; or its handler
+looks at the caller's lines itself. A token for some lines passes only the last two."""
+REACHES = frozenset({EVERYWHERE, ONE_ASSET, OWN})
 SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", "line:push", *TOKEN_ONLY})
 
 
@@ -27,19 +32,21 @@ class Guard(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     def __init__(self, gateway: Gateway) -> None:
-        self._api = gateway.api
+        self._gateway, self._api = gateway, gateway.api
         self._caller_of: Callable[[str], Awaitable[Caller]] = _nobody
-        if gateway.api.issuer:
+        if gateway.api.issuer or gateway.api.token_folder is not None:
             # cryptography takes 10 MiB, and most small gateways trust no issuer.
             from gateway.web.tokens import Tokens  # noqa: PLC0415
 
-            self._caller_of = Tokens(gateway.api.issuer, gateway.now).caller
+            self._caller_of = Tokens(gateway.api, gateway.now).caller
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Let a request through to its handler, or raise `Denied`."""
         opt = scope["route_handler"].opt
         if scope["type"] == ScopeType.HTTP and scope["method"] != "OPTIONS":
-            scope["user"] = await self._caller(Request(scope), opt.get("scope", ""))
+            request: Request[Any, Any, Any] = Request(scope)
+            scope["user"] = caller = await self._caller(request, opt.get("scope", ""))
+            self._check_reach(request, caller, opt.get("reach", EVERYWHERE))
         if opt.get("stream"):
             await next_app(scope, receive, send)
             return
@@ -67,7 +74,21 @@ class Guard(ASGIMiddleware):
         if len(given) > 1 or kind.lower() != "bearer" or not token.strip():
             raise Denied(401, "send one Authorization header: Bearer and the token", error="invalid_token")
         caller = await self._caller_of(token.strip())
-        return Caller(caller.subject or "token", caller.scopes)
+        return msgspec.structs.replace(caller, subject=caller.subject or "token")
+
+    def _check_reach(self, request: Request[Any, Any, Any], caller: Caller, reach: str) -> None:
+        """Keep a token to its site and lines: deny by default. Raises `Denied` 403."""
+        if caller.site and caller.site != self._gateway.plant.site.id:
+            raise Denied(403, "the token is for another site", error="insufficient_scope")
+        if caller.lines is None or reach == OWN:
+            return
+        if reach != ONE_ASSET:
+            raise Denied(403, "this is for tokens of every line", error="insufficient_scope")
+        named = [*request.query_params.getall("asset", [])]
+        if "asset" in request.path_params:
+            named.append(str(request.path_params["asset"]))
+        if len(named) != 1 or not reaches(self._gateway, caller, named[0]):
+            raise Denied(403, "name one asset of the token's lines", error="insufficient_scope")
 
 
 async def _nobody(_: str) -> Caller:
@@ -81,6 +102,14 @@ def _same_origin(request: Request[Any, Any, Any]) -> None:
         return
     if origin.partition("://")[2].lower() != request.headers.get("host", "").lower():
         raise Denied(403, "this page comes from another origin")
+
+
+def reaches(gateway: Gateway, caller: Caller, asset: str | None) -> bool:
+    """Say whether a caller may see and touch an asset; what belongs to no line is for tokens of every line."""
+    if caller.lines is None:
+        return True
+    known = gateway.plant.asset(asset) if asset is not None else None
+    return known is not None and known.line in caller.lines
 
 
 def caller_of(request: Request[Any, Any, Any]) -> Caller:

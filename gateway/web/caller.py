@@ -1,10 +1,15 @@
-"""Who asks, and what it may do."""
+"""Who asks, what it may do, and where."""
 
 import msgspec
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks: the token's subject ("" for a caller without one) and what it may do."""
+    """Who asks: the token's subject ("" for a caller without one), what it may do, and on which lines.
+
+    `lines` is None for every line. `site` is the site that the token is for, "" for any.
+    """
 
     subject: str = ""
     scopes: frozenset[str] = frozenset()
+    lines: frozenset[str] | None = None
+    site: str = ""

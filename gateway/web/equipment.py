@@ -57,13 +57,13 @@ class Written(msgspec.Struct, frozen=True):
     at: Moment
 
 
-@get("/line/conditions", opt={"scope": "read"})
+@get("/line/conditions", opt={"scope": "read", "reach": "everywhere"})
 async def conditions(gateway: NamedDependency[Gateway]) -> Conditions:
     """List the alarms and conditions that the equipment wants looked at."""
     return Conditions([ConditionNow(line, one) for line, one in gateway.equipment.conditions()])
 
 
-@get("/line/targets", opt={"scope": "read"})
+@get("/line/targets", opt={"scope": "read", "reach": "everywhere"})
 async def targets(gateway: NamedDependency[Gateway]) -> TargetNames:
     """List the write targets that the settings declare; nothing else can be written."""
     return TargetNames([TargetName(line, target) for line, target in gateway.equipment.targets()])
@@ -72,7 +72,7 @@ async def targets(gateway: NamedDependency[Gateway]) -> TargetNames:
 @post(
     "/line/{line:str}/write/{target:str}",
     status_code=200,
-    opt={"scope": "line:write", "body": WriteBody},
+    opt={"scope": "line:write", "reach": "everywhere", "body": WriteBody},
 )
 async def write(
     request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], line: FromPath[str], target: FromPath[str]

@@ -89,7 +89,7 @@ async def ready(gateway: NamedDependency[Gateway]) -> Response[Ready]:
     return Response(found, status_code=503 if status == "fail" else 200, headers=_HEADERS)
 
 
-@get("/metrics", opt={"scope": "read"}, include_in_schema=False)
+@get("/metrics", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
     """Give the numbers in the Prometheus text format."""
 

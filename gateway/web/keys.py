@@ -15,6 +15,7 @@ from gateway.core.errors import Unreachable
 from gateway.runtime.api_settings import Issuer
 
 COOL_DOWN_S = 30.0
+_FILE_COOL_DOWN_S = 1.0
 FRESH_S = 3600.0
 _DEADLINE_S = 5.0
 _MOST_BYTES = 512 * 1024
@@ -50,7 +51,7 @@ class Keys:
 
     def _needs(self, kid: str | None) -> bool:
         now = self._clock()
-        if now - self._tried_at < COOL_DOWN_S:
+        if now - self._tried_at < (COOL_DOWN_S if self._issuer.jwks_file is None else _FILE_COOL_DOWN_S):
             return False
         if self._held is None or now - self._fetched_at > FRESH_S:
             return True

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.di import NamedDependency
 
 from gateway.core.reading import Moment, Reading, Value
 from gateway.runtime.gateway import Gateway
+from gateway.web.auth import caller_of, reaches
 
 
 class TagNow(msgspec.Struct, frozen=True):
@@ -67,10 +68,14 @@ class Line(msgspec.Struct, frozen=True):
     sources: Sequence[SourceNow]
 
 
-@get("/line", opt={"scope": "read"})
-async def line(gateway: NamedDependency[Gateway]) -> Line:
-    """Show every asset's tags, verdict and sources."""
-    return line_of(gateway)
+@get("/line", opt={"scope": "read", "reach": "own"})
+async def line(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Line:
+    """Show every asset's tags, verdict and sources; to a token for some lines its assets alone."""
+    seen, caller = line_of(gateway), caller_of(request)
+    if caller.lines is None:
+        return seen
+    assets = [asset for asset in seen.assets if reaches(gateway, caller, asset.asset)]
+    return Line(at=seen.at, assets=assets, sources=())
 
 
 def line_of(gateway: Gateway) -> Line:

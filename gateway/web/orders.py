@@ -1,10 +1,10 @@
 """Orders, the episodes and diagnoses behind them, and their evidence."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
@@ -13,6 +13,7 @@ from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Episode
 from gateway.core.ports import StoredOrder
 from gateway.runtime.gateway import Gateway
+from gateway.web.auth import caller_of, reaches
 from gateway.web.problems import Wrong
 from gateway.web.reports import Limit
 
@@ -38,7 +39,7 @@ class Diagnoses(msgspec.Struct, frozen=True):
     items: Sequence[Diagnosis]
 
 
-@get("/orders", opt={"scope": "read"})
+@get("/orders", opt={"scope": "read", "reach": "asset"})
 async def orders(
     gateway: NamedDependency[Gateway],
     delivery: Annotated[DeliveryState | None, QueryParameter(name="state")] = None,
@@ -50,16 +51,16 @@ async def orders(
     return Orders(await gateway.store.read(lambda tx: tx.orders(state=name, asset=asset, limit=limit)))
 
 
-@get("/orders/{key:str}", opt={"scope": "read"})
-async def order(gateway: NamedDependency[Gateway], key: FromPath[str]) -> StoredOrder:
-    """Show one work order."""
+@get("/orders/{key:str}", opt={"scope": "read", "reach": "own"})
+async def order(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], key: FromPath[str]) -> StoredOrder:
+    """Show one work order. To a token for other lines it does not exist."""
     found = await gateway.store.read(lambda tx: tx.order(key))
-    if found is None:
+    if found is None or not reaches(gateway, caller_of(request), found.order.asset):
         raise Wrong(404, "no such order")
     return found
 
 
-@get("/episodes", opt={"scope": "read"})
+@get("/episodes", opt={"scope": "read", "reach": "asset"})
 async def episodes(
     gateway: NamedDependency[Gateway],
     asset: AssetName = None,
@@ -71,13 +72,13 @@ async def episodes(
     return Episodes(found)
 
 
-@get("/diagnoses", opt={"scope": "read"})
+@get("/diagnoses", opt={"scope": "read", "reach": "asset"})
 async def diagnoses(gateway: NamedDependency[Gateway], asset: AssetName = None, limit: Limit = 100) -> Diagnoses:
     """List the verdicts on windows."""
     return Diagnoses(await gateway.store.read(lambda tx: tx.diagnoses(asset, limit=limit)))
 
 
-@get("/evidence/{sha256:str}", opt={"scope": "read"}, media_type="application/octet-stream")
+@get("/evidence/{sha256:str}", opt={"scope": "read", "reach": "everywhere"}, media_type="application/octet-stream")
 async def evidence(gateway: NamedDependency[Gateway], sha256: FromPath[str]) -> Response[bytes]:
     """Give a piece of evidence, byte for byte, by its hash."""
     found = await gateway.store.read(lambda tx: tx.blob(sha256))

@@ -35,7 +35,11 @@ class ProductionOrders(msgspec.Struct, frozen=True):
     items: Sequence[ProductionOrder]
 
 
-@post("/production/order", status_code=202, opt={"scope": "production:write", "body": ProductionOrder})
+@post(
+    "/production/order",
+    status_code=202,
+    opt={"scope": "production:write", "reach": "everywhere", "body": ProductionOrder},
+)
 async def take(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ProductionTaken]:
     """Take a production order in, once per `order_id`. The same order again gives the same answer."""
     order = await read(request, ProductionOrder, limit=gateway.api.max_body)
@@ -45,7 +49,7 @@ async def take(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway
     return Response(answer, status_code=202, headers={"Idempotent-Replayed": "true"} if kept.repeated else None)
 
 
-@get("/production/orders", opt={"scope": "read"})
+@get("/production/orders", opt={"scope": "read", "reach": "everywhere"})
 async def taken(gateway: NamedDependency[Gateway], limit: Limit = 100) -> ProductionOrders:
     """List the production orders that the ERP sent."""
     return ProductionOrders(await gateway.store.read(lambda tx: tx.production_orders(limit)))

@@ -31,7 +31,7 @@ class Pushed(msgspec.Struct, frozen=True):
     count: int
 
 
-@post(_PATH, status_code=202, opt={"scope": "line:push"}, request_max_body_size=None)
+@post(_PATH, status_code=202, opt={"scope": "line:push", "reach": "asset"}, request_max_body_size=None)
 async def hand_in(
     request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], asset: FromPath[str], tag: FromPath[str]
 ) -> Response[Pushed]:
@@ -42,7 +42,7 @@ async def hand_in(
     return await _take(request, gateway, asset, tag)
 
 
-@put(_PATH, status_code=202, opt={"scope": "line:push"}, request_max_body_size=None)
+@put(_PATH, status_code=202, opt={"scope": "line:push", "reach": "asset"}, request_max_body_size=None)
 async def put_in(
     request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], asset: FromPath[str], tag: FromPath[str]
 ) -> Response[Pushed]:

@@ -21,11 +21,11 @@ from gateway.core.reading import Moment, Name
 from gateway.core.report import QualityReport, Route
 from gateway.flow.receive import Photo, take_report
 from gateway.runtime.gateway import Gateway
-from gateway.web.auth import caller_of
+from gateway.web.auth import caller_of, reaches
 from gateway.web.bodies import convert, decode, raw
 from gateway.web.masking import shown
 from gateway.web.photo import look_at
-from gateway.web.problems import FieldFault, Wrong
+from gateway.web.problems import Denied, FieldFault, Wrong
 
 Limit = Annotated[int, QueryParameter(ge=1, le=500)]
 ReportId = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[^\s/\\\x00-\x1f\x7f]+$")]
@@ -85,11 +85,13 @@ class Reports(msgspec.Struct, frozen=True):
     items: Sequence[StoredReport]
 
 
-@post("/reports", status_code=202, opt={"scope": "reports:write", "body": ReportIn, "form": ReportForm})
+@post("/reports", status_code=202, opt={"scope": "reports:write", "reach": "own", "body": ReportIn, "form": ReportForm})
 async def submit(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ReportTaken]:
     """Take a report in; 202 means that it is on disk. The same id again gives the same answer."""
     given, picture = await _read(request, gateway)
     check(gateway, given, known=True)
+    if not reaches(gateway, caller_of(request), given.asset or given.asset_hint):
+        raise Denied(403, "name an asset of the token's lines", error="insufficient_scope")
     photo = await look_at(picture) if picture is not None else None
     return await taken(request, gateway, given, photo, "api")
 
@@ -133,7 +135,7 @@ async def taken(
     return Response(ReportTaken(kept.id, kept.received_at, href), status_code=202, headers=headers)
 
 
-@get("/reports", opt={"scope": "read"})
+@get("/reports", opt={"scope": "read", "reach": "everywhere"})
 async def reports(
     gateway: NamedDependency[Gateway], route: FromQuery[Route | None] = None, limit: Limit = 100
 ) -> Reports:
@@ -142,7 +144,7 @@ async def reports(
     return Reports([shown(row) for row in held])
 
 
-@get("/reports/{name:str}", opt={"scope": "read"}, raises=[])
+@get("/reports/{name:str}", opt={"scope": "read", "reach": "everywhere"}, raises=[])
 async def report(gateway: NamedDependency[Gateway], name: FromPath[str]) -> StoredReport:
     """Show one report."""
     found = await gateway.store.read(lambda tx: tx.report(name))

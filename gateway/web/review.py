@@ -14,14 +14,14 @@ from gateway.web.problems import FieldFault, Wrong
 from gateway.web.reports import Limit, Reports
 
 
-@get("/review", opt={"scope": "read"})
+@get("/review", opt={"scope": "read", "reach": "everywhere"})
 async def waiting(gateway: NamedDependency[Gateway], limit: Limit = 100) -> Reports:
     """List the reports that wait for a person."""
     held = await gateway.store.read(lambda tx: tx.reports(route="review", limit=limit))
     return Reports([shown(row) for row in held if not row.reviewed])
 
 
-@post("/review/{name:str}", status_code=200, opt={"scope": "review:write", "body": Ruling})
+@post("/review/{name:str}", status_code=200, opt={"scope": "review:write", "reach": "everywhere", "body": Ruling})
 async def decide(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], name: FromPath[str]) -> Reviewed:
     """Confirm, correct or dismiss a report. The same decision again gives the same answer."""
     ruling = await read(request, Ruling, limit=gateway.api.max_body)

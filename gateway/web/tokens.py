@@ -1,4 +1,7 @@
-"""Bearer tokens: signed by an issuer we trust, for us, now, with a pinned algorithm (RFC 9068)."""
+"""Bearer tokens: of an issuer we trust, for us, now; signed with a pinned algorithm (RFC 9068) or asked about."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from joserfc import jws, jwt
@@ -6,13 +9,17 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from gateway.core.ports import Clock
-from gateway.runtime.api_settings import Issuer
+from gateway.runtime.api_settings import ApiSettings, Issuer
+from gateway.runtime.local_tokens import ISSUER as LOCAL
+from gateway.runtime.local_tokens import Revoked, issuer_of
 from gateway.web.caller import Caller
+from gateway.web.introspect import Introspection
 from gateway.web.keys import Keys
 from gateway.web.problems import Denied
 
 LEEWAY_S = 60
 _LONGEST = 8192
+_PARTS_OF_A_JWT = 3
 
 
 class _Peek(msgspec.Struct):
@@ -22,37 +29,56 @@ class _Peek(msgspec.Struct):
 
 
 class Tokens:
-    """Checks access tokens against the issuers of the settings."""
+    """Checks access tokens against the issuers of the settings, and against the local one where there is a folder."""
 
-    def __init__(self, issuers: tuple[Issuer, ...], now: Clock) -> None:
-        self._issuers = {issuer.issuer: (issuer, Keys(issuer)) for issuer in issuers}
+    def __init__(self, api: ApiSettings, now: Clock) -> None:
+        local = () if api.token_folder is None else (issuer_of(api.token_folder),)
+        self._issuers: dict[str, Issuer] = {issuer.issuer: issuer for issuer in (*local, *api.issuer)}
+        self._keys = {name: Keys(one) for name, one in self._issuers.items() if one.introspect_url is None}
+        self._asking = {
+            name: Introspection(one, now) for name, one in self._issuers.items() if one.introspect_url is not None
+        }
+        # Keys and answers are kept apart for each issuer: one must not vouch for another's tokens.
+        self._revoked = None if api.token_folder is None else Revoked(api.token_folder)
         self._now = now
 
     async def caller(self, token: str) -> Caller:
         """Give the caller. Raises `Denied` (401) for any token that is not all right, `Unreachable` without keys."""
         try:
-            issuer, header = self._opened(token)
-            keys = await self._issuers[issuer.issuer][1].of(header.get("kid"))
-            return self._checked(token, issuer, keys)
+            issuer = self._issuer_of(token)
+            return await (self._said(token, issuer) if issuer is not None else self._said_by_any(token))
         except (JoseError, ValueError, TypeError, KeyError, RecursionError, msgspec.DecodeError) as bad:
             raise Denied(401, "the token is not valid", error="invalid_token") from bad
 
-    def _opened(self, token: str) -> tuple[Issuer, dict[str, str]]:
-        if len(token) > _LONGEST:
-            raise ValueError("too long")
-        seen = jws.extract_compact(token.encode("ascii"))
-        header = msgspec.convert(
-            {name: value for name, value in seen.headers().items() if name in {"alg", "typ", "kid"}}, dict[str, str]
-        )
-        issuer, _ = self._issuers[msgspec.json.decode(seen.payload, type=_Peek).iss]
-        if header["alg"] not in issuer.algorithms:
-            raise ValueError("algorithm is not pinned")
-        kind = header.get("typ", "").lower().removeprefix("application/")
-        if kind not in {known.lower() for known in issuer.types}:
-            raise ValueError("typ is not an access token")
-        return issuer, header
+    def _issuer_of(self, token: str) -> Issuer | None:
+        """Give the issuer that a token names; None for an opaque one."""
+        if len(token) > _LONGEST or not token.isascii():
+            raise ValueError("too long, or no token")
+        if token.count(".") != _PARTS_OF_A_JWT - 1:
+            return None
+        named: _Peek = msgspec.json.decode(jws.extract_compact(token.encode()).payload, type=_Peek)
+        return self._issuers[named.iss]
 
-    def _checked(self, token: str, issuer: Issuer, keys: KeySet) -> Caller:
+    async def _said(self, token: str, issuer: Issuer) -> Caller:
+        asking = self._asking.get(issuer.issuer)
+        if asking is not None:
+            return self._caller(issuer, self._active(issuer, await asking.claims(token)))
+        header = _header(token, issuer)
+        keys = await self._keys[issuer.issuer].of(header.get("kid"))
+        claims = self._signed(token, issuer, keys)
+        if issuer.issuer == LOCAL and self._revoked is not None and self._revoked.has(str(claims["jti"])):
+            raise ValueError("revoked")
+        return self._caller(issuer, claims)
+
+    async def _said_by_any(self, token: str) -> Caller:
+        """Ask about an opaque token where tokens can be asked about, one issuer after the other."""
+        for name, asking in self._asking.items():
+            claims = await asking.claims(token)
+            if claims.get("active") is True:
+                return self._caller(self._issuers[name], self._active(self._issuers[name], claims))
+        raise ValueError("nobody knows it")
+
+    def _signed(self, token: str, issuer: Issuer, keys: KeySet) -> Mapping[str, Any]:
         registry = jws.JWSRegistry(algorithms=list(issuer.algorithms), strict_check_header=False)
         found = jwt.decode(token, keys, registry=registry)
         jwt.JWTClaimsRegistry(
@@ -62,13 +88,52 @@ class Tokens:
             aud={"essential": True, "value": issuer.audience},
             exp={"essential": True},
         ).validate(found.claims)
-        subject = found.claims.get("sub") or found.claims.get("client_id") or ""
-        return Caller(str(subject), _scopes(found.claims.get(issuer.scope_claim)))
+        return found.claims
+
+    def _active(self, issuer: Issuer, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check an introspection answer: alive, from there, for us. Raises what `caller` turns into a 401."""
+        if claims.get("active") is not True:
+            raise ValueError("not active")
+        jwt.JWTClaimsRegistry(
+            now=int(self._now().timestamp()),
+            leeway=0,  # the issuer's own clock has said that it lives
+            iss={"value": issuer.issuer},
+            aud={"essential": True, "value": issuer.audience},
+        ).validate(dict(claims))
+        return claims
+
+    def _caller(self, issuer: Issuer, claims: Mapping[str, Any]) -> Caller:
+        subject = claims.get("sub") or claims.get("client_id") or ""
+        lines = _words(claims.get(issuer.lines_claim)) if issuer.lines_claim else frozenset("*")
+        site = ""
+        if issuer.site_claim:
+            site = claims[issuer.site_claim]
+            if not isinstance(site, str) or not site:
+                raise ValueError("no site")
+        return Caller(
+            str(subject),
+            _words(claims.get(issuer.scope_claim)),
+            None if "*" in lines else lines,
+            "" if site == "*" else site,
+        )
 
 
-def _scopes(claim: object) -> frozenset[str]:
+def _header(token: str, issuer: Issuer) -> dict[str, str]:
+    seen = jws.extract_compact(token.encode())
+    header = msgspec.convert(
+        {name: value for name, value in seen.headers().items() if name in {"alg", "typ", "kid"}}, dict[str, str]
+    )
+    if header["alg"] not in issuer.algorithms:
+        raise ValueError("algorithm is not pinned")
+    kind = header.get("typ", "").lower().removeprefix("application/")
+    if kind not in {known.lower() for known in issuer.types}:
+        raise ValueError("typ is not an access token")
+    return header
+
+
+def _words(claim: object) -> frozenset[str]:
     if isinstance(claim, str):
         return frozenset(claim.split())
     if isinstance(claim, list):
-        return frozenset(scope for scope in claim if isinstance(scope, str))
+        return frozenset(word for word in claim if isinstance(word, str))
     return frozenset()

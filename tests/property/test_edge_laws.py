@@ -14,7 +14,7 @@ from gateway.core.delivery import ProductionOrder, StatusUpdate
 from gateway.core.ports import StoredReport
 from gateway.core.report import Extraction, QualityReport, Slot
 from gateway.flow.receive import Ruling
-from gateway.runtime.api_settings import Issuer
+from gateway.runtime.api_settings import ApiSettings, Issuer
 from gateway.web.bodies import decode
 from gateway.web.pages.stream import event
 from gateway.web.pages.views import pieces
@@ -39,7 +39,9 @@ NAMES = st.sampled_from(
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     file = jwks(Path(tmp_path_factory.mktemp("keys")))
-    return Tokens((Issuer(issuer=ISSUER, audience="andon", jwks_file=str(file)),), lambda: datetime.now(UTC))
+    return Tokens(
+        ApiSettings(issuer=(Issuer(issuer=ISSUER, audience="andon", jwks_file=str(file)),)), lambda: datetime.now(UTC)
+    )
 
 
 def refused(tokens: Tokens, given_token: str) -> bool:

@@ -100,13 +100,13 @@ async def home() -> Redirect:
     return Redirect("/ui/line")
 
 
-@get(["/ui", "/ui/line"], opt={"scope": "read"}, include_in_schema=False)
+@get(["/ui", "/ui/line"], opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def line(request: Request[Any, Any, Any], pages: NamedDependency[Pages]) -> Response[bytes]:
     """Show the line: every asset, the troubles and the latest orders."""
     return pages.html(request, "line.html", seen=await overview(pages.gateway), it=None)
 
 
-@get("/ui/equipment/{name:str}", opt={"scope": "read"}, include_in_schema=False)
+@get("/ui/equipment/{name:str}", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def asset(request: Request[Any, Any, Any], pages: NamedDependency[Pages], name: FromPath[str]) -> Response[bytes]:
     """Show one asset."""
     seen = await overview(pages.gateway)
@@ -116,13 +116,13 @@ async def asset(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
     return pages.html(request, "equipment.html", seen=seen, it=found)
 
 
-@get("/ui/orders", opt={"scope": "read"}, include_in_schema=False)
+@get("/ui/orders", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def orders(request: Request[Any, Any, Any], pages: NamedDependency[Pages]) -> Response[bytes]:
     """Show the orders with their delivery."""
     return pages.html(request, "orders.html", seen=await overview(pages.gateway, limit=300))
 
 
-@get("/ui/orders/{key:str}", opt={"scope": "read"}, include_in_schema=False)
+@get("/ui/orders/{key:str}", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def order(request: Request[Any, Any, Any], pages: NamedDependency[Pages], key: FromPath[str]) -> Response[bytes]:
     """Show one order, what it came from and where it went."""
 
@@ -149,13 +149,13 @@ async def order(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
     )
 
 
-@get("/ui/review", opt={"scope": "read"}, include_in_schema=False)
+@get("/ui/review", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def review(request: Request[Any, Any, Any], pages: NamedDependency[Pages]) -> Response[bytes]:
     """Show the reports that wait for a person."""
     return pages.html(request, "review.html", seen=await overview(pages.gateway), cut=pieces)
 
 
-@get("/q/{name:str}", opt={"scope": "read"}, include_in_schema=False)
+@get("/q/{name:str}", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def quick(request: Request[Any, Any, Any], pages: NamedDependency[Pages], name: FromPath[str]) -> Response[bytes]:
     """Show the report box for the asset whose code was scanned."""
     if pages.gateway.plant.asset(name) is None:
@@ -163,7 +163,7 @@ async def quick(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
     return pages.html(request, "quick.html", seen=await overview(pages.gateway), chosen=name)
 
 
-@get("/ui/part/{name:str}", opt={"scope": "read"}, include_in_schema=False)
+@get("/ui/part/{name:str}", opt={"scope": "read", "reach": "everywhere"}, include_in_schema=False)
 async def part(
     request: Request[Any, Any, Any],
     pages: NamedDependency[Pages],
@@ -180,7 +180,7 @@ async def part(
     return pages.html(request, f"part_{name}.html", path=of or "", seen=seen, it=found, cut=pieces)
 
 
-@get("/ui/stream", opt={"scope": "read", "stream": True}, include_in_schema=False)
+@get("/ui/stream", opt={"scope": "read", "reach": "everywhere", "stream": True}, include_in_schema=False)
 async def stream(streams: NamedDependency[Streams], asset_name: FromQuery[str | None] = None) -> Stream:
     """Give the live stream: the line once a second, and one asset's drawings when `asset_name` is given."""
     streams.check_room()

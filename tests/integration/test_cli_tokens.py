@@ -1,0 +1,144 @@
+"""`andon tokens`: made here, taken by the same road as any issuer's, taken back at once."""
+
+import json
+import stat
+from pathlib import Path
+
+import httpx2
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.tokens import cli
+from gateway.core.errors import Misconfigured, Refused
+from gateway.runtime.local_tokens import Desk
+from tests.integration.edge_rig import serving
+
+CONFIG = """
+[site]
+id = "{site}"
+[api]
+token_folder = {folder}
+[[asset]]
+id = "M-07"
+line = "L2"
+[[asset]]
+id = "M-01"
+line = "L1"
+"""
+
+
+def andon(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, [*words, "-c", str(config)])
+
+
+def settings(folder: Path, tokens: str = "tokens", site: str = "SZ1") -> Path:
+    file = folder / f"{tokens}.toml"
+    file.write_text(CONFIG.format(site=site, folder=json.dumps(str(folder / tokens))))
+    return file
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return settings(tmp_path)
+
+
+def made(config: Path, *words: str) -> tuple[str, dict[str, str]]:
+    done = andon(config, "create", *words, "-o", "json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    return said["id"], {"Authorization": f"Bearer {said['token']}"}
+
+
+async def status(client: httpx2.AsyncClient, headers: dict[str, str], query: str = "") -> int:
+    return (await client.get(f"/api/v1/orders{query}", headers=headers)).status_code
+
+
+async def test_a_token_made_here_opens_what_it_names_until_it_is_taken_back(config: Path, tmp_path: Path) -> None:
+    _, everywhere = made(config, "planner", "--scope", "read")
+    name, one_line = made(config, "camera", "--scope", "read", "--line", "L2", "--life", "8h")
+    _, writer = made(config, "device", "--scope", "reports:write")
+    folder = str(tmp_path / "tokens")
+    async with serving(tmp_path, anonymous=(), token_folder=folder) as edge:
+        assert await status(edge.client, everywhere) == 200
+        assert await status(edge.client, one_line, "?asset=M-07") == 200
+        assert await status(edge.client, one_line, "?asset=M-01") == 403
+        assert await status(edge.client, one_line) == 403
+        assert await status(edge.client, writer) == 403
+        done = andon(config, "revoke", "camera")
+        assert done.exit_code == 0 and name in done.output
+        assert await status(edge.client, one_line, "?asset=M-07") == 401
+        assert await status(edge.client, everywhere) == 200
+        (tmp_path / "tokens" / "revoked.json").unlink()
+        assert await status(edge.client, everywhere) == 503, "nobody knows what was taken back"
+
+
+async def test_a_gateway_without_the_folder_takes_no_token_of_ours(config: Path, tmp_path: Path) -> None:
+    _, headers = made(config, "planner", "--scope", "read")
+    async with serving(tmp_path, anonymous=()) as edge:
+        assert await status(edge.client, headers) == 401
+
+
+async def test_a_folder_begun_after_the_start_counts_soon(config: Path, tmp_path: Path) -> None:
+    async with serving(tmp_path, anonymous=(), token_folder=str(tmp_path / "tokens")) as edge:
+        _, headers = made(config, "planner", "--scope", "read")
+        assert await status(edge.client, headers) == 200
+
+
+async def test_the_key_of_another_folder_does_not_count(config: Path, tmp_path: Path) -> None:
+    made(config, "planner", "--scope", "read")
+    _, headers = made(settings(tmp_path, "elsewhere"), "planner", "--scope", "read")
+    async with serving(tmp_path, anonymous=(), token_folder=str(tmp_path / "tokens")) as edge:
+        assert await status(edge.client, headers) == 401
+
+
+async def test_a_token_of_another_site_is_refused(tmp_path: Path) -> None:
+    _, headers = made(settings(tmp_path, site="SZ2"), "planner", "--scope", "read")
+    async with serving(tmp_path, anonymous=(), token_folder=str(tmp_path / "tokens")) as edge:
+        assert await status(edge.client, headers) == 403
+
+
+def test_the_files_are_the_owners_alone_and_hold_no_token(config: Path, tmp_path: Path) -> None:
+    _, headers = made(config, "planner", "--scope", "read")
+    folder = tmp_path / "tokens"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for file in folder.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+        assert headers["Authorization"].rpartition(".")[2] not in file.read_text()
+
+
+def test_the_list_shows_what_was_made_and_what_was_taken_back(config: Path) -> None:
+    first, _ = made(config, "planner", "--scope", "read")
+    second, _ = made(config, "camera", "--scope", "line:push", "--line", "L2")
+    andon(config, "revoke", first)
+    rows = [json.loads(line) for line in andon(config, "list").output.splitlines()]
+    assert [(row["id"], row["revoked"], row["lines"]) for row in rows] == [
+        (first, True, ["*"]),
+        (second, False, ["L2"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("x", "--scope", "everything"), ("x", "--scope", "read", "--line", "L9"), ("x",), ("", "--scope", "read")),
+        *(("x", "--scope", "read", "--life", life) for life in ("0s", "2000d", "soon")),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_made(config: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert andon(config, "create", *words).exit_code == 2
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_without_a_folder_the_settings_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "andon.toml"
+    file.write_text('[site]\nid = "SZ1"\n')
+    done = andon(file, "list")
+    assert isinstance(done.exception, Misconfigured) and "token_folder" in str(done.exception)
+
+
+def test_an_unknown_name_and_a_damaged_file_are_said(tmp_path: Path) -> None:
+    with pytest.raises(Refused):
+        Desk(str(tmp_path)).revoke("nobody")
+    (tmp_path / "issued.json").write_bytes(b"\xff")
+    with pytest.raises(Misconfigured, match="damaged"):
+        Desk(str(tmp_path)).listed()
