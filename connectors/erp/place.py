@@ -1,5 +1,6 @@
 """Where an ERP is reached: addresses that may be plain, certificates, one client for its requests."""
 
+import functools
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -44,9 +45,10 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
 
     def _trust(self) -> ssl.SSLContext:
         try:
-            trust = (
-                httpx2.create_ssl_context() if self.ca_file is None else ssl.create_default_context(cafile=self.ca_file)
-            )
+            if self.ca_file is not None:
+                trust = ssl.create_default_context(cafile=self.ca_file)
+            else:
+                trust = _common() if self.cert_file is None else httpx2.create_ssl_context()
         except OSError as lost:
             why = lost.strerror or "no certificate"
             raise Misconfigured(f"ca_file {self.ca_file} cannot be read: {why}") from lost
@@ -57,6 +59,12 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
                 why = lost.strerror or "not a certificate with its key"
                 raise Misconfigured(f"cert_file {self.cert_file} cannot be used: {why}") from lost
         return trust
+
+
+@functools.cache
+def _common() -> ssl.SSLContext:
+    """Give the certificates that everybody trusts; reading them takes a tenth of a second, so once is enough."""
+    return httpx2.create_ssl_context()
 
 
 def plain(url: str) -> bool:

@@ -4,7 +4,10 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-_OURS = {"line": ("drop", "http", "modbus", "mqtt", "opcua", "syslog", "tail"), "erp": ("odoo", "rest", "tryton")}
+_OURS = {
+    "line": ("drop", "http", "modbus", "mqtt", "opcua", "syslog", "tail"),
+    "erp": ("odoo", "rest", "sap", "tryton"),
+}
 
 
 def protocols(group: str) -> list[str]:

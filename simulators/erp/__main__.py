@@ -14,6 +14,7 @@ from simulators.erp.asgi import Door
 from simulators.erp.book import Book
 from simulators.erp.faults import Plan
 from simulators.erp.odoo import Odoo
+from simulators.erp.sap import Sap
 from simulators.erp.webhook import Bell
 from simulators.idp import JWKS_PATH, METADATA_PATH, TOKEN_PATH, IdentityProvider, Policy
 
@@ -50,7 +51,10 @@ async def serve(options: argparse.Namespace) -> None:
     idp = IdentityProvider("", clients, Policy(expires_in=options.token_seconds, algorithm=options.algorithm))
     erp = Erp(Book(options.db), Plan(options.seed), idp, Habits(profile=options.profile, strict=options.strict))
     api_key = options.api_key or secrets.token_hex(20)
-    erp.desks = {"odoo": Odoo(erp.book, api_key)}
+    erp.desks = {
+        "odoo": Odoo(erp.book, api_key),
+        "sap": Sap(erp.book, idp, options.client_id, clients[options.client_id]),
+    }
     try:
         erp.plan.replace(json.loads(options.faults), None)
     except (ValueError, TypeError, AttributeError) as wrong:

@@ -1,6 +1,6 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
-from connectors.erp import odoo, rest, tryton
+from connectors.erp import odoo, rest, sap, tryton
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
 from connectors.line.modbus.source import Modbus
 from connectors.line.opcua.source import OpcUa
@@ -35,8 +35,9 @@ def settings(
     h: http.Settings,
     i: tryton.Settings,
     j: odoo.Settings,
+    k: sap.Settings,
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d, f, g, h], [e, i, j]
+    return [a, b, c, d, f, g, h], [e, i, j, k]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:

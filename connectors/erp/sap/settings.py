@@ -1,0 +1,163 @@
+"""Settings of an SAP S/4HANA."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import httpx2
+import msgspec
+
+from connectors.erp.http import ErpClient
+from connectors.erp.mapping import Body, Rule, Table
+from connectors.erp.oauth import ClientCredentials, Grant
+from connectors.erp.place import Reach, Url, plain
+from connectors.erp.sap.adapter import NOTIFICATION, REFERENCE, Plan, Sap
+from connectors.erp.sap.session import Session
+from connectors.erp.sap.values import NOTIFICATION as NOTIFICATION_TABLE
+from connectors.erp.sap.values import ORDER as ORDER_TABLE
+from gateway.core.errors import Misconfigured
+from gateway.core.ports import Clock, ErpAdapter
+from gateway.core.reading import Name
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration
+
+SAMPLE = """
+[erp.main]
+protocol = "sap"
+base_url = "https://my000000-api.s4hana.example"
+user = "ANDON"                     # or token_url, client_id and client_secret
+password = { env = "SAP_PASSWORD" }
+client = "100"
+idempotency = "auto"               # "header" when SAP says that it supports a RequestID, else "lookup"
+replay_window = "6h"               # how long it remembers one, at least
+settle = "120s"                    # its longest time to carry out a request that was given up
+zone = "Asia/Shanghai"             # of dates and times of day
+
+[erp.main.notification]            # these are added to what is filled in anyway
+MaintenancePlanningPlant = { constant = "1010" }
+
+[erp.main.order]
+MainWorkCenter = { constant = "MECH" }
+MainWorkCenterPlant = { constant = "1010" }
+"""
+
+_LONGEST_TIMEOUT, _LONGEST_SETTLE = 180.0, 2400.0
+_KEY_LENGTH = 20
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One SAP. `timeout` bounds a whole request, `connect` the way to the first byte.
+
+    Either `user` and `password`, or a token from `token_url`. `notification` and `order` are mapping tables;
+    what they say comes over `connectors.erp.sap.values`, and `{ constant = "" }` takes a field away.
+    `make_order = false` leaves it at the notification. `cancel_action` is the function import of the service that
+    closes an order (or a notification) that nobody has begun; empty takes nothing back. Plain http is for this
+    machine, unless `insecure`.
+    """
+
+    name: Name
+    base_url: Url
+    user: str = ""
+    password: SecretRef | None = None
+    token_url: Url | None = None
+    client_id: str = ""
+    client_secret: SecretRef | None = None
+    client_auth: Literal["basic", "form"] = "basic"
+    scope: str = ""
+    audience: str = ""
+    resource: str = ""
+    client: Annotated[str, msgspec.Meta(pattern=r"^(\d{3})?$")] = ""
+    idempotency: Literal["auto", "header", "lookup"] = "auto"
+    replay_window: Duration = Duration(6 * 3600)
+    settle: Duration = Duration(120)
+    make_order: bool = True
+    cancel_action: Annotated[str, msgspec.Meta(pattern=r"^\w{0,64}$")] = ""
+    zone: str = "UTC"
+    insecure: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    proxy: Url | None = None
+    timeout: Duration = Duration(30)
+    connect: Duration = Duration(5)
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    notification: dict[str, str | Rule] = {}
+    order: dict[str, str | Rule] = {}
+
+    def __post_init__(self) -> None:
+        for url in (self.base_url, self.token_url or ""):
+            if plain(url) and not self.insecure:
+                raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+        by_name = bool(self.user and self.password)
+        by_grant = bool(self.token_url and self.client_id and self.client_secret)
+        if (by_name and by_grant) or not (by_name or by_grant or self.cert_file):
+            raise ValueError(
+                "who we are is said by user and password, by token_url, client_id and client_secret, or by cert_file"
+            )
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise ValueError("timeout is more than nothing and at most 3min")
+        if self.settle > _LONGEST_SETTLE:
+            raise ValueError("settle is at most 40min")
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone {self.zone!r}") from None
+
+    def open(self) -> ErpAdapter:
+        """Make the adapter. Raises `Misconfigured` without the secret, or with a mapping that cannot be."""
+        notification = Body(_over(NOTIFICATION_TABLE, self.notification), REFERENCE, _KEY_LENGTH)
+        order = Body(_over(ORDER_TABLE, self.order), None, _KEY_LENGTH)
+        if NOTIFICATION in order.rules:
+            raise Misconfigured(f"order.{NOTIFICATION}: is filled in already, leave it out")
+        plan = Plan(
+            name=self.name,
+            idempotency=self.idempotency,
+            replay_window=self.replay_window,
+            settle=self.settle,
+            timeout=self.timeout,
+            orders=self.make_order,
+            cancel_action=self.cancel_action,
+            zone=ZoneInfo(self.zone),
+        )
+        headers = {"sap-client": self.client} if self.client else {}
+        auth = self._auth()
+        client = self._reach().client(auth, headers)
+        now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
+        tokens = auth if isinstance(auth, ClientCredentials) else None
+        session = Session(self.name, ErpClient(client, self.timeout), tokens, now)
+        return Sap(plan, session, notification, order, now)
+
+    def _reach(self) -> Reach:
+        return Reach(
+            base_url=self.base_url,
+            timeout=self.timeout,
+            connect=self.connect,
+            connections=self.connections,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            proxy=self.proxy,
+        )
+
+    def _auth(self) -> httpx2.Auth | None:
+        if self.user and self.password is not None:
+            return httpx2.BasicAuth(self.user, self.password.reveal())
+        if self.token_url is None or self.client_secret is None:
+            return None
+        grant = Grant(
+            self.token_url,
+            self.client_id,
+            self.client_secret.reveal(),
+            self.client_auth,
+            scope=self.scope,
+            audience=self.audience,
+            resource=self.resource,
+        )
+        # A client of its own: a queue for connections must never keep a token waiting.
+        return ClientCredentials(lambda: self._reach().client(None, {}), grant)
+
+
+def _over(table: Table, given: Table) -> Table:
+    """Lay the settings over the table; an empty constant takes a field away."""
+    rules = {**table, **given}
+    return {name: rule for name, rule in rules.items() if not (isinstance(rule, Rule) and rule.constant == "")}

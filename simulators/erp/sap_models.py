@@ -1,0 +1,108 @@
+"""The entities of SAP that an order needs: their properties with type and length, and SAP Gateway's errors."""
+
+from typing import Any
+
+from simulators.erp.asgi import Response, json_response
+
+NOTIFICATIONS, ORDERS = "API_MAINTNOTIFICATION", "API_MAINTENANCEORDER;v=0002"
+ENTITIES = {NOTIFICATIONS: "MaintenanceNotification", ORDERS: "MaintenanceOrder"}
+_S, _B, _D, _T, _O = "Edm.String", "Edm.Boolean", "Edm.DateTime", "Edm.Time", "Edm.DateTimeOffset"
+PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
+    NOTIFICATIONS: {
+        "MaintenanceNotification": (_S, 12),
+        "NotificationType": (_S, 2),
+        "NotificationText": (_S, 40),
+        "MaintNotifLongTextForEdit": (_S, 1333),
+        "TechnicalObject": (_S, 40),
+        "TechObjIsEquipOrFuncnlLoc": (_S, 10),
+        "TechnicalObjectLabel": (_S, 40),
+        "FunctionalLocation": (_S, 30),
+        "MaintPriority": (_S, 1),
+        "MalfunctionEffect": (_S, 1),
+        "MaintenanceObjectIsDown": (_B, None),
+        "MalfunctionStartDate": (_D, None),
+        "MalfunctionStartTime": (_T, None),
+        "RequiredStartDate": (_D, None),
+        "RequiredEndDate": (_D, None),
+        "MaintenancePlanningPlant": (_S, 4),
+        "MaintenancePlannerGroup": (_S, 3),
+        "MainWorkCenter": (_S, 8),
+        "Plant": (_S, 4),
+        "ReportedByUser": (_S, 12),
+        "MaintNotifExtReferenceNumber": (_S, 20),
+        "ConcatenatedActiveSystStsName": (_S, 40),
+        "LastChangeDateTime": (_O, None),
+    },
+    ORDERS: {
+        "MaintenanceOrder": (_S, 12),
+        "MaintenanceOrderType": (_S, 4),
+        "MaintenanceOrderDesc": (_S, 40),
+        "MaintenanceNotification": (_S, 12),
+        "Equipment": (_S, 18),
+        "FunctionalLocation": (_S, 40),
+        "MaintPriority": (_S, 1),
+        "MaintPriorityType": (_S, 2),
+        "MaintOrdBasicStartDateTime": (_O, None),
+        "MaintOrdBasicEndDateTime": (_O, None),
+        "MaintenancePlanningPlant": (_S, 4),
+        "MainWorkCenter": (_S, 8),
+        "MainWorkCenterPlant": (_S, 4),
+        "MaintenanceActivityType": (_S, 3),
+        "ConcatenatedActiveSystStsName": (_S, 40),
+    },
+}
+
+
+class NotTakenError(Exception):
+    """A property that SAP does not take."""
+
+    def __init__(self, target: str, message: str) -> None:
+        super().__init__(message)
+        self.target = target
+
+
+def checked(service: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Hold a body against the properties. Raises `NotTakenError`."""
+    for name, value in body.items():
+        if name not in PROPERTIES[service]:
+            raise NotTakenError(name, f"Property '{name}' is invalid for entity '{ENTITIES[service]}'")
+        kind, longest = PROPERTIES[service][name]
+        if kind == _B and not isinstance(value, bool):
+            raise NotTakenError(name, f"Property '{name}' at offset '1' has invalid value")
+        if kind != _B and value is not None and not isinstance(value, str):
+            raise NotTakenError(name, f"Property '{name}' at offset '1' has invalid value")
+        if longest is not None and value is not None and len(value.encode("utf-16-le")) // 2 > longest:
+            raise NotTakenError(name, f"Property '{name}' has invalid value: maximum length is {longest}")
+        if kind == _D and value is not None and not value.startswith("/Date("):
+            raise NotTakenError(name, f"Property '{name}' has no date")
+    return body
+
+
+def error(status: int, code: str, message: str, target: str = "") -> Response:
+    """Give an error as OData V2 has it, with the insides that SAP Gateway adds."""
+    detail = {"code": code, "message": message, "propertyref": "", "severity": "error", "target": target}
+    inner = {
+        "application": {"component_id": "PM", "service_id": "API_MAINTNOTIFICATION", "service_version": "0001"},
+        "transactionid": "F4DE2F8C4B2E0110E0065A0E8AD8A9C1",
+        "Error_Resolution": {"SAP_Transaction": "Run transaction /IWFND/ERROR_LOG on SAP Gateway hub system"},
+        "errordetails": [detail],
+    }
+    return json_response(
+        status, {"error": {"code": code, "message": {"lang": "en", "value": message}, "innererror": inner}}
+    )
+
+
+def metadata(service: str) -> bytes:
+    """Give the `$metadata` document of a service."""
+    rows = "".join(
+        f'<Property Name="{name}" Type="{kind}"{f" MaxLength={chr(34)}{longest}{chr(34)}" if longest else ""}'
+        ' sap:label="x"/>'
+        for name, (kind, longest) in PROPERTIES[service].items()
+    )
+    entity = ENTITIES[service]
+    return (
+        '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="1.0"><edmx:DataServices><Schema>'
+        f'<EntityType Name="{entity}"><Key><PropertyRef Name="{entity}"/></Key>{rows}</EntityType>'
+        '<EntityType Name="Other"><Property Name="Elsewhere" Type="Edm.String"/></EntityType>'
+        "</Schema></edmx:DataServices></edmx:Edmx>"
+    ).encode()
