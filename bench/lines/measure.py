@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lines.grid import BOOLEAN, SCALE, machine_of
-from lines.process import Failed, Process, script, started
+from lines.process import Failed, Process, Skipped, script, started
 from lines.sources import Source
 from lines.tally import Tally, tally
 
@@ -91,9 +91,10 @@ def _figure(source: Source, store: Path, span: tuple[int, int], used: float, rss
     count = found.count(first, end)
     if not count:
         late = end - 1 - int(found.seen.any(0).nonzero()[0].max(initial=-1))
-        raise Failed(
-            f"what came last was made {late * grid.period_us / _MICRO:.1f} s before the end: too slow a source?"
-        )
+        words = f"what came last was made {late * grid.period_us / _MICRO:.1f} s before the end"
+        if used < BUSY * (span[1] - span[0]) / _MICRO:
+            raise Skipped(f"{source.name} did not keep pace ({words}, and the product's core was idle)")
+        raise Failed(words)
     strange = f"{found.strange} without a place on the grid" if found.strange > 2 * source.tags else ""
     return Figure(
         found.delivered(first, end),
