@@ -1,8 +1,10 @@
 """Folder: which files are complete, what they hold, and where they go when they were taken. Blocking."""
 
+import errno
 import fnmatch
 import itertools
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from connectors.line.filename import shown
 from connectors.line.shapes import Unfit
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -49,6 +52,7 @@ class Folder:
     def __init__(self, manners: Manners) -> None:
         self._manners, self._root = manners, Path(manners.path)
         self._seen: dict[str, tuple[int, int, float]] = {}
+        self._closed: set[Path] = set()
 
     def complete(self, most: int) -> list[Path]:
         """Give files whose size and time stood still for long enough, the oldest first. Raises OSError."""
@@ -68,23 +72,36 @@ class Folder:
         """Give path, size and time of writing of every file that is neither put away nor ignored."""
         aside = {self._manners.done_at.resolve(), self._manners.bad_at.resolve()}
         waiting, found = [self._root], 0
-        while waiting:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if any(fnmatch.fnmatch(entry.name, pattern) for pattern in self._manners.ignore):
+        while waiting and found < _MOST_SEEN:
+            folder = waiting.pop()
+            for entry in self._entries(folder):
+                if any(fnmatch.fnmatch(entry.name, pattern) for pattern in self._manners.ignore):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if Path(entry.path).resolve() not in aside:
+                        waiting.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    try:
+                        held = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
                         continue
-                    if entry.is_dir(follow_symlinks=False):
-                        if Path(entry.path).resolve() not in aside:
-                            waiting.append(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False):
-                        try:
-                            held = entry.stat(follow_symlinks=False)
-                        except FileNotFoundError:
-                            continue
-                        yield entry.path, held.st_size, held.st_mtime_ns
-                        found += 1
-                        if found >= _MOST_SEEN:
-                            return
+                    yield entry.path, held.st_size, held.st_mtime_ns
+                    found += 1
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        """List a folder. One below the root that cannot be listed is said once, no more. Raises OSError for the root."""
+        try:
+            with os.scandir(folder) as entries:
+                listed = list(itertools.islice(entries, _MOST_SEEN))
+        except OSError as lost:
+            if folder == self._root:
+                raise
+            if folder not in self._closed:
+                self._closed.add(folder)
+                log.warning("drop.folder.closed", folder=str(folder), why=lost.strerror)
+            return []
+        self._closed.discard(folder)
+        return listed
 
     def content(self, path: Path) -> tuple[bytes, datetime]:
         """Give what a file holds, and when it was written (aware UTC). Raises `Unfit`, OSError."""
@@ -131,6 +148,14 @@ def _move(path: Path, folder: Path) -> Path | None:
         path.rename(there)
     except FileNotFoundError:
         return None
+    except OSError as lost:
+        if lost.errno != errno.EXDEV:
+            raise
+        # Another file system: a copy that is cut short must not stand under the name.
+        half = there.with_name(there.name + ".part")
+        shutil.copy2(path, half)
+        half.rename(there)
+        path.unlink(missing_ok=True)
     return there
 
 

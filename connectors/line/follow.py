@@ -46,6 +46,7 @@ class Follower:
         self._known, self._head = 0, b""
         self._past: deque[int] = deque(maxlen=32)
         self._skip_to_end = False
+        self._sought: Mark | None = None
         self._closed = False
         self._lock = threading.Lock()  # a close may come while a thread reads
 
@@ -61,16 +62,23 @@ class Follower:
 
     def start(self, mark: Mark | None, *, from_end: bool) -> None:
         """Begin where the mark says: in that file, even when it was renamed or copied meanwhile. Raises OSError."""
-        self._skip_to_end = from_end
+        self._skip_to_end, self._sought = from_end, mark
+        self._find_marked()
+
+    def _find_marked(self) -> bool:
+        """Go on where the mark says. It is sought until a file was opened: one that cannot be read now may be later."""
+        mark = self._sought
         if mark is None:
-            return
+            return False
         family = self._family()
         found = [path for path in family if self._is_marked(path, mark)]
         if not found and mark.known:
             found = [path for path in family if self._is_marked(path, mark, renamed=False)]
-        if found:
-            self._open(found[0])
-            self._seek(mark.offset)
+        if not found:
+            return False
+        self._open(found[0])
+        self._seek(mark.offset)
+        return True
 
     def close(self) -> None:
         """Close the file."""
@@ -90,6 +98,8 @@ class Follower:
             return list(self._lines()) or self._move_on()
 
     def _open_new(self) -> bool:
+        if self._find_marked():
+            return True
         try:
             self._open(self._path)
         except FileNotFoundError:
@@ -104,7 +114,7 @@ class Follower:
         file = FileIO(path)
         if self._file is not None:
             self._file.close()
-        self._file, self._inode = file, os.fstat(file.fileno()).st_ino
+        self._file, self._inode, self._sought = file, os.fstat(file.fileno()).st_ino, None
         self._seek(0)
 
     def _seek(self, offset: int) -> None:

@@ -1,6 +1,7 @@
 """Live: the latest of everything, in memory, bounded, for people who look."""
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -90,6 +91,28 @@ class Live:
         for gap in batch.gaps:
             self._note_gap(batch.source, gap)
 
+    def restore(self, source: str, readings: Sequence[Reading]) -> None:
+        """Show what a source said before a restart; whatever it says now takes its place."""
+        for reading in readings:
+            if self._note_reading(reading):
+                self._texts.setdefault(source, set()).add((reading.asset, reading.tag))
+
+    def by_source(self) -> dict[str, tuple[Reading, ...]]:
+        """Give the latest reading of every tag, by the source that said it."""
+        found: dict[str, list[Reading]] = {}
+        owners = {layout: source for source, layouts in self._layouts.items() for layout in layouts}
+        columns = {
+            (asset, tag): owners.get(board.layout, "")
+            for asset, tags in self._places.items()
+            for tag, (board, place) in tags.items()
+            if board.heard(place)
+        }
+        texts = {name: source for source, names in self._texts.items() for name in names}
+        for reading in self.latest():
+            name = reading.asset, reading.tag
+            found.setdefault(columns.get(name) or texts.get(name, ""), []).append(reading)
+        return {source: tuple(readings) for source, readings in found.items()}
+
     def forget(self, source: str) -> None:
         """A source was changed or is gone: what its tags said last is no longer shown."""
         gone = [self._columns.pop(layout, None) for layout in self._layouts.pop(source, ())]
@@ -144,7 +167,10 @@ class Live:
 
     def _board(self, layout: Layout) -> Latest | None:
         """Make room for a source's tags; a layout that names them anew takes the place of the old one."""
-        news = sum(place.tag not in self._places.get(place.asset, {}) for place in layout.places)
+        news = sum(
+            place.tag not in self._places.get(place.asset, {}) and place.tag not in self._readings.get(place.asset, {})
+            for place in layout.places
+        )
         if self._known + news > self._tags:
             self.left_out += 1
             return None

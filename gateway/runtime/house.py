@@ -18,6 +18,7 @@ from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Diagnosing
 from gateway.flow.live import Live
 from gateway.flow.patience import Patience
+from gateway.flow.recall import remember
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import Retention
 from gateway.flow.words import Listening
@@ -242,8 +243,12 @@ class House:
 
     @property
     def jobs(self) -> dict[str, Job]:
-        """The jobs to begin with: those of the build, and the one that keeps the journal in bounds."""
-        return {**self.build.jobs, "retain": self._retention.run}
+        """The jobs to begin with: those of the build, and those that keep the journal in bounds and last values."""
+        return {
+            **self.build.jobs,
+            "retain": self._retention.run,
+            "remember": partial(remember, self._hall.store, self._hall.live),
+        }
 
     async def close(self) -> None:
         """Close what is open."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sqlalchemy import Column, ColumnElement, Connection, Select, delete, exists, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, delete, exists, func, select, update
 
 from gateway.core.batch import Batch
 from gateway.core.ports import Held, JournalRow
@@ -114,6 +114,10 @@ class Journal(Layouts, Totals):
     def _read(self, look: Select[Any]) -> list[tuple[int, Batch]]:
         self._hand_over()
         return [(row.id, self._readable(row)) for row in self._db.execute(look)]
+
+    def newest(self) -> int:
+        """Number of the newest batch; 0 when there is none."""
+        return int(self._db.scalar(select(func.max(journal.c.id))) or 0)
 
     def cursor(self, name: str) -> int:
         """How far a reader of the journal has come; 0 at the start."""

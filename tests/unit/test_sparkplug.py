@@ -122,6 +122,19 @@ def test_a_death_makes_every_tag_bad_by_name_and_only_the_death_of_this_birth() 
     assert host.host.states()[0].healthy
 
 
+def test_a_payload_that_cannot_be_read_is_named_and_forgiven_once_its_sender_is_understood_again() -> None:
+    host = Host()
+    host.birth()
+    topic = "spBv1.0/Plant/NDATA/edge"
+    cut = payload(metric("Load", 11.0, DOUBLE), seq=2)[:-3]
+    host.host.take(Message(topic, cut, mid=0, retained=False, again=False, received_at=host.now))
+    [ill] = [state for state in host.host.states() if state.name == "payloads"]
+    assert not ill.healthy and topic in ill.detail
+    host.say("NDATA", metric("Load", 12.0, DOUBLE), seq=2)
+    [well] = [state for state in host.host.states() if state.name == "payloads"]
+    assert well.healthy and well.detail.startswith("1 could not be read")
+
+
 def test_messages_out_of_order_are_put_in_order_and_wrap_around() -> None:
     host = Host()
     host.birth()

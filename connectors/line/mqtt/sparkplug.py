@@ -26,6 +26,7 @@ from gateway.core.reading import Quality, Reading, ThermalFrame, Waveform
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _SPACE = "spBv1.0"
+_MOST_GARBLED = 100
 _KINDS = {"NBIRTH", "NDEATH", "NDATA", "DBIRTH", "DDEATH", "DDATA"}
 _ASK_EVERY = timedelta(seconds=10)
 _MOST_NODES = 1000
@@ -86,6 +87,7 @@ class Sparkplug:
         self._wanted: dict[str, str] = {}
         self.unreadable = 0
         self._last_unreadable = ""
+        self._garbled: dict[str, None] = {}
 
     @property
     def filters(self) -> list[str]:
@@ -116,8 +118,8 @@ class Sparkplug:
             for node in self._nodes.values()
         ]
         if self.unreadable:
-            detail = f"{self.unreadable} could not be read, the last on {self._last_unreadable}"
-            states.append(TagState(source, "payloads", healthy=False, detail=detail))
+            said = f"{self.unreadable} could not be read, the last on {self._last_unreadable}"
+            states.append(TagState(source, "payloads", healthy=not self._garbled, detail=said))
         return states
 
     def remember(self, memory: Mapping[str, bytes]) -> None:
@@ -155,7 +157,10 @@ class Sparkplug:
             self.unreadable += 1
             self._last_unreadable = f"{message.topic}: {no}"
             self._note(self._last_unreadable)
+            if len(self._garbled) < _MOST_GARBLED:
+                self._garbled[message.topic] = None
             return
+        self._garbled.pop(message.topic, None)  # who is understood again is well again
         heard = Heard(parts[2], device, payload, message.received_at, message.again)
         self._moved.add(place)
         if heard.kind == "NBIRTH":
