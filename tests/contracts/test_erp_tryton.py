@@ -121,6 +121,22 @@ class TestTryton(ErpAdapterContract):
         [row] = plant.tryton.orders_in_database(before.key)
         assert row["title"].endswith("another title")
 
+    async def test_a_planner_who_begins_during_a_withdrawal_wins(self, erp: TrytonAdapter, plant: TrytonPlant) -> None:
+        for method, button, left in (("POST", "process", "processing"), ("PUT", "resolve", "resolved")):
+            order = make_order(f"begun during {method}")
+            [outcome] = await erp.deliver([order])
+            assert isinstance(outcome, Delivered)
+            plant.faults({"kind": "slow", "seconds": 0.3, "count": 1, "method": method, "path": "/api/orders"})
+            async with asyncio.TaskGroup() as jobs:
+                withdrawal = jobs.create_task(erp.cancel(outcome.ref, order, "over"))
+                await plant.until(lambda state: state["faults"][0]["fired"] == 1)
+                plant.tryton.ask("POST", f"quality.alert/{_record(plant.tryton, outcome.ref)}/{button}", {})
+            assert isinstance(withdrawal.result(), Rejected), method
+            plant.faults()
+            assert isinstance(await erp.cancel(outcome.ref, order, "over"), Rejected)
+            [row] = plant.tryton.orders_in_database(order.key)
+            assert row["state"] == left
+
     @pytest.mark.parametrize("kind", ["lost_reply", "error_before"])
     async def test_a_withdrawal_goes_on_from_wherever_a_reply_was_lost(
         self, erp: TrytonAdapter, plant: TrytonPlant, kind: str
@@ -313,6 +329,8 @@ async def test_the_evidence_is_linked_once(tryton: Tryton) -> None:
             "resource": f"quality.alert,{_record(tryton, outcome.ref)}",
         }
     ]
+    assert isinstance(await adapter.amend(outcome.ref, order, order), Delivered)
+    assert tryton.rows("SELECT count(*) AS links FROM ir_attachment WHERE name = ?", order.key) == [{"links": 1}]
     await adapter.close()
 
 

@@ -13,6 +13,7 @@ from connectors.erp.tryton.check import Metadata, metadata, unfilled, wrong_fiel
 from connectors.erp.tryton.door import Domain, Door, Failed, Row
 from connectors.erp.tryton.record import NoValue, Record
 from connectors.erp.tryton.values import moment, same
+from connectors.erp.tryton.withdraw import Withdrawals
 from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Rejected, Throttled, Unsent
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -23,7 +24,6 @@ _ASIDE_S = 10.0
 """Seconds for what comes beside an order: the fields or the record before it, its link behind it."""
 _GRACE = timedelta(seconds=2)
 _MOST_FOUND = 20
-_MOST_PRESSES = 4
 
 
 class Tryton:
@@ -37,6 +37,7 @@ class Tryton:
         self._door, self._record, self._timeout_s, self._link = door, record, timeout_s, link
         self._model, self._carrier = record.shape.model, record.shape.carrier
         self._kinds: Mapping[str, str] | None = None
+        self._withdrawals = Withdrawals(door, record)
         self._capabilities = Capabilities(
             idempotency=Idempotency.LOOKUP,
             # A withdrawal is the longest call: read, note, and each button.
@@ -141,10 +142,11 @@ class Tryton:
             if not isinstance(told, dict):
                 return self._doubted(told)
             row = told
+        await self._attach(row["id"], ref.key)  # what was lost with a reply comes now
         return Delivered(self._ref(row, ref.key), created=False, kept=kept)
 
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
-        """Take an order back that nobody has begun; why is written down first, so a second call goes on."""
+        """Take an order back that nobody has begun; a second call goes on where the first was cut."""
         if not self._carrier.cancel:
             return Rejected(f"nothing says how a {self._model} is taken back; see carrier.cancel")
         try:
@@ -156,41 +158,17 @@ class Tryton:
             return Rejected(str(no)[:500])
         if self._meaning(row) == "cancelled":
             return Delivered(self._ref(row, ref.key), created=False)
-        mark = f"[{order.key} withdrawn]"
-        note = str(row.get(self._carrier.note_field) or "") if self._carrier.note_field else ""
-        # A withdrawal of ours that was interrupted goes on, unless somebody wrote after it.
-        begun = mark in note and row.get("write_uid") == row.get("create_uid")
-        if row.get("state") not in self._carrier.untouched and not begun:
-            return Rejected(f"it is {row.get('state')} in the ERP: somebody has begun")
         # Bounded as a whole: every step may be done again.
         try:
             async with asyncio.timeout(self._timeout_s + _ASIDE_S):
-                return await self._withdraw(row, ref.key, "" if mark in note else f"{note}\n{mark} {reason}".strip())
+                told = await self._withdrawals.go_on(row, order.key, reason)
         except TimeoutError:
             return Unsent("not taken back in time; it can be tried again")
+        return Delivered(self._ref(told, ref.key), created=False) if isinstance(told, dict) else told
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""
         await self._door.close()
-
-    async def _withdraw(self, row: Row, key: str, note: str) -> Outcome:
-        path = f"{self._model}/{row['id']}"
-        if note and self._carrier.note_field:
-            told = await self._door.write("PUT", path, self._record.read, {self._carrier.note_field: note})
-            if not isinstance(told, dict):
-                return told
-            row = told
-        for _ in range(_MOST_PRESSES):
-            button = self._carrier.cancel.get(str(row.get("state")))
-            if button is None or self._meaning(row) == "cancelled":
-                break
-            told = await self._door.write("POST", f"{path}/{button}", self._record.read, {})
-            if not isinstance(told, dict):
-                return told
-            row = told
-        if self._meaning(row) != "cancelled":
-            return Rejected(f"it is {row.get('state')} in the ERP and cannot be taken back")
-        return Delivered(self._ref(row, key), created=False)
 
     async def _attach(self, record: int, key: str) -> None:
         """Attach the link once. An order counts without it: a failure is told, and that is all."""
