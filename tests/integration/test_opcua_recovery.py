@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from connectors.line.opcua import Settings
 from connectors.line.opcua.link import Stage
 from connectors.line.opcua.source import OpcUa
 from gateway.core.batch import Batch, SourceGap
+from gateway.core.series import moment
 from tests.line_rigs import gather, settings_of, until
 
 URI = "urn:test:inside"
@@ -163,6 +164,29 @@ async def test_events_of_the_time_away_are_read_from_the_servers_history(server:
         await until(lambda: now.says("again"))
     assert len(now.lines) == 2, "what was told before is not told again"
     assert [(gap.tags, gap.filled) for gap in now.gaps] == [((("M", "all"),), "history")]
+
+
+@pytest.mark.pain(4)
+async def test_on_an_idle_line_a_gap_starts_with_the_last_keep_alive(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.line.opcua.pump._NOTED_S", 0.2)
+    node = await add(server, "a", 1.0)
+    long_ago = datetime.now(UTC) - timedelta(hours=3)
+    await server.write_attribute_value(node, ua.DataValue(ua.Variant(1.0), SourceTimestamp=long_ago))
+    memory: dict[str, bytes] = {}
+    async with listening(source(server, "a"), memory) as before:
+        await until(lambda: before.values == [1.0] and "reached" in memory)
+        first = memory["reached"]
+        await until(lambda: memory["reached"] != first)
+        known = moment(int.from_bytes(memory["reached"], "little"))
+    assert known is not None and long_ago < known < datetime.now(UTC)
+    await unsubscribe(server)
+    await write(server, node, 2.0)
+    async with listening(source(server, "a"), memory) as now:
+        await until(lambda: now.gaps)
+    [gap] = now.gaps
+    assert (gap.start, now.values) == (known, [2.0])
 
 
 async def test_a_namespace_that_moved_is_found_again(server: Server) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from connectors.line.opcua.fills import Fill, Fills, Progress
 from connectors.line.opcua.ledger import OVERFLOW, Ledger, Missed
+from connectors.line.opcua.reached import Reached
 from connectors.line.opcua.resume import Session, Subscription, marked, recall, written
 from connectors.line.opcua.stream import after, missing_before
 from connectors.line.opcua.subscribe import KEY, fit
@@ -170,7 +171,8 @@ def test_fills_go_on_where_they_were_reached() -> None:
 def subscription(**items: tuple[int, int]) -> Subscription:
     """Items and handles by the name of a key."""
     keys = b"".join(name.encode().ljust(KEY) for name in items)
-    return Subscription("all", 7, 0.1, 10, 600, keys, *zip(*items.values(), strict=True))
+    numbers, handles = zip(*items.values(), strict=True)
+    return Subscription("all", 7, 0.1, 10, 600, keys, numbers, handles)
 
 
 def places(*names: str) -> dict[bytes, int]:
@@ -226,3 +228,48 @@ def test_spans_beyond_what_the_list_holds_are_left_to_be_marked() -> None:
     assert fills.add([fill] * 499_999) == 499_999
     assert fills.add([fill] * 3) == 1
     assert (fills.add([fill]), len(fills)) == (0, 500_000)
+
+
+@pytest.mark.pain(4)
+def test_a_gap_starts_when_all_was_last_known_to_have_come() -> None:
+    ledger = Ledger(KEYS)
+    missed: list[Missed] = []
+    ledger.take(column((0, 10), (1, 10)), missed)
+    ledger.doubt([0, 1], "cut", until=500)
+    ledger = again(ledger)
+    ledger.take(column((0, 700), (1, 400)), missed)
+    assert [(one.place, ledger.since(one)) for one in missed] == [(0, 500), (1, 10)], "a clock behind: the longer gap"
+
+
+@pytest.mark.pain(4)
+def test_a_tag_without_any_time_has_its_gap_by_when_it_was_received() -> None:
+    ledger = Ledger(KEYS)
+    missed: list[Missed] = []
+    ledger.take(column((0, NEVER)), missed, received=1000)
+    ledger.take_one(Change(1, "a", 0, None, None), missed, received=1000)
+    ledger = again(ledger)
+    assert len(ledger.take(column((0, NEVER), (0, NEVER)), missed, received=1000).handles) == 2, "never the same"
+    ledger.doubt([0, 1, 2], "cut")
+    ledger.take(column((0, NEVER)), missed, received=9000)
+    assert ledger.take_one(Change(1, "a", 0, None, None), missed, received=9000)
+    assert missed == [Missed(0, 1000, 9000, "cut"), Missed(1, 1000, 9000, "cut")]
+    assert [ledger.since(one) for one in missed] == [1000, 1000], "our clock says nothing of when others were lost"
+
+
+def test_a_line_is_known_as_far_as_the_subscription_furthest_back() -> None:
+    reached = Reached()
+    reached.take("a", 100_000_000, 1.0)
+    assert reached.memory(["a", "b"]) == {} and reached.until == NEVER, "the other one said nothing yet"
+    reached.take("b", 90_000_000, 0.5)
+    told = reached.memory(["a", "b"])
+    assert reached.until == 89_500_000
+    reached.take("b", 91_000_000, 0.5)
+    assert reached.memory(["a", "b"]) == {} and reached.until == 90_500_000, "known here, written now and then"
+    reached.take("b", NEVER, 0.5)
+    reached.forget("a")
+    assert reached.memory(["a", "b"]) == {} and reached.until == 90_500_000
+    back = Reached()
+    back.recall(told)
+    assert back.until == 89_500_000
+    back.recall({"reached": b"damaged"})
+    assert back.until == 89_500_000

@@ -10,11 +10,15 @@ from asyncua.ua.ua_binary import struct_from_binary
 from connectors.line.opcua.changes import Patterns, read_items
 from connectors.line.opcua.values import Change, Values, sift
 from connectors.line.opcua.variant import Unusual, aware, plain
+from gateway.core.series import NEVER, ticks
 
 _PUBLISH_RESPONSE = b"\x01\x00\x3d\x03"  # ns=0;i=829
 _DATA_CHANGE = b"\x01\x00\x2b\x03\x01"  # ns=0;i=811 with a binary body
 _U32, _I32 = struct.Struct("<I"), struct.Struct("<i")
 _RESPONSE = struct.Struct("<qII")
+_NOTIFICATION = struct.Struct("<Iqi")
+"""SequenceNumber, PublishTime (100 ns since 1601), number of notifications."""
+_TO_1970 = 11_644_473_600_000_000
 
 
 class Event(NamedTuple):
@@ -27,7 +31,8 @@ class Event(NamedTuple):
 class Message(NamedTuple):
     """One publish response. Nothing in it is a keep-alive; `lost` is a status that ends the subscription.
 
-    `values` are the numbers, in columns; `changes` is what is no number.
+    `values` are the numbers, in columns; `changes` is what is no number. `published` is when the server says that
+    it sent the message (microseconds since 1970 UTC; `NEVER` when it does not, or sent it again).
     """
 
     subscription: int
@@ -37,6 +42,7 @@ class Message(NamedTuple):
     keep_alive: bool = False
     values: Sequence[Values] = ()
     events: Sequence[Event] = ()
+    published: int = NEVER
 
 
 class Decoder:
@@ -84,11 +90,11 @@ def fast(data: bytes, patterns: Patterns) -> Message:
     (subscription,) = _U32.unpack_from(data, at)
     (available,) = _I32.unpack_from(data, at + 4)
     at += 8 + 4 * max(available, 0) + 1
-    (sequence,) = _U32.unpack_from(data, at)
-    (parts,) = _I32.unpack_from(data, at + 12)
+    sequence, filetime, parts = _NOTIFICATION.unpack_from(data, at)
+    published = filetime // 10 - _TO_1970 if filetime > 0 else NEVER
     at += 16
     if parts <= 0:
-        return Message(subscription, sequence, keep_alive=True)
+        return Message(subscription, sequence, keep_alive=True, published=published)
     values: list[Values] = []
     changes: list[Change] = []
     for _ in range(parts):
@@ -100,13 +106,15 @@ def fast(data: bytes, patterns: Patterns) -> Message:
             raise Unusual
         read_items(data, at, at + length, values, changes, patterns)
         at += length
-    return Message(subscription, sequence, changes, values=values)
+    return Message(subscription, sequence, changes, values=values, published=published)
 
 
 def generic(response: Any) -> Message:
     """Turn the library's publish response into a message."""
     response.ResponseHeader.ServiceResult.check()
-    return of_notification(int(response.Parameters.SubscriptionId), response.Parameters.NotificationMessage)
+    note = response.Parameters.NotificationMessage
+    message = of_notification(int(response.Parameters.SubscriptionId), note)
+    return message._replace(published=ticks(aware(note.PublishTime)))
 
 
 def of_notification(subscription: int, note: Any) -> Message:

@@ -140,6 +140,7 @@ class Historian:
         """Read these spans side by side, page by page; each page is committed before the next."""
         before = max(span.fill.before for span in spans)
         floor = min(max(span.fill.after, span.fill.start - _BACK) for span in spans)
+        floor = min(floor, max(span.fill.after for span in spans))  # the last value that we have proves it complete
         floor = max(floor, before - int(self._settings.history_span * 1e6))
         details = ua.ReadRawModifiedDetails(
             IsReadModified=False,

@@ -21,13 +21,14 @@ from connectors.line.opcua.link import Part
 from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.past import Past
 from connectors.line.opcua.pump import Arrival
+from connectors.line.opcua.reached import Reached
 from connectors.line.opcua.resume import marked
 from connectors.line.opcua.security import Andon
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.subscribe import digest, key_of
 from gateway.core.batch import Batch, SourceGap
 from gateway.core.ports import Clock
-from gateway.core.series import moment
+from gateway.core.series import moment, ticks
 
 LOST = "messages lost"
 _EVENTS = "events"
@@ -54,12 +55,14 @@ class Keeper:
         self._parts: list[Part] = []
         self._about: About | None = None
         self._marks: dict[int, int] = {}
+        self._reached = Reached()
 
     def recall(self, memory: Mapping[str, bytes]) -> None:
         """Take up what the last run left."""
         self._ledger.recall(memory)
         self._fills.recall(memory)
         self._past.recall(memory)
+        self._reached.recall(memory)
         self.events.table.recall(memory.get(_EVENTS, b""))
 
     def parts(self, about: About) -> list[Part]:
@@ -81,7 +84,8 @@ class Keeper:
     def lost(self, part: Part, why: str) -> None:
         """Values of these tags may have been missed."""
         with self._lock:
-            self._ledger.doubt(part.member.plan.places, why)
+            self._ledger.doubt(part.member.plan.places, why, self._reached.until)
+            self._reached.forget(part.member.plan.name)
             if part.member is self.events:
                 self._past.doubt(why)
 
@@ -153,12 +157,14 @@ class Keeper:
 
     def _noted(self, arrival: Arrival, missed: list[Missed]) -> Arrival:
         """Note what was said last; what is told again is left out."""
-        if arrival.missing:
-            for part in self._parts:
-                if part.stream is not None and part.stream.id == arrival.subscription:
-                    self._ledger.doubt(part.member.plan.places, LOST)
-        values = [self._ledger.take(one, missed) for one in arrival.values]
-        changes = [change for change in arrival.changes if self._ledger.take_one(change, missed)]
+        part = next((one for one in self._parts if one.stream and one.stream.id == arrival.subscription), None)
+        if part is not None and arrival.missing:
+            self._ledger.doubt(part.member.plan.places, LOST, self._reached.until)
+        if part is not None and part.made is not None and part.member is not self.events:
+            self._reached.take(part.member.plan.name, arrival.published, part.made.margin)
+        received = ticks(arrival.received_at)
+        values = [self._ledger.take(one, missed, received) for one in arrival.values]
+        changes = [change for change in arrival.changes if self._ledger.take_one(change, missed, received)]
         events = self._past.fresh(arrival.events) if arrival.events else ()
         return arrival._replace(values=values, changes=changes, events=events, missing=0)
 
@@ -189,7 +195,8 @@ class Keeper:
         for arrival in arrivals:
             if arrival.subscription in self._marks:
                 self._marks[arrival.subscription] = arrival.sequence
-        told = self._past.memory()
+        monitors = [part.member.plan.name for part in self._parts if part.member is not self.events]
+        told = {**self._past.memory(), **self._reached.memory(monitors)}
         if self.events.table.changed:
             told[_EVENTS] = self.events.table.remember()
         return {**news, **marked(self._marks), **self._ledger.memory(), **self._fills.memory(), **told}

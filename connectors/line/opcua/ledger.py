@@ -2,7 +2,7 @@
 
 A key is the source time (the server's where there is none) in microseconds since 1970, then two bits of the
 status (its severity) and eight of a digest of the value: what has the same key is the same value, told again.
-`NEVER` is the key of what has neither time.
+What has neither time is known by when it was received, with both bits of the status set: it is never the same.
 """
 
 import zlib
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from connectors.line.opcua.values import Change, Values
 from gateway.core.series import NEVER, ticks
 
+_RECEIVED = 3
+"""In place of the severity, which is 0 to 2: the time is when it was received."""
 _OVERFLOW = 0x480
 """InfoType DataValue with the overflow bit: the server's queue lost values just before this one."""
 OVERFLOW = "queue overflow"
@@ -92,8 +94,11 @@ class Ledger:
         now = {self._keys[at : at + _KEY]: at // _KEY for at in range(0, len(self._keys), _KEY)}
         return np.array([now.get(tags[at : at + _KEY], -1) for at in range(0, len(tags), _KEY)], np.int64)
 
-    def doubt(self, places: Iterable[int], cause: str) -> None:
-        """Values of these tags may be missing from now on until the next one comes."""
+    def doubt(self, places: Iterable[int], cause: str, until: int = NEVER) -> None:
+        """Values of these tags may be missing from now on until the next one comes.
+
+        `until` is the time until which all is known to have come, if it is known (microseconds since 1970).
+        """
         chosen = np.fromiter(places, np.int64)
         known = self._last[self._last != NEVER]
         if not len(chosen) or not len(known):
@@ -105,7 +110,8 @@ class Ledger:
             self._since.append(0)
         number = self._causes.index(cause)
         if not (self._which == number).any():  # else some wait since the loss before this one: theirs began there
-            self._since[number] = int(known.max()) >> _BITS
+            timed = known[known >> 8 & 3 != _RECEIVED]  # our own clock says nothing of theirs
+            self._since[number] = max(int(timed.max(initial=NEVER)) >> _BITS, until)
         fresh = chosen[(self._which[chosen] == _SURE) & (self._last[chosen] != NEVER)]
         self._which[fresh] = number
         self._wary[fresh] = True
@@ -119,13 +125,16 @@ class Ledger:
                 return lost
         return missed.after
 
-    def take(self, values: Values, missed: list[Missed]) -> Values:
-        """Note numbers; what is told again is left out. Adds what is missing in front of them to `missed`."""
+    def take(self, values: Values, missed: list[Missed], received: int = NEVER) -> Values:
+        """Note numbers; what is told again is left out. Adds what is missing in front of them to `missed`.
+
+        `received` is when they came (microseconds since 1970), for those that have no time.
+        """
         if not len(values.handles):
             return values
         if values.handles.max() >= len(self._last):
             values = values.only(values.handles < len(self._last))
-        keys, places = _keys(values), values.handles
+        keys, places = _keys(values, received), values.handles
         over = values.statuses & _OVERFLOW == _OVERFLOW if values.statuses.any() else None
         again = self._again(places, keys) if self._wary.any() else None
         if self._causes and (doubted := self._which[places] != _SURE).any():
@@ -149,7 +158,8 @@ class Ledger:
         first[1:] = sorted_places[1:] != sorted_places[:-1]
         before[first] = self._last[sorted_places[first]]
         again = np.empty(len(order), np.bool_)
-        again[order] = (sorted_keys == before) & (sorted_keys != NEVER) & self._wary[sorted_places]
+        timed = (sorted_keys != NEVER) & (sorted_keys >> 8 & 3 != _RECEIVED)
+        again[order] = (sorted_keys == before) & timed & self._wary[sorted_places]
         self._believe(places)
         return again
 
@@ -159,15 +169,16 @@ class Ledger:
         if self._greeting < 0:
             self._wary[places] = False
 
-    def take_one(self, change: Change, missed: list[Missed]) -> bool:
+    def take_one(self, change: Change, missed: list[Missed], received: int = NEVER) -> bool:
         """Note what is no number, as `take` does. Says whether it is news."""
         place, at = change.handle, ticks(change.sourced_at or change.served_at)
         if place >= len(self._last):
             return True
-        key = NEVER
-        if at != NEVER:
-            key = (min(max(at, 0), _LATEST) << 2 | change.status >> 30) << 8 | _digest_of(change.value)
-        told = bool(self._wary[place]) and NEVER != key == int(self._last[place])
+        timed, key = at != NEVER, NEVER
+        if timed or received != NEVER:
+            kind = change.status >> 30 if timed else _RECEIVED
+            key = (min(max(at if timed else received, 0), _LATEST) << 2 | kind) << 8 | _digest_of(change.value)
+        told = bool(self._wary[place]) and timed and key == int(self._last[place])
         self._believe(place)
         if self._which[place] != _SURE:
             self._settle(place, key, missed)
@@ -220,12 +231,15 @@ class Ledger:
         return told
 
 
-def _keys(values: Values) -> NDArray[np.int64]:
+def _keys(values: Values, received: int) -> NDArray[np.int64]:
     at = np.where(values.sourced == NEVER, values.served, values.sourced)
+    kinds = values.statuses >> 30
+    if (timeless := at == NEVER).any():
+        at, kinds = np.where(timeless, received, at), np.where(timeless, _RECEIVED, kinds)
     raw = values.values
     bits = raw.view(np.uint64) if raw.dtype.itemsize == _KEY else raw.astype(np.uint64)
     digests = (bits * _MIX >> np.uint64(56)).astype(np.int64)
-    keys = (np.clip(at, 0, _LATEST) << 2 | values.statuses >> 30) << 8 | digests
+    keys = (np.clip(at, 0, _LATEST) << 2 | kinds) << 8 | digests
     return np.where(at == NEVER, NEVER, keys)
 
 

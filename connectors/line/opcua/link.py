@@ -12,6 +12,7 @@ from typing import Protocol
 
 import structlog
 from asyncua import ua
+from msgspec.structs import replace
 
 from connectors.line.inbox import Inbox
 from connectors.line.opcua.about import About, about
@@ -66,6 +67,8 @@ class Part:
         assert self.made is not None  # noqa: S101 (asked for after it was made)
         base = self.member.base
         handles = {place: self.handles.get(place, base + place) for place in self.member.items}
+        if isinstance(self.member, Monitor):
+            self.made = replace(self.made, slowest=max(self.made.slowest, self.member.slowest))
         return noted(self.made, self.member.items, handles, self.keys)
 
 
@@ -260,6 +263,7 @@ class Link:
             raise Unreachable(f"{ended.why}; the session does not answer either")
         log.warning("opcua.subscription.renewed", source=self._settings.name, why=ended.why)
         self.stage = Stage.SUBSCRIBING
+        await self._inbox.offer(Arrival((), self._now()))  # what came before the loss is not what came after it
         for part in self.parts:
             if part.stream in ended.streams:
                 self._pump.drop(part.stream)

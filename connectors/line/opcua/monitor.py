@@ -60,6 +60,7 @@ class Monitor:
         self._due: dict[int, float] = {}
         self._alone: set[int] = set()
         self._adopted: set[int] = set()
+        self.slowest = max((wish.sampling for wish in self._wishes.values()), default=0.0)
 
     @property
     def complete(self) -> bool:
@@ -276,6 +277,7 @@ class Monitor:
         if (kept := int(result.RevisedQueueSize)) < wish.queue:
             said.append(f"the server keeps {kept} of {wish.queue} values")
         asked, given = self._sampling(wish), float(result.RevisedSamplingInterval)
+        self.slowest = max(self.slowest, given / 1000)
         if given > max(asked * 1.01, self.plan.publish * 1000 if asked == 0 else 0):
             said.append(f"the server samples every {given:g} ms" + (f", not every {asked:g} ms" if asked else ""))
         return said

@@ -17,9 +17,12 @@ from connectors.line.opcua.fills import Progress
 from connectors.line.opcua.stream import Ended, Stream, after, missing_before
 from connectors.line.opcua.values import Change, Values
 from gateway.core.ports import Clock
+from gateway.core.series import NEVER
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _MOST_REPUBLISHED = 1000
+_NOTED_S = 10.0
+"""So often at most a keep-alive is remembered, and only when no values came meanwhile."""
 
 
 class Arrival(NamedTuple):
@@ -27,7 +30,8 @@ class Arrival(NamedTuple):
 
     `values` are numbers in columns, `changes` what is no number, `events` the events. `sequence` is the
     message's number in its subscription. What `history` gave has neither; it says how far it was read. A
-    `beat` brings nothing: it is time for heartbeats.
+    `beat` brings nothing: it is time for heartbeats. `published` is when the server sent the message, by its own
+    clock (microseconds since 1970, `NEVER` unknown): what its items said before then has come.
     """
 
     changes: Sequence[Change]
@@ -39,6 +43,7 @@ class Arrival(NamedTuple):
     subscription: int = 0
     history: Progress | None = None
     beat: bool = False
+    published: int = NEVER
 
 
 class Pump:
@@ -177,6 +182,8 @@ class Pump:
             return stored  # an older one: it was taken already
         if message.keep_alive and not missing:
             self._confirm(self._now())
+            if time.monotonic() - stream.noted >= _NOTED_S:  # on an idle line nothing else says how far all is known
+                stored.append(self._offer(stream, message, 0))
         if not message.keep_alive:
             stream.sequence = message.sequence
             stored.append(self._offer(stream, message, lost))
@@ -192,11 +199,21 @@ class Pump:
             if not stored.cancelled() and not message.keep_alive:
                 self._acks.append(acknowledgement)
 
+        stream.noted = time.monotonic()
         changes, values = message.changes, message.values
         if stream.places is not None:
             changes, values = _led(changes, values, stream.places)
         sequence = stream.sequence if message.keep_alive else message.sequence
-        arrival = Arrival(changes, self._now(), missing, values, message.events, sequence, stream.id)
+        arrival = Arrival(
+            changes,
+            self._now(),
+            missing,
+            values,
+            message.events,
+            sequence,
+            stream.id,
+            published=message.published,
+        )
         stored = self._inbox.offer(arrival)
         stored.add_done_callback(committed)
         return stored

@@ -42,7 +42,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
 class Subscription(msgspec.Struct, frozen=True, array_like=True):
     """A subscription: its plan's name, its id, revised interval (s), keep-alives and lifetime (intervals).
 
-    `keys` says of each item which tag it is (see `key_of`), `items` its id on the server, `handles` our own.
+    `keys` says of each item which tag it is (see `key_of`), `items` its id on the server, `handles` our own;
+    `slowest` is the longest sampling interval of an item, in seconds.
     """
 
     name: str
@@ -53,6 +54,12 @@ class Subscription(msgspec.Struct, frozen=True, array_like=True):
     keys: bytes
     items: tuple[int, ...]
     handles: tuple[int, ...]
+    slowest: float = 0.0
+
+    @property
+    def margin(self) -> float:
+        """How long at most what is said to have happened waits before it is published, in seconds."""
+        return self.interval + self.slowest
 
     @property
     def silence(self) -> float:

@@ -26,8 +26,8 @@ class Stream:
     `name` is its plan's; `patience` is how long its silence may last in seconds; `sequence` is the last
     message that was taken; `fresh` whether this link made it; `places` leads from a client handle to a
     tag's place (-1: none), None when they are the same. `mark` is the last message that was committed
-    before this link. `made` and `heard` (when it last spoke) are
-    monotonic; `told` is how often it spoke.
+    before this link. `made`, `heard` (when it last spoke) and `noted` (when something of it was last handed
+    over to be committed) are monotonic; `told` is how often it spoke.
     """
 
     id: int
@@ -39,6 +39,7 @@ class Stream:
     places: NDArray[np.int64] | None = None
     made: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
+    noted: float = field(default_factory=time.monotonic)
     told: int = 0
 
     def is_ahead(self, number: int) -> bool:
