@@ -92,12 +92,21 @@ def judge(tag: Tag, raw: object) -> tuple[Value, str]:
     if isinstance(raw, int | float):
         return _judge_number(tag, raw)
     if isinstance(raw, str):
-        return raw, ""
+        return readable(raw), ""
     if isinstance(raw, datetime):
         return raw.isoformat(), ""
     if raw is None:
         return None, "no value"
     return None, f"{_KINDS.get(type(raw).__name__, type(raw).__name__)} is not a value"
+
+
+def readable(text: str) -> str:
+    """Give text that can be stored and shown: what was no UTF-8 on the wire (GBK, Latin-1) becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _judge_number(tag: Tag, raw: float) -> tuple[Value, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import glob
 import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from connectors.line.filename import shown
 from connectors.line.follow import Follower, Mark, Raw
 from connectors.line.lines import read_line
 from connectors.line.tags import FileName
@@ -92,7 +94,7 @@ class _File:
     @property
     def memory(self) -> str:
         """The name under which its mark is kept."""
-        return _FILE + hashlib.sha256(self.path.encode()).hexdigest()[:16]
+        return _FILE + hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
 
 
 class Tail:
@@ -122,7 +124,7 @@ class Tail:
                 self.name,
                 f"{file.asset}/log",
                 file.follower.is_open and not file.lost,
-                file.lost or (file.path if file.follower.is_open else f"{file.path} is not there"),
+                file.lost or (shown(file.path) if file.follower.is_open else f"{shown(file.path)} is not there"),
                 file.last,
             )
             for file in self._files.values()
@@ -198,7 +200,7 @@ class Tail:
             try:
                 file.follower.start(mark, from_end=mark is None and new and not self._settings.whole)
             except OSError as lost:
-                file.lost = f"{path}: {lost.strerror}"
+                file.lost = f"{shown(path)}: {lost.strerror}"
             self._files[path] = file
 
     def _take(self, file: _File, lines: list[LogLine], at: datetime) -> Mark | None:
@@ -207,7 +209,7 @@ class Tail:
             raws = file.follower.read()
             file.lost = ""
         except OSError as lost:
-            file.lost = f"{file.path}: {lost.strerror}"
+            file.lost = f"{shown(file.path)}: {lost.strerror}"
             return None
         file.idle = 0 if raws else file.idle + 1
         mark = None
@@ -248,7 +250,7 @@ def _files_of(path: str) -> list[tuple[str, str]]:
     fits = re.compile(wanted + re.escape(path[at:]))
     there = sorted(glob.glob(path.replace("[", "[[]").replace("{asset}", "*")))  # noqa: PTH207 (an absolute pattern)
     matched = [(one, fits.fullmatch(one)) for one in there[:_MOST_FILES]]
-    return [(one, found.groupdict().get("asset", "")) for one, found in matched if found is not None]
+    return [(one, shown(found.groupdict().get("asset", ""))) for one, found in matched if found is not None]
 
 
 def _mark_of(kept: bytes) -> Mark | None:

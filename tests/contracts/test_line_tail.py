@@ -166,3 +166,14 @@ class TestTail(LineSourceContract):
         rig.write("x" * 400_000)
         texts = await rig.texts(1)
         assert len(texts[0]) == 8192
+
+
+@pytest.mark.pain(13)
+async def test_a_log_whose_name_is_no_utf_8_is_read_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xce\xc2.log")).write_text("ERROR hot\n")
+    source = settings_of(
+        Settings, name="log", path=str(tmp_path / "{asset}.log"), asset="{asset}", poll="20ms", whole=True
+    ).open()
+    [line] = lines_of(await gather(source, lambda taken: bool(lines_of(taken))))
+    assert line.text == "ERROR hot" and line.asset.encode()
+    assert all(state.name.encode() and state.detail.encode() for state in source.tags())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asyncua import ua
 from PIL import Image
 
 from connectors.line.board import Board
@@ -15,6 +16,8 @@ from connectors.line.opcua.convert import Converter
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node
 from connectors.line.opcua.values import Change, Values
+from connectors.line.opcua.variant import plain
+from connectors.line.tags import Tag, judge
 from gateway.core.batch import Batch
 from gateway.core.reading import Quality, Reading
 from gateway.core.series import NEVER, ticks
@@ -189,3 +192,11 @@ def test_a_heartbeat_is_a_batch_of_its_own_and_nothing_else_is() -> None:
 def test_without_rules_and_heartbeats_nobody_needs_to_be_asked() -> None:
     subject, _ = converter(nodes(1))
     assert subject.pulse is None
+
+
+@pytest.mark.pain(13)
+def test_text_that_was_no_utf_8_can_be_stored() -> None:
+    gbk = "温度".encode("gbk").decode("utf-8", "surrogateescape")  # as the library hands it over
+    for told in (plain(gbk), plain(ua.LocalizedText(gbk)), judge(Tag(asset="A", tag="a", address="x"), gbk)[0]):
+        assert isinstance(told, str) and "\ufffd" in told and told.encode()
+    assert plain("温度 °C 🔥") == "温度 °C 🔥"

@@ -8,6 +8,7 @@ from asyncua import ua
 
 from connectors.line.opcua.about import in_batches, read_attributes, value_of, why_of
 from connectors.line.opcua.profiles import Limits
+from connectors.line.tags import readable
 
 _UNITS = ("engineeringunits", "unit", "units")
 _RATES = ("samplerate", "samplingrate", "samplingfrequency", "ratehz", "rate_hz")
@@ -126,7 +127,7 @@ def facts_of(said: dict[str, Any]) -> Facts:
 def unit_of(value: Any) -> str:
     """Give the symbol of an EUInformation, or the text that stands for a unit."""
     shown = getattr(value, "DisplayName", value)
-    return str(getattr(shown, "Text", shown) or "").strip()
+    return readable(str(getattr(shown, "Text", shown) or "")).strip()
 
 
 def _range(value: Any) -> tuple[float | None, float | None]:

@@ -11,6 +11,8 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import variant_from_binary
 
+from connectors.line.tags import readable
+
 EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 MOST_TICKS = 2_650_467_743_990_000_000  # the end of the year 9999
 _ARRAY, _DIMENSIONS = 0x80, 0x40
@@ -101,7 +103,7 @@ def moment(ticks: int) -> datetime | None:
     return EPOCH + timedelta(microseconds=min(ticks, MOST_TICKS) // 10)
 
 
-_PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
+_PLAIN: tuple[tuple[type, Callable[[Any], str]], ...] = (
     (ua.LocalizedText, lambda text: text.Text or ""),
     (ua.QualifiedName, lambda name: name.Name or ""),
     (ua.StatusCode, lambda status: status.name),
@@ -111,9 +113,11 @@ _PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
 
 def plain(value: Any) -> object:
     """Turn what the library decoded into a plain value; what has no plain form stays what it is."""
+    if isinstance(value, str):
+        return readable(value)  # the library lets bytes that are no UTF-8 through, and no store takes those
     for kind, turn in _PLAIN:
         if isinstance(value, kind):
-            return turn(value)
+            return readable(turn(value))
     return aware(value) if isinstance(value, datetime) else value
 
 
