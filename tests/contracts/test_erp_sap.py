@@ -330,7 +330,7 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     ("change", "said"),
     [
         ({"base_url": "http://sap.example"}, "plain text"),
-        ({"timeout": "10min"}, "at most 3min"),
+        ({"timeout": "10min"}, "at most 1min"),
         ({"user": ""}, "who we are"),
         ({"zone": "Mars/Base"}, "time zone"),
         ({"client": "1"}, "client"),

@@ -41,7 +41,8 @@ MainWorkCenter = { constant = "MECH" }
 MainWorkCenterPlant = { constant = "1010" }
 """
 
-_LONGEST_TIMEOUT, _LONGEST_SETTLE = 180.0, 2400.0
+# Together they must stay below the longest lease and wait of the outbox, an hour; a delivery is several requests.
+_LONGEST_TIMEOUT, _LONGEST_SETTLE = 60.0, 2400.0
 _KEY_LENGTH = 20
 
 
@@ -95,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 "who we are is said by user and password, by token_url, client_id and client_secret, or by cert_file"
             )
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
-            raise ValueError("timeout is more than nothing and at most 3min")
+            raise ValueError("timeout is more than nothing and at most 1min")
         if self.settle > _LONGEST_SETTLE:
             raise ValueError("settle is at most 40min")
         try:

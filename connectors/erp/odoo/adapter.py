@@ -1,18 +1,15 @@
-"""Settings of an Odoo, and the adapter: orders in, questions, changes and withdrawals."""
+"""The Odoo adapter: orders in, questions, changes and withdrawals."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import timedelta
+from typing import Any, Literal
 
-import httpx2
 import msgspec
 
-from connectors.erp.http import ErpClient
-from connectors.erp.mapping import Body, Rule
+from connectors.erp.mapping import Body
 from connectors.erp.odoo import check
 from connectors.erp.odoo.door import Door, NotAccepted, Row, refused_load
-from connectors.erp.odoo.fields import REQUEST, Kind, NoValueError, Value, kinds, loaded, same, stamp, written
-from connectors.erp.place import Reach, Url, plain
+from connectors.erp.odoo.fields import Kind, NoValueError, Value, kinds, loaded, same, stamp, written
 from gateway.core.delivery import (
     Capabilities,
     Delivered,
@@ -24,31 +21,9 @@ from gateway.core.delivery import (
     Uncertain,
     Unsent,
 )
-from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Clock, ErpAdapter
-from gateway.core.reading import Name
-from gateway.core.secret import SecretRef
-from gateway.core.units import Duration
-
-SAMPLE = """
-[erp.main]
-protocol = "odoo"
-base_url = "https://odoo.example"
-api_key = { env = "ODOO_KEY" }     # scope rpc, of a user with Equipment Manager
-key_name = "andon"                 # what the key is called in Odoo: its end is told in time
-equipment_by = "serial_no"         # which field of Odoo's equipment holds our asset ids
-
-[erp.main.equipment]               # assets that are called otherwise there, by database id
-PRESS-1 = 12
-
-[erp.main.mapping]
-name = { from = "title", max = 200 }
-description = { from = "text", max = 8000 }
-equipment_id = "asset"
-maintenance_team_id = { constant = 1 }
-priority = { from = "priority", values = { 1 = "3", 2 = "2", 3 = "1", 4 = "0" } }
-"""
+from gateway.core.ports import Clock
 
 REQUEST_MODEL = "maintenance.request"
 _GRACE = timedelta(seconds=2)
@@ -56,84 +31,20 @@ _CALLS = 4
 """Requests that one delivery may need before and for its `load`: external ids, records, equipment, the load."""
 _MOST_KNOWN = 10_000
 
-Field = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings say of an Odoo; the same names as there. `timeout` is in seconds."""
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One Odoo. `timeout` bounds a whole request, `connect` the way to the first byte.
-
-    An order's external id is `module` and its key; `module` must not be the name of an installed module. An
-    asset is found in Odoo by `equipment` (asset id = database id), else by `equipment_by`; where it is not,
-    `unknown_equipment` says whether the order is refused or goes out without. `cancel` is what a request gets
-    that is taken back, `closing_field` a field of the plant with its closing code (else the last stage's name).
-    `batch` orders at most go out in one request. Plain http is for this machine, unless `insecure`.
-    """
-
-    name: Name
-    base_url: Url
-    api_key: SecretRef
-    database: str = ""
-    key_name: str = "andon"
-    module: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = "andon"
-    equipment_by: Field = "serial_no"
-    equipment: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
-    unknown_equipment: Literal["refuse", "leave_out"] = "refuse"
-    cancel: dict[Field, str | int | bool] = msgspec.field(default_factory=lambda: {"archive": True})
-    closing_field: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_]{0,62})?$")] = ""
-    batch: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    proxy: Url | None = None
-    timeout: Duration = Duration(30)
-    connect: Duration = Duration(5)
-    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
-    mapping: dict[str, str | Rule] = {}
-
-    def __post_init__(self) -> None:
-        if plain(self.base_url) and not self.insecure:
-            raise ValueError(
-                f"{self.base_url} would send orders and secrets in plain text; use https, or insecure = true"
-            )
-        if not 0 < self.timeout <= 300:  # noqa: PLR2004  with what comes before it, below the longest lease
-            raise ValueError("timeout is more than nothing and at most 5min")
-
-    def open(self) -> ErpAdapter:
-        """Make the adapter. Raises `Misconfigured` without the key, or with a mapping that cannot be."""
-        body = Body(self.mapping or REQUEST, None, 20)
-        nested = [name for name in body.rules if "." in name]
-        if nested:
-            raise Misconfigured(f"mapping.{nested[0]}: a record of Odoo has no fields inside fields")
-        if "name" not in body.rules:
-            raise Misconfigured("mapping.name: is missing; a maintenance request must have a name")
-        reach = Reach(
-            base_url=self.base_url,
-            timeout=self.timeout,
-            connect=self.connect,
-            connections=self.connections,
-            ca_file=self.ca_file,
-            cert_file=self.cert_file,
-            key_file=self.key_file,
-            proxy=self.proxy,
-        )
-        headers = {"x-odoo-database": self.database} if self.database else {}
-        client = reach.client(_Key(self.api_key.reveal()), headers)
-        now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
-        return Odoo(self, Door(self.name, ErpClient(client, self.timeout), now), body, now)
-
-
-class _Key(httpx2.Auth):
-    """Puts the key on every request; its repr does not show it."""
-
-    def __init__(self, key: str) -> None:
-        if not key.isascii() or not key.isprintable():
-            raise Misconfigured("api_key cannot be sent in a header")
-        self._key = key
-
-    def auth_flow(self, request: httpx2.Request) -> Any:
-        request.headers["authorization"] = f"bearer {self._key}"
-        yield request
+    name: str
+    module: str
+    key_name: str
+    equipment_by: str
+    equipment: dict[str, int]
+    unknown_equipment: Literal["refuse", "leave_out"]
+    cancel: dict[str, str | int | bool]
+    closing_field: str
+    batch: int
+    timeout: float
 
 
 class About(msgspec.Struct, frozen=True):
@@ -150,24 +61,24 @@ class Odoo:
     every delivery looks for its external id first. A race of two loads still makes one record.
     """
 
-    def __init__(self, settings: Settings, door: Door, body: Body, now: Clock) -> None:
-        self._settings, self._door, self._body, self._now = settings, door, body, now
+    def __init__(self, plan: Plan, door: Door, body: Body, now: Clock) -> None:
+        self._plan, self._door, self._body, self._now = plan, door, body, now
         self._about: About | None = None
-        self._machines: dict[str, int] = dict(settings.equipment)
+        self._machines: dict[str, int] = dict(plan.equipment)
 
     @property
     def name(self) -> str:
         """The name in andon.toml."""
-        return self._settings.name
+        return self._plan.name
 
     @property
     def capabilities(self) -> Capabilities:
         """What this ERP promises. Its webhooks are unsigned and not repeated: it is asked."""
         return Capabilities(
             idempotency=Idempotency.UPSERT,
-            deadline=_CALLS * timedelta(seconds=self._settings.timeout) + _GRACE,
+            deadline=_CALLS * timedelta(seconds=self._plan.timeout) + _GRACE,
             key_limit=64,
-            batch=self._settings.batch,
+            batch=self._plan.batch,
             lane="asset",
             precondition="timestamp",
             feedback="poll",
@@ -179,7 +90,7 @@ class Odoo:
         """Name what is wrong with key, rights, mapping, teams and equipment. Raises `Unreachable`."""
         try:
             self._about = await self._learn()
-            faults = await check.faults(self._door, self._settings, self._body.rules, self._about.kinds, self._now())
+            faults = await check.faults(self._door, self._plan, self._body.rules, self._about.kinds, self._now())
         except NotAccepted:
             faults = ["the API key is not accepted; has it expired, and is its scope rpc?"]
         except Refused as no:
@@ -262,7 +173,7 @@ class Odoo:
         first = about.stages[0][1] if about.stages else now.status
         if now.state == "done" or now.status != first:
             return Rejected(f"somebody has started: the request is in stage {now.status!r}")
-        change: dict[str, Value] = dict(self._settings.cancel)
+        change: dict[str, Value] = dict(self._plan.cancel)
         if "description" in about.kinds:
             why = written("description", f"[{ref.key}] {reason}", Kind("html"))
             change["description"] = f"{row.get('description') or ''}<p>{why}</p>"
@@ -291,17 +202,17 @@ class Odoo:
         new = sorted(assets - set(self._machines))
         if not new or "equipment_id" not in self._body.rules:
             return
-        by = self._settings.equipment_by
+        by = self._plan.equipment_by
         rows = await self._door.search("maintenance.equipment", [[by, "in", new]], [by], 2 * len(new))
         if len(self._machines) > _MOST_KNOWN:
-            self._machines = dict(self._settings.equipment)
+            self._machines = dict(self._plan.equipment)
         met = [str(row.get(by)) for row in rows]
         self._machines |= {str(row[by]): row["id"] for row in rows if met.count(str(row.get(by))) == 1}
 
     async def _there(self, keys: list[str]) -> dict[str, ErpRef]:
         """Give what Odoo has under these keys."""
         domain: list[list[Any]] = [
-            ["module", "=", self._settings.module],
+            ["module", "=", self._plan.module],
             ["model", "=", REQUEST_MODEL],
             ["name", "in", keys],
         ]
@@ -325,18 +236,18 @@ class Odoo:
         return rows[0]
 
     def _wanted(self, about: About) -> list[str]:
-        known = {"stage_id", "done", "write_date", "description", self._settings.closing_field, *self._settings.cancel}
+        known = {"stage_id", "done", "write_date", "description", self._plan.closing_field, *self._plan.cancel}
         return sorted((known | set(self._body.rules)) & set(about.kinds))
 
     def _ref(self, key: str, row: Row, about: About) -> ErpRef:
         stage = row.get("stage_id")
         at = stage[0] if isinstance(stage, list) and stage else 0
         name, done = next(((name, done) for one, name, done in about.stages if one == at), ("", False))
-        cancel = self._settings.cancel
+        cancel = self._plan.cancel
         gone = bool(cancel) and all(
             field in about.kinds and same(row.get(field), value, about.kinds[field]) for field, value in cancel.items()
         )
-        code = str(row.get(self._settings.closing_field) or "") if self._settings.closing_field else name
+        code = str(row.get(self._plan.closing_field) or "") if self._plan.closing_field else name
         return ErpRef(
             key,
             str(row["id"]),
@@ -357,8 +268,8 @@ class Odoo:
                 machine = self._machines.get(str(value))
                 if machine is not None:
                     values[name] = machine
-                elif self._settings.unknown_equipment == "refuse":
-                    by = self._settings.equipment_by
+                elif self._plan.unknown_equipment == "refuse":
+                    by = self._plan.equipment_by
                     raise NoValueError(f"field {name}: the ERP has no equipment, or several, with {by} {value!r}")
                 continue
             values[name] = written(name, value, kind)
@@ -368,7 +279,7 @@ class Odoo:
         values = self._values(order, about)
         cells = [loaded(name, value, about.kinds[name]) for name, value in values.items()]
         columns = ("id", *(column for column, _ in cells))
-        return columns, [f"{self._settings.module}.{order.key}", *(text for _, text in cells)]
+        return columns, [f"{self._plan.module}.{order.key}", *(text for _, text in cells)]
 
     async def _load(self, columns: tuple[str, ...], rows: Sequence[tuple[str, list[str]]]) -> dict[str, Outcome]:
         said = await self._door.change(REQUEST_MODEL, "load", {"fields": columns, "data": [row for _, row in rows]})
