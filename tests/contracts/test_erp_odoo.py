@@ -217,6 +217,31 @@ class TestAmend:
         await adapter.close()
 
 
+async def test_its_webhook_is_unsigned_and_what_nobody_takes_is_lost(erp: ErpAdapter, plant: Erp) -> None:
+    heard: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        heard.put_nowait((head, msgspec.json.decode(await reader.readexactly(length))))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    plant.turn("odoo", hook="http://127.0.0.1:9/nobody")
+    await deliver(erp, "hook lost")
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    async with server:
+        plant.turn("odoo", hook=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/web")
+        ref = await deliver(erp, "hook heard")
+        async with asyncio.timeout(20):
+            head, told = await heard.get()
+        plant.turn("odoo", hook="")
+    assert (told["_model"], told["id"]) == ("maintenance.request", int(ref.number))
+    assert "signature" not in head and heard.empty()
+
+
 @pytest.mark.parametrize(
     ("habits", "fields", "said"),
     [
