@@ -89,7 +89,7 @@ class Folder:
                     found += 1
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
-        """List a folder. One below the root that cannot be listed is said once, no more. Raises OSError for the root."""
+        """List a folder. One below the root that cannot be listed is said once. Raises OSError for the root."""
         try:
             with os.scandir(folder) as entries:
                 listed = list(itertools.islice(entries, _MOST_SEEN))
@@ -98,7 +98,7 @@ class Folder:
                 raise
             if folder not in self._closed:
                 self._closed.add(folder)
-                log.warning("drop.folder.closed", folder=str(folder), why=lost.strerror)
+                log.warning("drop.folder.closed", folder=shown(str(folder)), why=lost.strerror)
             return []
         self._closed.discard(folder)
         return listed
@@ -127,7 +127,7 @@ class Folder:
             else:
                 _move(path, self._manners.done_at)
         for path, why in bad:
-            log.warning("drop.file.bad", folder=self._manners.path, file=path.name, why=why)
+            log.warning("drop.file.bad", folder=self._manners.path, file=shown(path.name), why=why)
             there = _move(path, self._manners.bad_at)
             if there is not None:
                 there.with_name(there.name + ".why").write_text(why + "\n", "utf-8")

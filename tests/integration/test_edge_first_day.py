@@ -17,8 +17,8 @@ from connectors.line.syslog import Settings as SyslogSettings
 from gateway.core.batch import TagState
 from gateway.core.errors import Unreachable
 from gateway.core.secret import SecretRef
-from gateway.runtime.settings import parse
 from gateway.runtime.line import Line
+from gateway.runtime.settings import parse
 from gateway.runtime.wiring import wire
 from gateway.store.settings import Settings as StoreSettings
 from tests.integration.edge_rig import bearer, in_review, serving, work_order

@@ -120,6 +120,8 @@ def items_of(message: Message) -> list[Item]:
 def same(left: Message, right: Message) -> bool:
     if (left.subscription, left.sequence, left.keep_alive) != (right.subscription, right.sequence, right.keep_alive):
         return False
+    if abs(left.published - right.published) > 1:
+        return False
     mine, other = items_of(left), items_of(right)
     return len(mine) == len(other) and all(
         (a[0], a[2]) == (b[0], b[2])
