@@ -17,7 +17,7 @@ from tests.erp_process import Erp
 from tests.tryton import DATABASE, Tryton
 
 Send = Callable[[Message], Awaitable[None]]
-SLOWER = 2.0
+SLOWER = 1.5
 """Every time of a fault is so much longer than with the simulated ERP: a real one has not promised its pace."""
 
 

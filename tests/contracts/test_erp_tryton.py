@@ -51,8 +51,8 @@ def settings(tryton: Tryton, url: str = "", key: str = "KEY", **fields: object) 
         "company": tryton.facts["company"],
         "origins": {asset: origin for asset, origin in tryton.facts["origins"].items() if asset != "M-07"},
         "origin": tryton.facts["origins"]["M-07"],
-        "timeout": Duration(2.0),
-        "settle": Duration(1.6),
+        "timeout": Duration(1.5),
+        "settle": Duration(1.2),
     }
     return Settings(**{**given, **fields})  # type: ignore[arg-type]  # a table of test values
 

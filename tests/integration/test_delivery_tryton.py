@@ -55,7 +55,7 @@ def adapter(tryton: Tryton, url: str, settle: float) -> ErpAdapter:
         key=SecretRef(env="TEST_TRYTON_KEY"),
         company=tryton.facts["company"],
         origin=tryton.facts["origins"]["M-07"],
-        timeout=Duration(2.0),
+        timeout=Duration(1.5),
         settle=Duration(settle),
     ).open()
 
@@ -124,11 +124,11 @@ async def test_a_real_erp_without_keys_gets_each_order_once_through_every_fault(
         {"kind": "error_after", "probability": 0.2, "count": 2, **CREATE},
         {"kind": "error_before", "probability": 0.15, "count": 2, **CREATE},
         {"kind": "truncated", "probability": 0.15, "count": 1, **CREATE},
-        {"kind": "ghost", "probability": 0.2, "count": 1, "seconds": 1.2, **CREATE},
+        {"kind": "ghost", "probability": 0.2, "count": 1, "seconds": 1.4, **CREATE},
         {"kind": "error_before", "probability": 0.2, "count": 2, "method": "GET"},
         seed=11,
     )
-    async with delivering(store, adapter(tryton, plant.url, 1.5), orders):
+    async with delivering(store, adapter(tryton, plant.url, 1.2), orders):
         numbers = await delivered(store, orders)
     assert sum(fault["fired"] for fault in plant.state()["faults"]) >= 8
     assert_exactly_once(tryton, orders, numbers)
