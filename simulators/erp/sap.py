@@ -158,7 +158,7 @@ class Sap:
             if asked is None:
                 return error(400, "/IWBEP/CM_MGW/533", "a $filter is needed")
             name, wanted = asked.groups()
-            rows = [order for order in self._orders(entity) if str(order.body.get(name, "")) == wanted]
+            rows = [order for order in self._near(entity, name, wanted) if str(order.body.get(name, "")) == wanted]
             top = int(request.query.get("$top", "100"))
             return json_response(200, {"d": {"results": [self._shown(order) for order in rows[:top]]}})
         order = self._one(entity, rest)
@@ -212,8 +212,15 @@ class Sap:
     def _rewrite(self, order: Order, values: dict[str, Any]) -> Order:
         return self._book.rewrite(order.id, {**order.body, **values}) or order
 
-    def _orders(self, entity: str) -> list[Order]:
-        return [order for order in self._book.orders() if order.body.get("entity") == entity]
+    def _near(self, entity: str, name: str, wanted: str) -> list[Order]:
+        """Give the records that may fit a filter: by the database's index where there is one."""
+        reference: str | None = None
+        if name == "MaintNotifExtReferenceNumber":
+            reference = f"notification {wanted}"
+        elif name == "MaintenanceNotification" and entity == "MaintenanceOrder" and wanted.isdigit():
+            there = self._book.order(str(int(wanted)))
+            reference = str(there.body.get("MaintNotifExtReferenceNumber", "")) if there is not None else None
+        return [order for order in self._book.orders(reference) if order.body.get("entity") == entity]
 
     def _one(self, entity: str, path: str) -> Order | None:
         found = _KEYED.match(path)
