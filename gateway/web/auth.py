@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.runtime.gateway import Gateway
 from gateway.web.caller import Caller
+from gateway.web.once import Once
 from gateway.web.problems import Denied
 
 PUBLIC = "public"
@@ -27,12 +28,16 @@ SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", "li
 
 
 class Guard(ASGIMiddleware):
-    """Checks the caller against the scope in the route's `opt`, and bounds every answer that is not a stream."""
+    """Checks the caller against the scope in the route's `opt`, and bounds every answer that is not a stream.
+
+    A route whose `opt` says `once` takes Idempotency-Keys.
+    """
 
     scopes = (ScopeType.HTTP,)
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway, self._api = gateway, gateway.api
+        self._once = Once(gateway)
         self._caller_of: Callable[[str], Awaitable[Caller]] = _nobody
         if gateway.api.issuer or gateway.api.token_folder is not None:
             # cryptography takes 10 MiB, and most small gateways trust no issuer.
@@ -51,7 +56,10 @@ class Guard(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         async with asyncio.timeout(self._api.deadline):
-            await next_app(scope, receive, send)
+            if opt.get("once") and scope["type"] == ScopeType.HTTP and scope["method"] == "POST":
+                await self._once.handle(scope, receive, send, next_app, scope["user"].subject)
+            else:
+                await next_app(scope, receive, send)
 
     async def _caller(self, request: Request[Any, Any, Any], needed: str) -> Caller:
         if needed in {PUBLIC, SIGNED}:

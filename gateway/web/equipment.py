@@ -72,7 +72,7 @@ async def targets(gateway: NamedDependency[Gateway]) -> TargetNames:
 @post(
     "/line/{line:str}/write/{target:str}",
     status_code=200,
-    opt={"scope": "line:write", "reach": "everywhere", "body": WriteBody},
+    opt={"scope": "line:write", "reach": "everywhere", "once": "never", "body": WriteBody},
 )
 async def write(
     request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], line: FromPath[str], target: FromPath[str]

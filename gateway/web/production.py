@@ -38,7 +38,7 @@ class ProductionOrders(msgspec.Struct, frozen=True):
 @post(
     "/production/order",
     status_code=202,
-    opt={"scope": "production:write", "reach": "everywhere", "body": ProductionOrder},
+    opt={"scope": "production:write", "reach": "everywhere", "once": "again", "body": ProductionOrder},
 )
 async def take(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ProductionTaken]:
     """Take a production order in, once per `order_id`. The same order again gives the same answer."""

@@ -21,7 +21,11 @@ async def waiting(gateway: NamedDependency[Gateway], limit: Limit = 100) -> Repo
     return Reports([shown(row) for row in held if not row.reviewed])
 
 
-@post("/review/{name:str}", status_code=200, opt={"scope": "review:write", "reach": "everywhere", "body": Ruling})
+@post(
+    "/review/{name:str}",
+    status_code=200,
+    opt={"scope": "review:write", "reach": "everywhere", "once": "again", "body": Ruling},
+)
 async def decide(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], name: FromPath[str]) -> Reviewed:
     """Confirm, correct or dismiss a report. The same decision again gives the same answer."""
     ruling = await read(request, Ruling, limit=gateway.api.max_body)
