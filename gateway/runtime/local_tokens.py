@@ -1,9 +1,11 @@
 """Access tokens for a plant without an identity provider: made here, checked as those of any issuer are."""
 
+import fcntl
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -23,6 +25,7 @@ ISSUER = "urn:andon:local"
 AUDIENCE = "andon"
 ALGORITHM: Literal["ES256"] = "ES256"
 _KEY, _PUBLIC, _ISSUED, _REVOKED = "key.json", "public.json", "issued.json", "revoked.json"
+_LOCK = ".lock"
 
 
 class Issued(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,6 @@ class Desk:
         """Make a token; gives it, and what is remembered. Raises `Misconfigured` when the folder cannot be used."""
         from joserfc import jwt  # noqa: PLC0415  cryptography takes 10 MiB, and few make tokens
 
-        key = self._key()
         issued = Issued(
             id=secrets.token_hex(8),
             subject=subject,
@@ -84,7 +86,9 @@ class Desk:
             "iat": int(made_at.timestamp()),
             "exp": int(ends_at.timestamp()),
         }
-        self._write(_ISSUED, msgspec.json.encode([*self._issued(), issued]))
+        with self._alone():
+            key = self._key()
+            self._write(_ISSUED, msgspec.json.encode([*self._issued(), issued]))
         header = {"alg": ALGORITHM, "typ": "at+jwt", "kid": str(key.kid)}
         return jwt.encode(header, claims, key), issued
 
@@ -98,8 +102,23 @@ class Desk:
         found = [one for one in self.listed() if name in {one.id, one.subject}]
         if not found:
             raise Refused(f"no token {name!r} was made here: andon tokens list")
-        self._write(_REVOKED, msgspec.json.encode(sorted(self._revoked() | {one.id for one in found})))
+        with self._alone():
+            self._write(_REVOKED, msgspec.json.encode(sorted(self._revoked() | {one.id for one in found})))
         return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commands out: a token that another one's list overwrote could not be revoked by name."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            number = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as lost:
+            raise Misconfigured(f"token_folder {self._folder} cannot be written: {lost.strerror}") from lost
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(number)
 
     def _issued(self) -> list[Issued]:
         return self._read(_ISSUED, list[Issued], [])
@@ -132,7 +151,6 @@ class Desk:
     def _write(self, name: str, content: bytes) -> None:
         """Replace a file whole, readable by its owner alone."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             number, made = tempfile.mkstemp(dir=self._folder)  # 0600
             with os.fdopen(number, "wb") as file:
                 file.write(content)

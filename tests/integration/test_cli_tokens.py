@@ -2,6 +2,8 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -142,3 +144,15 @@ def test_an_unknown_name_and_a_damaged_file_are_said(tmp_path: Path) -> None:
     (tmp_path / "issued.json").write_bytes(b"\xff")
     with pytest.raises(Misconfigured, match="damaged"):
         Desk(str(tmp_path)).listed()
+
+
+def test_two_who_make_tokens_at_once_lose_none_of_the_list(tmp_path: Path) -> None:
+    def one(number: int) -> str:
+        made_at = datetime(2026, 1, 1, tzinfo=UTC)
+        desk = Desk(str(tmp_path / "tokens"))
+        return desk.create(f"s{number}", ("read",), ("*",), "SZ1", made_at, made_at + timedelta(days=1))[1].id
+
+    with ThreadPoolExecutor(8) as crew:
+        names = set(crew.map(one, range(16)))
+    assert {row.id for row in Desk(str(tmp_path / "tokens")).listed()} == names
+    assert len({*names}) == 16
