@@ -19,7 +19,7 @@ from report import Row, publish
 TAGS = 1000
 EVERY_S = 5.0
 SLOPE_MIB, DISK_MIB = 6.0, 64.0
-STEADY_MIN = 10.0
+STEADY_MIN = 20.0
 BUDGET = "2MiB"
 """Of the journal: reached within minutes, so that the soak sees what comes after."""
 
@@ -72,7 +72,7 @@ def watched(minutes: float, tags: int) -> Trace:
 def main() -> int:
     """Run and publish."""
     parser = argparse.ArgumentParser(prog="bench/soak.py", description="Measure: soak.")
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long")
     parser.add_argument("--tags", type=int, default=TAGS, help="tags at 10 Hz")
     parser.add_argument("--quick", action="store_true", help="one minute")
     parser.add_argument("-o", dest="output", choices=("table", "json"), default="table", help="form of the output")
