@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -35,6 +36,8 @@ _PATIENCE_S = 60.0
 _BACK = 5_000_000
 """How far before the loss is read (microseconds): a slow tag's last value may have been on its way."""
 _TOGETHER = 60_000_000
+_SECOND = 1_000_000
+_MOST_GAPS = 64
 
 
 @dataclass(slots=True)
@@ -160,16 +163,24 @@ class Historian:
             left = [span for span in left if span.point and span.pages * _PAGE < self._settings.history_most]
             if changes:
                 await self._offer(Progress(reached), changes)
+        kept = [span for span in spans if span.point]
+        if kept:  # a server holds few continuation points for a session; whether it lets go is its own affair
+            with suppress(ua.UaError):
+                await in_batches(lambda part: _ask(client, details, part, release=True), kept, len(kept))
 
     def _gaps(self, spans: Sequence[_Span]) -> list[SourceGap]:
         """Say what came of it: the spans that history closed, and what is still open."""
         proven = any(span.proven for span in spans)
-        sorts: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+        sorts: dict[tuple[str, str, int, int], list[tuple[int, int, int]]] = {}
+        coarse: dict[tuple[str, str, int, int], list[tuple[int, int, int]]] = {}
         for span in spans:
             for filled, start, end in self._outcome(span, proven=proven):
-                sorts.setdefault((span.fill.cause, filled), []).append((span.place, start, end))
+                what, one = (span.fill.cause, filled), (span.place, start, end)
+                sorts.setdefault((*what, start // _SECOND, end // _SECOND), []).append(one)
+                coarse.setdefault((*what, 0, 0), []).append(one)
         gaps: list[SourceGap] = []
-        for (cause, filled), found in sorts.items():
+        # A record for each tag's own span while they are few; a common one, as wide as the widest, for thousands.
+        for (cause, filled, _, _), found in (sorts if len(sorts) <= _MOST_GAPS else coarse).items():
             tags = tuple((self._nodes[place].asset, self._nodes[place].tag) for place, _, _ in found)
             start, end = min(one[1] for one in found), max(one[2] for one in found)
             gaps.append(SourceGap(tags, _time(start), _time(end), cause, "history" if filled else ""))
@@ -198,13 +209,13 @@ class Historian:
         await self._inbox.offer(Arrival(rest, self._now(), values=values, history=progress))
 
 
-async def _ask(client: Any, details: Any, spans: Sequence[_Span]) -> Sequence[Any]:
-    """Ask for a page of each span. A server that takes too long costs these spans, not the link."""
+async def _ask(client: Any, details: Any, spans: Sequence[_Span], *, release: bool = False) -> Sequence[Any]:
+    """Ask for a page of each span, or let go of the rest. A slow server costs these spans, not the link."""
     request = ua.HistoryReadRequest()
     request.Parameters = ua.HistoryReadParameters(
         HistoryReadDetails=details,
         TimestampsToReturn=ua.TimestampsToReturn.Both,
-        ReleaseContinuationPoints=False,
+        ReleaseContinuationPoints=release,
         NodesToRead=[
             ua.HistoryReadValueId(NodeId=one.node, IndexRange="", ContinuationPoint=one.point) for one in spans
         ],
