@@ -171,16 +171,13 @@ class Historian:
     def _gaps(self, spans: Sequence[_Span]) -> list[SourceGap]:
         """Say what came of it: the spans that history closed, and what is still open."""
         proven = any(span.proven for span in spans)
-        sorts: dict[tuple[str, str, int, int], list[tuple[int, int, int]]] = {}
-        coarse: dict[tuple[str, str, int, int], list[tuple[int, int, int]]] = {}
-        for span in spans:
-            for filled, start, end in self._outcome(span, proven=proven):
-                what, one = (span.fill.cause, filled), (span.place, start, end)
-                sorts.setdefault((*what, start // _SECOND, end // _SECOND), []).append(one)
-                coarse.setdefault((*what, 0, 0), []).append(one)
+        outcomes = [
+            (span.fill.cause, filled, span.place, start, end)
+            for span in spans
+            for filled, start, end in self._outcome(span, proven=proven)
+        ]
         gaps: list[SourceGap] = []
-        # A record for each tag's own span while they are few; a common one, as wide as the widest, for thousands.
-        for (cause, filled, _, _), found in (sorts if len(sorts) <= _MOST_GAPS else coarse).items():
+        for (cause, filled), found in _grouped(outcomes):
             tags = tuple((self._nodes[place].asset, self._nodes[place].tag) for place, _, _ in found)
             start, end = min(one[1] for one in found), max(one[2] for one in found)
             gaps.append(SourceGap(tags, _time(start), _time(end), cause, "history" if filled else ""))
@@ -207,6 +204,26 @@ class Historian:
     async def _offer(self, progress: Progress, changes: Iterable[Change]) -> None:
         values, rest = sift(changes)
         await self._inbox.offer(Arrival(rest, self._now(), values=values, history=progress))
+
+
+def _grouped(
+    outcomes: Sequence[tuple[str, str, int, int, int]],
+) -> list[tuple[tuple[str, str], list[tuple[int, int, int]]]]:
+    """Put tags together whose spans are alike to a second; all of one cause when there would be too many records."""
+    alike: list[tuple[tuple[str, str], list[tuple[int, int, int]]]] = []
+    whole: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+    for cause, filled, place, start, end in outcomes:
+        whole.setdefault((cause, filled), []).append((place, start, end))
+        if len(alike) > _MOST_GAPS:
+            continue
+        for what, found in alike:
+            _, since, until = found[0]
+            if what == (cause, filled) and abs(start - since) <= _SECOND and abs(end - until) <= _SECOND:
+                found.append((place, start, end))
+                break
+        else:
+            alike.append(((cause, filled), [(place, start, end)]))
+    return alike if len(alike) <= _MOST_GAPS else list(whole.items())
 
 
 async def _ask(client: Any, details: Any, spans: Sequence[_Span], *, release: bool = False) -> Sequence[Any]:
