@@ -16,7 +16,7 @@ from connectors.erp.http import Answer, ErpClient, Lost, classify, lost_outcome,
 from connectors.erp.keeper import RefreshKeeper
 from connectors.erp.mapping import DEFAULT, Body, Rule
 from connectors.erp.oauth import ClientCredentials, NoToken
-from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Uncertain
+from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Rejected, Uncertain
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Clock, ErpAdapter
@@ -249,6 +249,14 @@ class Rest:
         if now is None:
             raise Refused(f"the answer has no {self._settings.number_field!r}; see number_field")
         return now
+
+    async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:  # noqa: ARG002  the port's
+        """Refuse: this adapter changes nothing that is there."""
+        return Rejected("orders are not changed in this ERP")
+
+    async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:  # noqa: ARG002  the port's
+        """Refuse: this adapter takes nothing back."""
+        return Rejected("orders are not taken back in this ERP")
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""

@@ -12,7 +12,7 @@ class DeliveryState(enum.StrEnum):
 
     WAITING will be sent when due. SENDING was committed before the bytes left. DELIVERED has the
     ERP's number. UNCERTAIN may or may not have happened: the ERP is asked before anyone sends again.
-    PARKED needs a person and says why.
+    PARKED needs a person and says why. WITHDRAWN was taken back: the ERP holds it as cancelled, or never had it.
     """
 
     WAITING = "WAITING"
@@ -20,12 +20,22 @@ class DeliveryState(enum.StrEnum):
     DELIVERED = "DELIVERED"
     UNCERTAIN = "UNCERTAIN"
     PARKED = "PARKED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+Task = Literal["create", "amend", "cancel", "drop"]
+"""What a delivery has to do next: make the order, change it, take it back, or never send it."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """The outbox row of one order. `lane` is the asset; `attempt` counts sends; times aware UTC.
 
     `since` is when the first attempt left (None before): it bounds the ERP's memory of a replay key.
+
+    `version` is the newest of the order, `sent` the one that the ERP is known to have. `sending` is the one that an
+    attempt may have taken along: it stays the one that is sent until that attempt is settled, for an ERP that
+    knows our key refuses other words under it. `withdraw` says why the order is to be taken back; empty while
+    it stands.
     """
 
     key: str
@@ -39,6 +49,17 @@ class Delivery(msgspec.Struct, frozen=True):
     reason: str = ""
     erp_number: str | None = None
     updated_at: datetime | None = None
+    version: int = 1
+    sending: int | None = None
+    sent: int | None = None
+    withdraw: str = ""
+
+    @property
+    def task(self) -> Task:
+        """What has to be done next. An order of which nothing left yet is dropped, not cancelled."""
+        if self.erp_number is None:
+            return "drop" if self.withdraw and self.attempt == 0 else "create"
+        return "cancel" if self.withdraw else "amend"
 
 
 class Idempotency(enum.StrEnum):
@@ -141,10 +162,11 @@ class ProductionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class StatusUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ERP says about an order of ours. `status` is the ERP's word."""
+    """What the ERP says about an order of ours. `status` is the ERP's word, `state` what it means to us."""
 
     key: str
     number: str
     status: str
     closing_code: str | None = None
     at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    state: Literal["open", "done", "cancelled", "unknown"] = "unknown"

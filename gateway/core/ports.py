@@ -164,9 +164,14 @@ class ErpAdapter(Protocol):
     """One ERP or MES. Declares what it promises in `capabilities`; delivery knows only that.
 
     `deliver` sends each order at most once per call and answers with a value per order, in order, and
-    never raises for what the ERP or the network does. `find` and `status` are questions: repeatable,
-    raise `Unreachable` or `Refused`. `verify` names what is wrong with credentials, rights and mapping
-    before the first order ([] when all is well; raises `Unreachable`).
+    never raises for what the ERP or the network does. It may be cancelled at any await: then nobody knows.
+    `find` and `status` are questions: repeatable, raise `Unreachable` or `Refused`.
+
+    `amend` writes what differs between the two versions and is still, in the ERP, what `before` made it: what a
+    planner changed stays and is named in `Delivered.kept`. `cancel` takes back an order that nobody has begun; who
+    has begun wins, and it is `Rejected`. Both answer as `deliver` does and may be called again after any
+    answer; where `capabilities` do not promise them they are `Rejected`. `verify` names what is wrong with
+    credentials, rights and mapping before the first order ([] when all is well; raises `Unreachable`).
     """
 
     @property
@@ -183,6 +188,10 @@ class ErpAdapter(Protocol):
 
     async def status(self, ref: ErpRef) -> ErpRef: ...
 
+    async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome: ...
+
+    async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome: ...
+
     async def close(self) -> None: ...
 
 
@@ -197,12 +206,18 @@ class StoredReport(msgspec.Struct, frozen=True):
 
 
 class StoredOrder(msgspec.Struct, frozen=True):
-    """An order with its delivery and the last status that the ERP told."""
+    """An order, in its newest version, with its delivery and what the ERP told of it last.
+
+    `erp_state` is what the ERP's status means: open, done, cancelled, unknown. `asked_at` is when the ERP was last
+    asked (aware UTC); None when it was never asked, or has to be asked soon.
+    """
 
     order: WorkOrder
     delivery: Delivery
     erp_status: str = ""
     closing_code: str | None = None
+    erp_state: str = "unknown"
+    asked_at: datetime | None = None
 
 
 class AuditLine(msgspec.Struct, frozen=True):
@@ -217,10 +232,14 @@ class AuditLine(msgspec.Struct, frozen=True):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """A delivery that this process owns until its lease ends."""
+    """A delivery that this process owns until its lease ends.
+
+    `order` is the version to send, `sent` the one that the ERP has (None when it has none).
+    """
 
     delivery: Delivery
     order: WorkOrder
+    sent: WorkOrder | None = None
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -338,7 +357,12 @@ class Tx(Protocol):
     def expire(self, now: datetime) -> int: ...
     def settle(self, claimed: Delivery, settled: Delivery) -> bool: ...
     def redeliver(self, key: str, now: datetime) -> bool: ...
+    def change_order(self, order: WorkOrder, at: datetime) -> bool: ...
+    def withdraw_order(self, key: str, reason: str, at: datetime) -> bool: ...
+    def order_version(self, key: str, version: int) -> WorkOrder | None: ...
     def put_status(self, update: StatusUpdate, at: datetime) -> bool: ...
+    def followed(self, erp: str, asked_before: datetime, limit: int) -> list[StoredOrder]: ...
+    def asked(self, key: str, at: datetime | None) -> None: ...
 
     # inbound, once each
     def first_time(self, scope: str, name: str, fingerprint: str, at: datetime) -> bool: ...

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, insert, or_, select, update
 
 from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate
 from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
 from gateway.store.outbox import COLUMNS, delivery_of, put_delivery
 from gateway.store.part import Part
-from gateway.store.tables import orders, outbox, pack, unpack
+from gateway.store.tables import order_versions, orders, outbox, pack, unpack
+
+_OVER = ("done", "cancelled")
 
 
 class Orders(Part):
@@ -50,6 +52,88 @@ class Orders(Part):
         look = look.order_by(orders.c.detected_at, outbox.c.number).limit(limit)
         return [_stored(row) for row in self._db.execute(look)]
 
+    def change_order(self, order: WorkOrder, at: datetime) -> bool:
+        """Keep the next version of an order, and have the ERP's copy amended where there is one.
+
+        False when it is not the next one, when the order is withdrawn, and when the ERP has ended it. A delivery in
+        flight goes on with the version that it took; what was not sent yet goes out in the new one.
+        """
+        known = self._standing(order.key)
+        if known is None or known[0] != order.version - 1:
+            return False
+        old = select(orders.c.key, outbox.c.version, orders.c.body).join(outbox, outbox.c.key == orders.c.key)
+        self._db.execute(
+            insert(order_versions).from_select(["key", "version", "body"], old.where(orders.c.key == order.key))
+        )
+        self._db.execute(update(orders).where(orders.c.key == order.key).values(body=pack(order)))
+        self._db.execute(update(outbox).where(outbox.c.key == order.key).values(version=order.version))
+        if known[1] is DeliveryState.DELIVERED:
+            self._wait_again(order.key, at)
+        return True
+
+    def withdraw_order(self, key: str, reason: str, at: datetime) -> bool:
+        """Have an order taken back; one of which nothing left is WITHDRAWN at once.
+
+        False for an unknown key, when it is withdrawn already, and when the ERP has ended it. What is in flight, or in
+        doubt, is settled first.
+        """
+        known = self._standing(key)
+        if known is None:
+            return False
+        _, state, attempt, number = known
+        news: dict[str, Any] = {"withdraw": reason}
+        if attempt == 0 and number is None and state in (DeliveryState.WAITING, DeliveryState.PARKED):
+            news |= {"state": DeliveryState.WITHDRAWN, "reason": reason, "updated_at": at}
+        self._db.execute(update(outbox).where(outbox.c.key == key).values(news))
+        if state in (DeliveryState.DELIVERED, DeliveryState.PARKED) and "state" not in news:
+            self._wait_again(key, at)
+        return True
+
+    def order_version(self, key: str, version: int) -> WorkOrder | None:
+        """Give an order as it was in one version; None when there is no such version."""
+        look = select(order_versions.c.body).where(order_versions.c.key == key, order_versions.c.version == version)
+        body = self._db.scalar(look)
+        if body is None:
+            newest = select(orders.c.body).join(outbox, outbox.c.key == orders.c.key)
+            body = self._db.scalar(newest.where(orders.c.key == key, outbox.c.version == version))
+        return None if body is None else unpack(body, WorkOrder)
+
+    def followed(self, erp: str, asked_before: datetime, limit: int) -> list[StoredOrder]:
+        """Give orders that an ERP has and has not ended, that it was not asked about since; the longest ago first."""
+        look = (
+            _look()
+            .where(
+                orders.c.erp == erp,
+                orders.c.erp_state.not_in(_OVER),
+                outbox.c.state == DeliveryState.DELIVERED,
+                or_(orders.c.asked_at.is_(None), orders.c.asked_at < asked_before),
+            )
+            .order_by(orders.c.asked_at.asc().nulls_first(), outbox.c.number)
+            .limit(limit)
+        )
+        return [_stored(row) for row in self._db.execute(look)]
+
+    def asked(self, key: str, at: datetime | None) -> None:
+        """Remember when the ERP was asked how an order stands; None has it asked again soon."""
+        self._db.execute(update(orders).where(orders.c.key == key).values(asked_at=at))
+
+    def _standing(self, key: str) -> tuple[int, DeliveryState, int, str | None] | None:
+        """Give version, state, attempts and number of an order that may still be changed."""
+        look = (
+            select(outbox.c.version, outbox.c.state, outbox.c.attempt, outbox.c.erp_number)
+            .join(orders, outbox.c.key == orders.c.key)
+            .where(outbox.c.key == key, outbox.c.withdraw == "", orders.c.erp_state.not_in(_OVER))
+        )
+        found = self._db.execute(look).first()
+        return None if found is None else (found[0], DeliveryState(found[1]), found[2], found[3])
+
+    def _wait_again(self, key: str, at: datetime) -> None:
+        # What is done to an order that is there may be done twice: its attempts are counted anew.
+        news = {"state": DeliveryState.WAITING, "due_at": at, "lease_until": None, "reason": "", "updated_at": at}
+        there = outbox.c.erp_number.is_not(None)
+        self._db.execute(update(outbox).where(outbox.c.key == key).values(news))
+        self._db.execute(update(outbox).where(outbox.c.key == key, there).values(attempt=0, since=None))
+
     def put_status(self, update_: StatusUpdate, at: datetime) -> bool:
         """Keep what the ERP says of an order; True when that is news.
 
@@ -57,25 +141,24 @@ class Orders(Part):
         `at` is when it reached us; the ERP's own time counts when it gave one.
         """
         said_at = update_.at or at
-        look = select(orders.c.erp_status, orders.c.closing_code, orders.c.status_at).where(orders.c.key == update_.key)
-        known = self._db.execute(look).first()
+        columns = (orders.c.erp_status, orders.c.closing_code, orders.c.erp_state, orders.c.status_at)
+        known = self._db.execute(select(*columns).where(orders.c.key == update_.key)).first()
         if known is None:
             return False
-        status, code, known_at = known
-        told = (update_.status, update_.closing_code or code)
-        if told == (status, code) or (known_at is not None and said_at < known_at):
+        status, code, state, known_at = known
+        told = (update_.status, update_.closing_code or code, state if update_.state == "unknown" else update_.state)
+        if told == (status, code, state) or (known_at is not None and said_at < known_at):
             return False
-        news = {"erp_status": told[0], "closing_code": told[1], "status_at": said_at}
+        news = {"erp_status": told[0], "closing_code": told[1], "erp_state": told[2], "status_at": said_at}
         self._db.execute(update(orders).where(orders.c.key == update_.key).values(news))
         return True
 
 
 def _look() -> Select[*tuple[Any, ...]]:
-    return select(orders.c.body, orders.c.erp_status, orders.c.closing_code, *COLUMNS).join(
-        outbox, outbox.c.key == orders.c.key
-    )
+    told = (orders.c.erp_status, orders.c.closing_code, orders.c.erp_state, orders.c.asked_at)
+    return select(orders.c.body, *told, *COLUMNS).join(outbox, outbox.c.key == orders.c.key)
 
 
 def _stored(row: Sequence[Any]) -> StoredOrder:
-    body, status, code, *delivery = row
-    return StoredOrder(unpack(body, WorkOrder), delivery_of(delivery), status, code)
+    body, status, code, state, asked_at, *delivery = row
+    return StoredOrder(unpack(body, WorkOrder), delivery_of(delivery), status, code, state, asked_at)

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, null, or_, select, update
 
 from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Claimed
 from gateway.store.part import Part
-from gateway.store.tables import orders, outbox, unpack
+from gateway.store.tables import order_versions, orders, outbox, unpack
 
 LONGEST_WAIT = timedelta(hours=1)
 """No back-off and no lease is longer; a stored time further ahead was written by a clock that has since gone back."""
@@ -55,6 +55,8 @@ class Outbox(Part):
             "attempt": outbox.c.attempt + 1,
             "lease_until": now + lease,
             "since": func.coalesce(outbox.c.since, now),
+            # What an attempt may have taken along stays what is sent, until that attempt is settled.
+            "sending": func.coalesce(outbox.c.sending, outbox.c.version),
             "due_at": now,
             "updated_at": now,
         }
@@ -84,7 +86,8 @@ class Outbox(Part):
     def settle(self, claimed: Delivery, settled: Delivery) -> bool:
         """Write down what became of a claimed delivery; False when the claim is no longer ours (nothing changes).
 
-        A lease is given up unless the delivery goes on SENDING.
+        A lease is given up unless the delivery goes on SENDING. An order that was changed, or is to be taken back,
+        since the claim waits again instead of being DELIVERED.
         """
         ours = and_(
             outbox.c.key == claimed.key,
@@ -101,17 +104,34 @@ class Outbox(Part):
             "reason": settled.reason,
             "erp_number": settled.erp_number,
             "updated_at": settled.updated_at or claimed.updated_at,
+            "sending": settled.sending,
+            "sent": settled.sent,
         }
+        if settled.withdraw != claimed.withdraw:
+            news["withdraw"] = settled.withdraw
+        if settled.state is DeliveryState.DELIVERED:
+            tried = claimed.sending if claimed.sending is not None else claimed.version
+            more = outbox.c.version > tried
+            if not claimed.withdraw:
+                more = or_(more, outbox.c.withdraw != "")
+            news |= {
+                "state": case((more, DeliveryState.WAITING), else_=DeliveryState.DELIVERED),
+                "attempt": case((more, 0), else_=settled.attempt),
+                "since": case((more, null()), else_=settled.since),
+                "due_at": case((more, settled.updated_at or settled.due_at), else_=settled.due_at),
+            }
         return self._db.execute(update(outbox).where(ours).values(news)).rowcount == 1
 
     def redeliver(self, key: str, now: datetime) -> bool:
         """Send a PARKED order again under the same key; False when it is not parked.
 
-        Attempts go on counting and `since` stays: the ERP may still know the key from the first time.
+        Attempts go on counting and `since` stays: the ERP may still know the key from the first time. An order that
+        is DELIVERED in an older version, because its change was refused, is changed again.
         """
         news = {"state": DeliveryState.WAITING, "due_at": now, "lease_until": None, "reason": "", "updated_at": now}
-        parked = and_(outbox.c.key == key, outbox.c.state == DeliveryState.PARKED)
-        return self._db.execute(update(outbox).where(parked).values(news)).rowcount == 1
+        behind = and_(outbox.c.state == DeliveryState.DELIVERED, outbox.c.sent < outbox.c.version)
+        which = and_(outbox.c.key == key, or_(outbox.c.state == DeliveryState.PARKED, behind))
+        return self._db.execute(update(outbox).where(which).values(news)).rowcount == 1
 
     def _take(self, which: ColumnElement[bool], limit: int, news: dict[str, Any]) -> list[Claimed]:
         look = (
@@ -125,13 +145,23 @@ class Outbox(Part):
         if not numbers:
             return []
         self._db.execute(update(outbox).where(outbox.c.number.in_(numbers)).values(news))
+        sending, sent = order_versions.alias(), order_versions.alias()
         taken = (
-            select(orders.c.body, *COLUMNS)
+            select(func.coalesce(sending.c.body, orders.c.body), func.coalesce(sent.c.body, orders.c.body), *COLUMNS)
             .join(outbox, outbox.c.key == orders.c.key)
+            .outerjoin(sending, and_(sending.c.key == outbox.c.key, sending.c.version == outbox.c.sending))
+            .outerjoin(sent, and_(sent.c.key == outbox.c.key, sent.c.version == outbox.c.sent))
             .where(outbox.c.number.in_(numbers))
             .order_by(outbox.c.number)
         )
-        return [Claimed(delivery_of(delivery), unpack(body, WorkOrder)) for body, *delivery in self._db.execute(taken)]
+        return [_claimed(row) for row in self._db.execute(taken)]
+
+
+def _claimed(row: Sequence[Any]) -> Claimed:
+    body, sent, *values = row
+    delivery = delivery_of(values)
+    has = None if delivery.sent is None else unpack(sent, WorkOrder)
+    return Claimed(delivery, unpack(body, WorkOrder), has)
 
 
 def _passed(column: ColumnElement[datetime], now: datetime) -> ColumnElement[bool]:

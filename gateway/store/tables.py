@@ -210,8 +210,19 @@ orders = _table(
     _needed("erp_status", Words, server_default=""),
     Column("closing_code", Words),
     Column("status_at", Utc),
+    _needed("erp_state", String(16), server_default="unknown"),
+    # When the ERP was last asked how it stands; nothing means as soon as can be.
+    Column("asked_at", Utc),
     Index(None, "detected_at"),
     Index(None, "asset", "detected_at"),
+    Index(None, "erp", "erp_state", "asked_at"),
+)
+# What an order said before it was changed: the newest version stands in `orders`.
+order_versions = _table(
+    "order_versions",
+    Column("key", Words, ForeignKey("orders.key"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _needed("body", LargeBinary),
 )
 outbox = _table(
     "outbox",
@@ -227,6 +238,10 @@ outbox = _table(
     _needed("reason", Words, server_default=""),
     Column("erp_number", Words),
     Column("updated_at", Utc),
+    _needed("version", Integer, server_default="1"),
+    Column("sending", Integer),
+    Column("sent", Integer),
+    _needed("withdraw", Words, server_default=""),
     UniqueConstraint("key"),
     Index(None, "erp", "lane", "state", "number"),
     Index(None, "state", "erp", "number"),

@@ -1,0 +1,48 @@
+"""Order versions: what the ERP has of an order, what is on its way, and what it said before it was changed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_TIME = sa.DateTime(timezone=True)
+_INDEX = "ix_orders_erp_erp_state_asked_at"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("orders") as orders:
+        orders.add_column(sa.Column("erp_state", sa.String(length=16), server_default="unknown", nullable=False))
+        orders.add_column(sa.Column("asked_at", _TIME))
+        orders.create_index(_INDEX, ["erp", "erp_state", "asked_at"])
+    op.create_table(
+        "order_versions",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["key"], ["orders.key"], name=op.f("fk_order_versions_key_orders")),
+        sa.PrimaryKeyConstraint("key", "version", name=op.f("pk_order_versions")),
+    )
+    with op.batch_alter_table("outbox", table_kwargs={"sqlite_autoincrement": True}) as outbox:
+        outbox.add_column(sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+        outbox.add_column(sa.Column("sending", sa.Integer()))
+        outbox.add_column(sa.Column("sent", sa.Integer()))
+        outbox.add_column(sa.Column("withdraw", sa.Text(), server_default="", nullable=False))
+    # Before this there was one version of everything.
+    op.execute("UPDATE outbox SET sent = 1 WHERE state = 'DELIVERED'")
+    op.execute("UPDATE outbox SET sending = 1 WHERE state <> 'DELIVERED' AND attempt > 0")
+
+
+def downgrade() -> None:
+    # A state that the older Andon does not know: it must be able to read every row.
+    op.execute("UPDATE outbox SET state = 'PARKED', reason = 'withdrawn' WHERE state = 'WITHDRAWN'")
+    with op.batch_alter_table("outbox", table_kwargs={"sqlite_autoincrement": True}) as outbox:
+        for name in ("withdraw", "sent", "sending", "version"):
+            outbox.drop_column(name)
+    op.drop_table("order_versions")
+    with op.batch_alter_table("orders") as orders:
+        orders.drop_index(_INDEX)
+        orders.drop_column("asked_at")
+        orders.drop_column("erp_state")
