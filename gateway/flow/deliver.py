@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from gateway.core.delivery import Delivered, Idempotency, Outcome, Rejected, Uncertain, Unsent
-from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.delivery import Delivered, Idempotency, Outcome, Uncertain
+from gateway.core.errors import Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
-from gateway.flow import aside
+from gateway.flow.attempt import Attempt, Made
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, asks, settled, write
 from gateway.flow.sweep import watch
@@ -18,6 +18,11 @@ from gateway.flow.sweep import watch
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 Observe = Callable[[Outcome], None]
+_LOUD = {
+    "order.parked": "delivery.parked",
+    "order.not_amended": "delivery.not_amended",
+    "order.not_withdrawn": "delivery.not_withdrawn",
+}
 GOODBYE_S = 5.0
 """Seconds that a stopping gateway has to write down what is in doubt."""
 
@@ -46,6 +51,7 @@ class Deliverer:
     ) -> None:
         self._store, self._erp, self._now, self._wake = store, erp, now, wake
         self._policy, self._patience, self._observe = policy, patience, observe
+        self._attempt = Attempt(erp, now)
         self._flying = 0
 
     async def run(self) -> None:
@@ -73,9 +79,7 @@ class Deliverer:
         claimed = await self._store.write(self._claim(room))
         if room and not claimed:
             self._patience.unused()
-        size = self._erp.capabilities.batch
-        for at in range(0, len(claimed), size):
-            batch = claimed[at : at + size]
+        for batch in _batches(claimed, self._erp.capabilities.batch):
             self._flying += len(batch)
             sending.create_task(self._send(batch), name=f"deliver {batch[0].order.key}")
         return len(claimed)
@@ -97,11 +101,12 @@ class Deliverer:
 
     async def _send(self, batch: Sequence[Claimed]) -> None:
         try:
-            outcomes = await self._deliver(batch)
-            for claimed, outcome in zip(batch, outcomes, strict=True):
-                self._patience.note(outcome)
-                self._observe(outcome)
-                await self._settle(claimed, outcome)
+            made = await self._attempt.of(batch)
+            for claimed, one in zip(batch, made, strict=True):
+                if one is not None:
+                    self._patience.note(one)
+                    self._observe(one)
+                await self._settle(claimed, one)
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
@@ -112,62 +117,23 @@ class Deliverer:
             self._flying -= len(batch)
             self._wake.set()
 
-    async def _deliver(self, batch: Sequence[Claimed]) -> list[Outcome]:
-        known = {one.order.key: await self._known(one) for one in batch}
-        orders = [one.order for one in batch if known[one.order.key] is None]
-        sent: list[Outcome] = []
-        if orders:
-            try:
-                async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                    sent = await self._erp.deliver(orders)
-            except TimeoutError:
-                sent = [Uncertain("no answer before the deadline") for _ in orders]
-            except Misconfigured:
-                raise
-            except Exception as bug:  # noqa: BLE001  (against its contract; one order must not stop all the others)
-                log.warning("delivery.adapter_failed", erp=self._erp.name, **aside.told(bug))
-                sent = [Uncertain(f"the adapter failed ({type(bug).__name__})") for _ in orders]
-        told = dict(zip((order.key for order in orders), sent, strict=True))
-        return [known[one.order.key] or told[one.order.key] for one in batch]
-
-    async def _known(self, claimed: Claimed) -> Outcome | None:
-        """Look an order up that was sent before, where a second request would be a second order; None to send it.
-
-        Doubt ends in reconciliation, but an order that was parked in doubt comes back here.
-        """
-        if claimed.delivery.attempt <= 1 or not self._forgets(claimed):
-            return None
-        try:
-            async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                found = await self._erp.find(claimed.order.key)
-        except (Unreachable, TimeoutError) as lost:
-            return Unsent(f"not sent before a look-up: {lost}")
-        except Refused as no:
-            return Rejected(f"not sent before a look-up: {no}"[:500])
-        return Delivered(found[0], created=False) if found else None
-
-    def _forgets(self, claimed: Claimed) -> bool:
-        promised, since = self._erp.capabilities, claimed.delivery.since
-        if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
-            return self._now() + promised.deadline - since >= promised.replay_window
-        return promised.idempotency is Idempotency.LOOKUP
-
-    async def _settle(self, claimed: Claimed, outcome: Outcome) -> None:
+    async def _settle(self, claimed: Claimed, made: Made) -> None:
         now = self._now()
         result = settled(
             claimed,
-            outcome,
+            made,
             capabilities=self._erp.capabilities,
             policy=self._policy,
             now=now,
             held=self._patience.left,
         )
         resent = claimed.delivery.attempt > 1 and self._erp.capabilities.idempotency is Idempotency.LOOKUP
+        ghosts = resent and claimed.delivery.task == "create" and (made is None or isinstance(made, Delivered))
 
         def step(tx: Tx) -> bool:
             if not write(tx, claimed, result, now):
                 return False
-            if resent and isinstance(outcome, Delivered):
+            if ghosts:
                 watch(tx, self._erp.name, claimed.delivery.key, now, self._erp.capabilities.settle)
             return True
 
@@ -176,7 +142,7 @@ class Deliverer:
         except Unreachable as lost:
             log.error("delivery.not_settled", erp=self._erp.name, order=claimed.delivery.key, why=str(lost))  # noqa: TRY400  no bug
             return
-        tell(self._erp.name, outcome, result, ours=ours)
+        tell(self._erp.name, made, result, ours=ours)
 
     async def _rest(self) -> None:
         # No poll is needed to see the end of a pause, but a pause may end before the next poll.
@@ -200,12 +166,23 @@ async def write_patiently(store: Store, step: Callable[[Tx], bool], policy: Poli
     return bool(await trying(store.write, step))
 
 
-def tell(erp: str, outcome: Outcome, result: Settled, *, ours: bool) -> None:
+def _batches(claimed: Sequence[Claimed], size: int) -> list[Sequence[Claimed]]:
+    """Put orders that go out for the first time together; everything else may need calls of its own."""
+    new, alone = list[Claimed](), list[Sequence[Claimed]]()
+    for one in claimed:
+        if one.delivery.task == "create" and one.delivery.attempt <= 1:
+            new.append(one)
+        else:
+            alone.append([one])
+    return [*(new[at : at + size] for at in range(0, len(new), size)), *alone]
+
+
+def tell(erp: str, made: Made, result: Settled, *, ours: bool) -> None:
     """Log what an operator must know; a delivered order is silent."""
     key = result.delivery.key
     if not ours:
-        log.warning("delivery.lease_lost", erp=erp, order=key, outcome=type(outcome).__name__)
-    elif result.event == "order.parked":
-        log.warning("delivery.parked", erp=erp, order=key, why=result.detail)
-    elif not isinstance(outcome, Delivered):
+        log.warning("delivery.lease_lost", erp=erp, order=key, outcome=type(made).__name__)
+    elif result.event in _LOUD:
+        log.warning(_LOUD[result.event], erp=erp, order=key, why=result.detail)
+    elif made is not None and not isinstance(made, Delivered):
         log.info("delivery.later", erp=erp, order=key, state=str(result.delivery.state), why=result.detail)

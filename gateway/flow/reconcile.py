@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,17 +11,17 @@ import structlog
 from gateway.core.delivery import (
     Delivered,
     DeliveryState,
-    ErpRef,
     Idempotency,
     Outcome,
     Rejected,
     Uncertain,
     Unsent,
 )
-from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
-from gateway.flow import aside, sweep
+from gateway.flow.attempt import Attempt, counting
 from gateway.flow.deliver import GOODBYE_S, Observe, tell, unobserved, write_patiently
+from gateway.flow.ghosts import Ghosts
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old, write
 
@@ -37,7 +37,7 @@ class Reconciler:
     """Ends the doubt about UNCERTAIN orders of one ERP.
 
     An ERP that knows our key while its `replay_window` lasts is sent the same order again; else it is
-    asked by key after `settle`: found means delivered (the oldest counts, the others are told), not found
+    asked by key after `settle`: found means delivered (the oldest counts, the others are cancelled), not found
     twice means waiting again, and where nobody can ask a person must. `run` goes on until cancelled.
     """
 
@@ -52,6 +52,8 @@ class Reconciler:
     ) -> None:
         self._store, self._erp, self._now = store, erp, now
         self._policy, self._patience, self._observe = policy, patience, observe
+        self._attempt = Attempt(erp, now)
+        self._ghosts = Ghosts(store, erp, now, policy)
         self._flying = 0
 
     async def run(self) -> None:
@@ -80,7 +82,7 @@ class Reconciler:
         for one in claimed:
             self._flying += 1
             looking.create_task(self._look_into(one), name=f"reconcile {one.order.key}").add_done_callback(self._landed)
-        done = len(claimed) + await self._sweep(room)
+        done = len(claimed) + await self._ghosts.look(room)
         if not done:
             self._patience.unused()
         return done
@@ -104,13 +106,20 @@ class Reconciler:
     async def _decide(self, claimed: Claimed) -> None:
         idempotency = self._erp.capabilities.idempotency
         now = self._now()
-        if idempotency is Idempotency.NONE:
+        if claimed.delivery.task in ("amend", "cancel"):
+            # What is done to an order that is there may be done twice.
+            again = changed(claimed.delivery, DeliveryState.WAITING, claimed.delivery.reason, now, timedelta(0))
+            await self._settle(claimed, Uncertain(claimed.delivery.reason), again)
+        elif idempotency is Idempotency.NONE:
             reason = f"nobody knows whether the ERP has it: {claimed.delivery.reason}"
             await self._settle(claimed, Uncertain(reason), parked(claimed.delivery, reason, now))
-        elif idempotency in _SAME_KEY and self._remembers(claimed, now):
-            await self._send_again(claimed)
-        else:
+        elif idempotency not in _SAME_KEY or not self._remembers(claimed, now):
             await self._ask(claimed)
+        elif claimed.delivery.withdraw or self._erp.capabilities.overwrites:
+            # Sent again it would be made only to be cancelled, or undo what a planner has changed meanwhile.
+            await self._ask(claimed, absent=self._send_again)
+        else:
+            await self._send_again(claimed)
 
     def _remembers(self, claimed: Claimed, now: datetime) -> bool:
         """Say whether the ERP still knows the key when a request that leaves now arrives."""
@@ -120,16 +129,7 @@ class Reconciler:
         return window is None or (since is not None and now + self._erp.capabilities.deadline - since < window)
 
     async def _send_again(self, claimed: Claimed) -> None:
-        try:
-            async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                [outcome] = await self._erp.deliver([claimed.order])
-        except TimeoutError:
-            outcome = Uncertain("no answer before the deadline")
-        except Misconfigured:
-            raise
-        except Exception as bug:  # noqa: BLE001  (against its contract; one order must not stop all the others)
-            log.warning("reconcile.adapter_failed", erp=self._erp.name, **aside.told(bug))
-            outcome = Uncertain(f"the adapter failed ({type(bug).__name__})")
+        [outcome] = await self._attempt.create([claimed.order])
         self._note(outcome)
         now, delivery = self._now(), claimed.delivery
         again = msgspec.structs.replace(delivery, attempt=delivery.attempt + 1)
@@ -145,7 +145,13 @@ class Reconciler:
             case _:
                 await self._settle(claimed, outcome, self._later(claimed, outcome.cause, now))
 
-    async def _ask(self, claimed: Claimed, refused: str | None = None) -> None:
+    async def _ask(
+        self,
+        claimed: Claimed,
+        refused: str | None = None,
+        absent: Callable[[Claimed], Awaitable[None]] | None = None,
+    ) -> None:
+        """Look an order up and settle it; `absent` goes on with one that is not there."""
         key = claimed.delivery.key
         try:
             async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
@@ -161,9 +167,12 @@ class Reconciler:
             return
         now = self._now()
         if found:
-            self._note(Delivered(found[0], created=False))
-            result = delivered(claimed.delivery, found[0].number, now, "found")
-            await self._settle(claimed, Delivered(found[0], created=False), result, found)
+            there = Delivered(counting(found), created=False)
+            self._note(there)
+            await self._settle(claimed, there, delivered(claimed.delivery, there.ref.number, now, "found"))
+            await self._ghosts.leave_one(claimed.order, found)
+        elif absent is not None and not claimed.delivery.withdraw:
+            await absent(claimed)
         elif refused is not None:
             await self._settle(claimed, Rejected(refused[:500]), parked(claimed.delivery, refused, now))
         else:
@@ -187,16 +196,11 @@ class Reconciler:
         wait = self._patience.left or pause(delivery.attempt, self._policy)
         return changed(delivery, DeliveryState.UNCERTAIN, delivery.reason or cause, now, wait)
 
-    async def _settle(
-        self, claimed: Claimed, outcome: Outcome, result: Settled, found: list[ErpRef] | None = None
-    ) -> None:
+    async def _settle(self, claimed: Claimed, outcome: Outcome, result: Settled) -> None:
         now = self._now()
 
         def step(tx: Tx) -> bool:
-            if not write(tx, claimed, result, now):
-                return False
-            _note_twice(tx, claimed.delivery.key, found or [], now)
-            return True
+            return write(tx, claimed, result, now)
 
         try:
             ours = await write_patiently(self._store, step, self._policy)
@@ -205,41 +209,6 @@ class Reconciler:
             return
         tell(self._erp.name, outcome, result, ours=ours)
 
-    async def _sweep(self, room: int) -> int:
-        """Look once more for orders that were sent twice because the first was in doubt."""
-        if self._erp.capabilities.idempotency is not Idempotency.LOOKUP:
-            return 0
-        erp, now = self._erp.name, self._now()
-        items = await self._store.read(lambda tx: sweep.due(tx, erp, now, room))
-        for item in items:
-            found: list[ErpRef] | None = None
-            with contextlib.suppress(Refused, TimeoutError, Unreachable):
-                async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                    found = await self._erp.find(item.key)
-            await self._store.write(self._swept(item, found))
-        return len(items)
-
-    def _swept(self, item: sweep.Watched, found: list[ErpRef] | None) -> Callable[[Tx], None]:
-        now, erp = self._now(), self._erp.name
-
-        def step(tx: Tx) -> None:
-            if found is None:
-                sweep.put_off(tx, erp, now, self._policy.longest_wait)
-                return
-            # Once told is enough: an order that is there twice is not looked up a third time.
-            last = msgspec.structs.replace(item, left=1) if len(found) > 1 else item
-            sweep.seen(tx, erp, last, now, self._erp.capabilities.settle)
-            _note_twice(tx, item.key, found, now)
-
-        return step
-
     def _note(self, outcome: Outcome) -> None:
         self._patience.note(outcome)
         self._observe(outcome)
-
-
-def _note_twice(tx: Tx, key: str, found: list[ErpRef], now: datetime) -> None:
-    if len(found) > 1:
-        numbers = ", ".join(ref.number for ref in found)
-        tx.note("order.duplicate", key, now, f"{len(found)} in the ERP, {found[0].number} counts: {numbers}"[:500])
-        log.error("order.duplicate", order=key, count=len(found))

@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 from tenacity import wait_random_exponential
 
 from gateway.core.delivery import (
@@ -12,13 +13,13 @@ from gateway.core.delivery import (
     Delivery,
     DeliveryState,
     Idempotency,
-    Outcome,
     Rejected,
     Throttled,
     Uncertain,
     Unsent,
 )
 from gateway.core.ports import Claimed, Tx
+from gateway.flow.attempt import Made
 from gateway.flow.patience import backoff
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -50,31 +51,50 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def settled(
-    claimed: Claimed, outcome: Outcome, *, capabilities: Capabilities, policy: Policy, now: datetime, held: timedelta
+    claimed: Claimed, made: Made, *, capabilities: Capabilities, policy: Policy, now: datetime, held: timedelta
 ) -> Settled:
-    """Say what a sent order's outcome makes of its delivery.
+    """Say what became of a delivery that was tried; `made` is None for an order that never got to the ERP.
 
     `attempt` counts only sends that may have had an effect: one that surely had none is taken back.
     `held` is how long the whole ERP is left alone now; an order that surely was not made is due after it.
+    What is done to an order that is there may be done twice: doubt about it only waits.
     """
     delivery = claimed.delivery
-    match outcome:
+    there = delivery.task in ("amend", "cancel")
+    match made:
+        case None:
+            return withdrawn(delivery, "nothing of it had left", now)
+        case Delivered() if delivery.task == "cancel":
+            return withdrawn(delivery, delivery.withdraw, now)
+        case Delivered() if delivery.task == "amend":
+            return amended(delivery, made, now)
         case Delivered(ref=ref, created=created):
             return delivered(delivery, ref.number, now, "" if created else "it was there already")
         case Rejected(reason=reason):
-            return parked(delivery, reason, now)
+            return refused(delivery, reason, now) if there else parked(delivery, reason, now)
+        case Uncertain(cause=cause) if there:
+            if delivery.attempt >= policy.doubts:
+                return parked(delivery, f"tried {delivery.attempt} times: {cause}", now)
+            return changed(delivery, DeliveryState.WAITING, cause, now, pause(delivery.attempt, policy))
         case Uncertain(cause=cause):
             wait = capabilities.settle if asks(capabilities) else pause(delivery.attempt, policy)
             return changed(delivery, DeliveryState.UNCERTAIN, cause, now, wait)
         case Unsent(cause=cause) | Throttled(cause=cause):
-            fresh = msgspec.structs.replace(delivery, attempt=max(0, delivery.attempt - 1))
-            if too_old(delivery, policy, now):
-                # Nothing of it ever left: a person who sends it again starts a new time of waiting.
-                since = None if fresh.attempt == 0 else fresh.since
-                return parked(msgspec.structs.replace(fresh, since=since), f"given up: {cause}", now)
-            asked = outcome.after if isinstance(outcome, Throttled) else None
-            return changed(fresh, DeliveryState.WAITING, cause, now, asked or held)
-    raise TypeError(outcome)
+            return _later(delivery, made, cause, policy, now, held)
+    raise TypeError(made)
+
+
+def _later(
+    delivery: Delivery, made: Unsent | Throttled, cause: str, policy: Policy, now: datetime, held: timedelta
+) -> Settled:
+    left = max(0, delivery.attempt - 1)
+    # While nothing of it ever left, the newest version may go out next.
+    fresh = replace(delivery, attempt=left, sending=delivery.sending if left else None)
+    if too_old(delivery, policy, now):
+        # Nothing of it ever left: a person who sends it again starts a new time of waiting.
+        return parked(replace(fresh, since=fresh.since if left else None), f"given up: {cause}", now)
+    asked = made.after if isinstance(made, Throttled) else None
+    return changed(fresh, DeliveryState.WAITING, cause, now, asked or held)
 
 
 def asks(capabilities: Capabilities) -> bool:
@@ -93,11 +113,34 @@ def pause(attempt: int, policy: Policy) -> timedelta:
 
 
 def delivered(delivery: Delivery, number: str, now: datetime, remark: str = "") -> Settled:
-    """Settle as DELIVERED under the ERP's number."""
-    done = msgspec.structs.replace(
-        delivery, state=DeliveryState.DELIVERED, erp_number=number, reason="", lease_until=None, updated_at=now
-    )
+    """Settle as DELIVERED under the ERP's number, in the version that was on its way."""
+    done = replace(_there(delivery, now), erp_number=number, sent=delivery.sending or delivery.version)
     return Settled(done, "order.delivered", f"{number}, {remark}" if remark else number)
+
+
+def amended(delivery: Delivery, made: Delivered, now: datetime) -> Settled:
+    """Settle an order whose copy in the ERP was changed; what a planner had changed is named."""
+    version = delivery.sending or delivery.version
+    kept = f", left as a planner has them: {', '.join(made.kept)}" if made.kept else ""
+    return Settled(replace(_there(delivery, now), sent=version), "order.amended", f"version {version}{kept}")
+
+
+def refused(delivery: Delivery, reason: str, now: datetime) -> Settled:
+    """Settle an order that is there and stays as it is: the ERP, or whoever has begun, allows no change."""
+    done = "taken back" if delivery.task == "cancel" else "changed"
+    event = "order.not_withdrawn" if delivery.task == "cancel" else "order.not_amended"
+    told = _told(f"not {done}: {reason}")
+    return Settled(replace(_there(delivery, now), reason=told, withdraw=""), event, told)
+
+
+def withdrawn(delivery: Delivery, reason: str, now: datetime) -> Settled:
+    """Settle as WITHDRAWN: it is cancelled in the ERP, or never was there."""
+    done = replace(_there(delivery, now), state=DeliveryState.WITHDRAWN, reason=_told(delivery.withdraw))
+    return Settled(done, "order.withdrawn", _told(reason))
+
+
+def _there(delivery: Delivery, now: datetime) -> Delivery:
+    return replace(delivery, state=DeliveryState.DELIVERED, reason="", lease_until=None, updated_at=now, sending=None)
 
 
 def parked(delivery: Delivery, reason: str, now: datetime) -> Settled:
@@ -107,11 +150,13 @@ def parked(delivery: Delivery, reason: str, now: datetime) -> Settled:
 
 def changed(delivery: Delivery, state: DeliveryState, reason: str, now: datetime, wait: timedelta) -> Settled:
     """Settle in any state that has a reason; it is due again after the wait."""
-    told = _CONTROL.sub(" ", reason)[:_LONGEST_REASON]
-    news = msgspec.structs.replace(
-        delivery, state=state, reason=told, due_at=now + wait, lease_until=None, updated_at=now
-    )
+    told = _told(reason)
+    news = replace(delivery, state=state, reason=told, due_at=now + wait, lease_until=None, updated_at=now)
     return Settled(news, f"order.{state.lower()}", told)
+
+
+def _told(reason: str) -> str:
+    return _CONTROL.sub(" ", reason)[:_LONGEST_REASON]
 
 
 def write(tx: Tx, claimed: Claimed, result: Settled, now: datetime) -> bool:

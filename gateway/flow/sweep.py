@@ -1,7 +1,7 @@
 """Ghosts: a request that was given up may still be carried out after its order was sent again.
 
 Only where the ERP cannot tell a second request from the first. Such an order is looked up again three
-times, ever later after the ERP's longest time, and what is there twice is said out loud.
+times, ever later after the ERP's longest time; `gateway.flow.ghosts` deals with what is there twice.
 """
 
 from datetime import datetime, timedelta

@@ -112,7 +112,7 @@ class Outbox(Part):
         if settled.state is DeliveryState.DELIVERED:
             tried = claimed.sending if claimed.sending is not None else claimed.version
             more = outbox.c.version > tried
-            if not claimed.withdraw:
+            if claimed.task != "cancel":
                 more = or_(more, outbox.c.withdraw != "")
             news |= {
                 "state": case((more, DeliveryState.WAITING), else_=DeliveryState.DELIVERED),

@@ -18,6 +18,7 @@ from gateway.core.order import SourceRef, WorkOrder
 from gateway.core.ports import Claimed, Store, Tx
 from gateway.core.reading import Quality, Reading
 from gateway.core.report import Extraction, QualityReport
+from gateway.flow.settle import delivered, refused
 from gateway.store.audit import verify
 from gateway.store.settings import Settings
 from tests.fakes import at, batch, block, frame, line, value
@@ -80,6 +81,14 @@ def extraction(name: str, route: str = "order") -> Extraction:
 
 def settled(claimed: Claimed, state: DeliveryState, due_at: datetime = NOW) -> Delivery:
     return msgspec.structs.replace(claimed.delivery, state=state, due_at=due_at, lease_until=None)
+
+
+def version(key: str, number: int) -> WorkOrder:
+    return msgspec.structs.replace(order(key, key[0]), version=number, title=f"title {number}")
+
+
+async def settle_as(store: Store, settled: Delivery, claimed: Claimed) -> bool:
+    return await store.write(lambda tx: tx.settle(claimed.delivery, settled))
 
 
 class StoreContract:
@@ -508,6 +517,100 @@ class StoreContract:
         assert not await store.write(lambda tx: tx.put_status(unknown, NOW))
         kept = await store.read(lambda tx: tx.order("K"))
         assert kept is not None and (kept.erp_status, kept.closing_code) == ("closed", "WORN")
+
+    # versions and withdrawals
+
+    async def test_an_order_that_the_erp_has_is_amended_from_the_version_that_it_has(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        [one] = await claim(store)
+        assert (one.sent, one.delivery.task) == (None, "create")
+        assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        assert await store.write(lambda tx: tx.change_order(version("A1", 2), at(2)))
+        assert not await store.write(lambda tx: tx.change_order(version("A1", 2), at(2)))
+        assert not await store.write(lambda tx: tx.change_order(version("A1", 4), at(2)))
+        assert await store.write(lambda tx: tx.change_order(version("A1", 3), at(2)))
+        [two] = await claim(store, now=at(3))
+        assert (two.delivery.task, two.delivery.attempt, two.delivery.since) == ("amend", 1, at(3))
+        assert two.sent is not None and (two.sent.version, two.order.version, two.order.title) == (1, 3, "title 3")
+        looked = await store.read(lambda tx: [tx.order_version("A1", n) for n in range(5)])
+        assert [one and one.title for one in looked] == [None, "Bearing", "title 2", "title 3", None]
+
+    async def test_what_an_attempt_may_have_taken_along_is_sent_again_before_what_came_after_it(
+        self, store: Store
+    ) -> None:
+        await put(store, ("A1", "A"))
+        [one] = await claim(store)
+        assert await store.write(lambda tx: tx.change_order(version("A1", 2), at(1)))
+        await settle(store, one, DeliveryState.UNCERTAIN)
+        [asked] = await claim_uncertain(store, at(2))
+        assert asked.order.version == 1
+        assert await settle_as(store, delivered(asked.delivery, "7", at(3)).delivery, asked)
+        [two] = await claim(store, now=at(3))
+        assert (two.delivery.task, two.order.version) == ("amend", 2)
+
+    async def test_what_never_left_goes_out_in_its_newest_version(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        assert await store.write(lambda tx: tx.change_order(version("A1", 2), at(1)))
+        [one] = await claim(store, now=at(1))
+        assert (one.order.version, one.sent, one.delivery.sending) == (2, None, 2)
+
+    async def test_a_withdrawn_order_is_never_sent_or_is_taken_back(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"), ("C1", "C"))
+        [one] = await claim(store, limit=1)
+        assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        [flying] = await claim(store, limit=1)
+        for key in ("A1", "B1", "C1"):
+            assert await store.write(lambda tx, key=key: tx.withdraw_order(key, "false alarm", at(2)))
+            assert not await store.write(lambda tx, key=key: tx.withdraw_order(key, "again", at(2)))
+            assert not await store.write(lambda tx, key=key: tx.change_order(version(key, 2), at(2)))
+        found = await store.read(lambda tx: {key: tx.order(key) for key in ("A1", "B1", "C1")})
+        assert [one and str(one.delivery.state) for one in found.values()] == ["WAITING", "SENDING", "WITHDRAWN"]
+        [back] = await claim(store, now=at(3))
+        assert (back.order.key, back.delivery.task, back.delivery.withdraw) == ("A1", "cancel", "false alarm")
+        assert await settle_as(store, delivered(flying.delivery, "8", at(4)).delivery, flying)
+        [back] = await claim(store, now=at(4))
+        assert (back.order.key, back.delivery.task) == ("B1", "cancel")
+
+    async def test_what_the_erp_has_ended_is_neither_changed_nor_taken_back(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        [one] = await claim(store)
+        assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        said = StatusUpdate(key="A1", number="7", status="closed", at=at(2), state="done")
+        assert await store.write(lambda tx: tx.put_status(said, at(2)))
+        assert not await store.write(lambda tx: tx.change_order(version("A1", 2), at(3)))
+        assert not await store.write(lambda tx: tx.withdraw_order("A1", "false alarm", at(3)))
+
+    async def test_a_refused_change_can_be_tried_again(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        [one] = await claim(store)
+        assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        assert not await store.write(lambda tx: tx.redeliver("A1", at(2)))
+        assert await store.write(lambda tx: tx.change_order(version("A1", 2), at(2)))
+        [two] = await claim(store, now=at(2))
+        assert await settle_as(store, refused(two.delivery, "it is closed", at(3)).delivery, two)
+        held = await store.read(lambda tx: tx.order("A1"))
+        assert held is not None and (held.delivery.state, held.delivery.sent) == (DeliveryState.DELIVERED, 1)
+        assert await store.write(lambda tx: tx.redeliver("A1", at(4)))
+        [again] = await claim(store, now=at(4))
+        assert again.sent is not None and (again.sent.version, again.order.version) == (1, 2)
+
+    async def test_orders_are_followed_until_the_erp_has_ended_them(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"), ("C1", "C"), ("D1", "D"))
+        for one in await claim(store, limit=3):
+            await settle_as(store, delivered(one.delivery, one.order.key, at(1)).delivery, one)
+
+        def followed(before: float) -> Callable[[Tx], list[str]]:
+            return lambda tx: [one.order.key for one in tx.followed("erp", at(before), 10)]
+
+        assert await store.read(followed(9)) == ["A1", "B1", "C1"]
+        await store.write(lambda tx: [tx.asked("A1", at(5)), tx.asked("B1", at(4))])
+        assert await store.read(followed(4)) == ["C1"]
+        assert await store.read(followed(6)) == ["C1", "B1", "A1"]
+        await store.write(lambda tx: tx.asked("A1", None))
+        assert await store.read(followed(4)) == ["A1", "C1"]
+        said = StatusUpdate(key="A1", number="A1", status="closed", at=at(6), state="done")
+        await store.write(lambda tx: tx.put_status(said, at(6)))
+        assert await store.read(followed(9)) == ["C1", "B1"]
 
     # inbound
 

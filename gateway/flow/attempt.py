@@ -1,0 +1,130 @@
+"""One attempt: what claimed deliveries ask of the ERP, and what became of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from gateway.core.delivery import Delivered, ErpRef, Idempotency, Outcome, Rejected, Uncertain, Unsent
+from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.order import WorkOrder
+from gateway.core.ports import Claimed, Clock, ErpAdapter
+from gateway.flow import aside
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+Made = Outcome | None
+"""What became of an attempt; None when the ERP did not have to be asked for anything: the order never got there."""
+
+
+def counting(found: Sequence[ErpRef], number: str | None = None) -> ErpRef:
+    """Say which of several orders under one key counts: the one of this number, else the oldest that stands."""
+    standing = [ref for ref in found if ref.state != "cancelled"]
+    return next((ref for ref in standing if ref.number == number), (standing or found)[0])
+
+
+class Attempt:
+    """Makes, changes and takes back orders in one ERP, each call within its deadline.
+
+    Never raises for what the ERP, the network or a faulty adapter does; `Misconfigured` gets through.
+    """
+
+    def __init__(self, erp: ErpAdapter, now: Clock) -> None:
+        self._erp, self._now = erp, now
+
+    async def of(self, batch: Sequence[Claimed]) -> list[Made]:
+        """Do what each delivery has to do next; one answer each, in order. New orders go in one request."""
+        before = [await self._before(claimed) for claimed in batch]
+        new = [one for one, (settled, _) in zip(batch, before, strict=True) if not settled]
+        sent = iter(await self.create([one.order for one in new]))
+        return [made if settled else next(sent) for settled, made in before]
+
+    async def create(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
+        """Send orders that are not there yet, as far as anybody knows."""
+        if not orders:
+            return []
+        bug: Outcome = Uncertain("no answer before the deadline")
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                told = await self._erp.deliver(orders)
+            if len(told) == len(orders):
+                return told
+            bug = Uncertain(f"the adapter answered {len(told)} times for {len(orders)} orders")
+        except TimeoutError:
+            pass
+        except Misconfigured:
+            raise
+        except Exception as broken:  # noqa: BLE001  (against its contract; one order must not stop all the others)
+            bug = self._failed(broken)
+        return [bug for _ in orders]
+
+    async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
+        """Take an order back that the ERP has under this number."""
+        if not self._erp.capabilities.cancels:
+            return Rejected("the gateway cannot take orders back in this ERP")
+        return await self._asked(lambda: self._erp.cancel(ref, order, reason))
+
+    async def _before(self, claimed: Claimed) -> tuple[bool, Made]:
+        """Do what is not a new order, or look one up that may be there; (False, None) for one that has to be sent."""
+        delivery, order = claimed.delivery, claimed.order
+        ref = ErpRef(order.key, delivery.erp_number or "")
+        match delivery.task:
+            case "drop":
+                return True, None
+            case "cancel":
+                return True, await self.cancel(ref, order, delivery.withdraw)
+            case "amend":
+                return True, await self._amend(ref, claimed)
+        if delivery.withdraw:
+            # Doubt about it has ended, or it was parked in doubt: what is not there now is not made any more.
+            return True, await self._known(claimed)
+        if delivery.attempt > 1 and self._forgets(claimed) and (known := await self._known(claimed)) is not None:
+            return True, known
+        return False, None
+
+    async def _amend(self, ref: ErpRef, claimed: Claimed) -> Outcome:
+        if not self._erp.capabilities.amends:
+            return Rejected("the gateway cannot change orders in this ERP")
+        before = claimed.sent or claimed.order
+        return await self._asked(lambda: self._erp.amend(ref, before, claimed.order))
+
+    async def _asked(self, ask: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await ask()
+        except TimeoutError:
+            return Uncertain("no answer before the deadline")
+        except Misconfigured:
+            raise
+        except Exception as broken:  # noqa: BLE001  (against its contract; one order must not stop all the others)
+            return self._failed(broken)
+
+    async def _known(self, claimed: Claimed) -> Outcome | None:
+        """Look an order up that may be there, where a second request would be a second order; None when it is not.
+
+        Doubt ends in reconciliation, but an order that was parked in doubt comes back here.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                found = await self._erp.find(claimed.order.key)
+        except (Unreachable, TimeoutError) as lost:
+            return Unsent(f"not sent before a look-up: {lost}")
+        except Refused as no:
+            return Rejected(f"not sent before a look-up: {no}"[:500])
+        return Delivered(counting(found), created=False) if found else None
+
+    def _forgets(self, claimed: Claimed) -> bool:
+        promised, since = self._erp.capabilities, claimed.delivery.since
+        if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
+            return self._now() + promised.deadline - since >= promised.replay_window
+        return promised.idempotency is Idempotency.LOOKUP
+
+    def _failed(self, bug: Exception) -> Uncertain:
+        log.warning("delivery.adapter_failed", erp=self._erp.name, **aside.told(bug))
+        return Uncertain(f"the adapter failed ({type(bug).__name__})")
+
+    @property
+    def _deadline_s(self) -> float:
+        deadline: timedelta = self._erp.capabilities.deadline
+        return deadline.total_seconds()

@@ -1,0 +1,80 @@
+"""Orders that the ERP has more often than it should: all but one are cancelled, and it is said out loud."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from gateway.core.delivery import Delivered, DeliveryState, ErpRef, Idempotency
+from gateway.core.errors import Refused, Unreachable
+from gateway.core.order import WorkOrder
+from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx
+from gateway.flow import sweep
+from gateway.flow.attempt import Attempt, counting
+from gateway.flow.settle import Policy
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Ghosts:
+    """Looks again for orders that were sent twice because the first was in doubt (see `gateway.flow.sweep`)."""
+
+    def __init__(self, store: Store, erp: ErpAdapter, now: Clock, policy: Policy) -> None:
+        self._store, self._erp, self._now, self._policy = store, erp, now, policy
+        self._attempt = Attempt(erp, now)
+
+    async def look(self, room: int) -> int:
+        """Look up to `room` watched orders up that are due; gives how many."""
+        if self._erp.capabilities.idempotency is not Idempotency.LOOKUP:
+            return 0
+        erp, now = self._erp.name, self._now()
+        items = await self._store.read(lambda tx: sweep.due(tx, erp, now, room))
+        for item in items:
+            found: list[ErpRef] | None = None
+            with contextlib.suppress(Refused, TimeoutError, Unreachable):
+                async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
+                    found = await self._erp.find(item.key)
+            await self._store.write(self._seen(item, found))
+            if found and (stored := await self._store.read(_order(item.key))) is not None:
+                await self.leave_one(stored.order, found)
+        return len(items)
+
+    def _seen(self, item: sweep.Watched, found: list[ErpRef] | None) -> Callable[[Tx], None]:
+        now, erp = self._now(), self._erp.name
+
+        def step(tx: Tx) -> None:
+            if found is None:
+                sweep.put_off(tx, erp, now, self._policy.longest_wait)
+            else:
+                sweep.seen(tx, erp, item, now, self._erp.capabilities.settle)
+
+        return step
+
+    async def leave_one(self, order: WorkOrder, found: Sequence[ErpRef]) -> None:
+        """Cancel all orders but one that the ERP has for one key, and all of them when ours is withdrawn.
+
+        The one that the gateway knows counts, else the oldest. One that somebody has begun stays, and is named.
+        """
+        known = await self._store.read(_order(order.key))
+        living = [ref for ref in found if ref.state != "cancelled"]
+        if known is None or not living:
+            return
+        counts: ErpRef | None = counting(living, known.delivery.erp_number)
+        if known.delivery.state is DeliveryState.WITHDRAWN:
+            counts = None
+        surplus = [ref for ref in living if ref is not counts]
+        if not surplus:
+            return
+        stays = "none should be" if counts is None else f"{counts.number} counts"
+        told = []
+        for ref in surplus:
+            outcome = await self._attempt.cancel(ref, order, f"made twice: {stays}")
+            told.append(f"{ref.number} {'cancelled' if isinstance(outcome, Delivered) else 'NOT cancelled'}")
+        now, detail = self._now(), f"{len(living)} in the ERP, {stays}: {', '.join(told)}"[:500]
+        log.error("order.duplicate", order=order.key, count=len(living), detail=detail)
+        await self._store.write(lambda tx: tx.note("order.duplicate", order.key, now, detail))
+
+
+def _order(key: str) -> Callable[[Tx], StoredOrder | None]:
+    return lambda tx: tx.order(key)
