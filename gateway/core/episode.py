@@ -27,6 +27,17 @@ class Decision(enum.StrEnum):
     JOINED = "joined"
 
 
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """What the order says last of a machine's trouble: how severe (0..1), which failure mode, by the window up to when.
+
+    Growth is held against this, so that a window is judged without reading the order.
+    """
+
+    severity: float
+    failure_mode: str
+    at: datetime
+
+
 class Episode(msgspec.Struct, frozen=True):
     """One trouble on one asset.
 
@@ -36,6 +47,10 @@ class Episode(msgspec.Struct, frozen=True):
     reports that confirmed it, `misses` the clean windows against it. `codes` are the ISO 14224 and
     product codes by which a repeated report is recognised. `subject` stands for the asset when there
     is none (a lot or an order number). All times aware UTC.
+
+    `said` is None while a machine's trouble has no part in an order. `ruled` is the learning label: who looked, or the
+    machine itself, showed that there was no trouble, or the order was cancelled. A machine's trouble that a
+    person ruled on lives on in silence until it is over or gets worse, so that it is not ordered again at once.
     """
 
     key: str
@@ -56,3 +71,5 @@ class Episode(msgspec.Struct, frozen=True):
     decision: Decision | None = None
     closed_at: datetime | None = None
     reports: tuple[str, ...] = ()
+    said: Said | None = None
+    ruled: Literal["", "false", "cancelled"] = ""

@@ -9,12 +9,12 @@ from gateway.core.diagnosis import Diagnosis, Evidence, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import Activity, Level, ProductRef, SourceRef, WorkOrder
 from gateway.core.report import Extraction, QualityReport
+from gateway.flow import policy
 from gateway.flow.troubles import OF_FAULT, iso_of, named
 
 Language = Literal["zh", "en"]
 Priority = Literal[1, 2, 3, 4]
 
-_SEVERE, _SERIOUS = 0.75, 0.4
 _SUREST = 0.99
 """No model is surer than this in words."""
 
@@ -26,7 +26,6 @@ def of_episode(
     asset = plant.asset(episode.asset) or Asset(id=episode.asset)
     fault = Fault(episode.failure_mode)
     trouble = OF_FAULT[fault]
-    severity = episode.peak_severity
     name = named(fault, language)
     return WorkOrder(
         key=episode.key,
@@ -39,8 +38,8 @@ def of_episode(
         hierarchy=hierarchy(plant.site, asset),
         asset=asset.id,
         component=trouble.component,
-        priority=2 if severity >= _SEVERE or asset.criticality == "A" else 3,
-        impact="degraded" if severity >= _SERIOUS else "incipient",
+        priority=policy.priority_of(episode.peak_severity, asset),
+        impact=policy.impact_of(episode.peak_severity),
         asset_down=False,
         failure_mode=str(fault),
         iso_mode=trouble.iso,

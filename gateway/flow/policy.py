@@ -1,4 +1,6 @@
-"""What to do about a confirmed trouble: note, review, or order (pure)."""
+"""What to do about a confirmed trouble: note, review, or order; and how urgent it is (pure)."""
+
+from typing import Literal
 
 from gateway.core.asset import Asset
 from gateway.core.episode import Decision, Episode
@@ -7,6 +9,8 @@ from gateway.core.report import Extraction
 _WEIGHT = {"A": 1.25, "B": 1.0, "C": 0.85}
 _REVIEW = 0.75
 """Below this share of the limit nobody is asked; between it and the limit a person looks."""
+SEVERE, SERIOUS = 0.75, 0.4
+"""Severities (0..1) from which a machine's trouble is pressing, and from which the machine is no longer sound."""
 
 
 def of_machine(episode: Episode, asset: Asset, limit: float) -> Decision:
@@ -26,3 +30,13 @@ def of_report(told: Extraction) -> Decision:
     if told.route == "order":
         return Decision.ORDER
     return Decision.REVIEW if told.route == "review" else Decision.NOTE
+
+
+def priority_of(severity: float, asset: Asset) -> Literal[2, 3]:
+    """Give the priority of a machine's trouble; only a person calls it an emergency."""
+    return 2 if severity >= SEVERE or asset.criticality == "A" else 3
+
+
+def impact_of(severity: float) -> Literal["degraded", "incipient"]:
+    """Say what a machine's trouble does to the machine."""
+    return "degraded" if severity >= SERIOUS else "incipient"

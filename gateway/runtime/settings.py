@@ -23,6 +23,8 @@ from gateway.store.settings import Settings as StoreSettings
 WITHOUT = "none"
 """In place of a model bundle: no diagnosis."""
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 0.1, 3600.0
+_LONGEST_FALSE = 24 * 3600.0
+ClosingCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 SAMPLE = """
 [site]
@@ -126,13 +128,24 @@ class LanguageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Work orders. `secret` makes the business keys the same on two gateways; without it each store has its own."""
+    """Work orders. `secret` makes the business keys the same on two gateways; without it each store has its own.
+
+    A machine's trouble that nobody else told of, that was never severe and is over within `false_alarm_within` of its
+    first sign was a false alarm: its order is taken back ("0s": never). `false_codes` are the ERP's closing
+    codes that say so of an order that was looked into.
+    """
 
     erp: str | None = None
     language: Literal["zh", "en"] = "en"
     secret: SecretRef | None = None
     give_up_after: Duration = Duration(72 * 3600)
     lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    false_alarm_within: Duration = Duration(15 * 60)
+    false_codes: Annotated[tuple[ClosingCode, ...], msgspec.Meta(max_length=100)] = ()
+
+    def __post_init__(self) -> None:
+        if self.false_alarm_within > _LONGEST_FALSE:
+            raise ValueError("A trouble that lasts for more than a day is none that was false (false_alarm_within)")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
