@@ -147,18 +147,33 @@ class Uncertain(msgspec.Struct, frozen=True, tag=True):
 Outcome = Delivered | Rejected | Throttled | Unsent | Uncertain
 
 
-class ProductionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A production order from the ERP, idempotent by `order_id`.
+Dated = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$")]
+"""An ISO 8601 date, or a time with offset."""
 
-    `due_date` is an ISO 8601 date, or a time with offset.
+
+class ProductionParameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One value that a production order gives beside what is made."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    value: Annotated[str, msgspec.Meta(max_length=1024)]
+    unit: Annotated[str, msgspec.Meta(max_length=32)] = ""
+
+
+class ProductionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A production order from the ERP, idempotent by `order_id`. `priority` 1 is the most urgent.
+
+    `work_master` names the recipe or plan by which it is made.
     """
 
     order_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     material_code: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     quantity: Annotated[float, msgspec.Meta(gt=0, le=1e9)]
-    due_date: Annotated[
-        str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$")
-    ]
+    due_date: Dated
+    unit: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    start_date: Dated | None = None
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9999)] | None = None
+    work_master: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    parameters: Annotated[tuple[ProductionParameter, ...], msgspec.Meta(max_length=200)] = ()
 
 
 class StatusUpdate(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,12 @@
-"""What comes in from outside, each thing once; production orders."""
+"""What comes in from outside, each thing once."""
 
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
 
-from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
 from gateway.store.part import Part
-from gateway.store.tables import inbox, pack, production_orders, unpack
+from gateway.store.tables import inbox
 
 
 class Inbox(Part):
@@ -42,25 +41,3 @@ class Inbox(Part):
         for scope, name in gone:
             self._db.execute(delete(inbox).where(inbox.c.scope == scope, inbox.c.name == name))
         return len(gone)
-
-    def put_production_order(self, order: ProductionOrder, at: datetime) -> bool:
-        """Keep a production order; False when the very same was here.
-
-        Raises `Conflict` when another one came under the same `order_id`.
-        """
-        if self._insert_new(production_orders, order_id=order.order_id, received_at=at, body=pack(order)):
-            return True
-        if self.production_order(order.order_id) != order:
-            raise Conflict(f"production order {order.order_id} was sent before with other content")
-        return False
-
-    def production_order(self, order_id: str) -> ProductionOrder | None:
-        """One production order by the ERP's number."""
-        body = self._db.scalar(select(production_orders.c.body).where(production_orders.c.order_id == order_id))
-        return None if body is None else unpack(body, ProductionOrder)
-
-    def production_orders(self, limit: int = 100) -> list[ProductionOrder]:
-        """Production orders, the newest first."""
-        newest = production_orders.c.received_at.desc()
-        look = select(production_orders.c.body).order_by(newest, production_orders.c.order_id).limit(limit)
-        return [unpack(body, ProductionOrder) for (body,) in self._db.execute(look)]

@@ -33,6 +33,7 @@ PRECIOUS = (
     tables.episodes,
     tables.inbox,
     tables.production_orders,
+    tables.handovers,
     tables.keepsakes,
     tables.cursors,
     tables.pins,
@@ -129,7 +130,7 @@ def damaged(file: Path) -> str | None:
     if not file.exists() or file.stat().st_size == 0:
         return None
     wal = Path(f"{file}-wal")
-    which = [*PRECIOUS, *BULKY] if suspect(file).exists() else [*PRECIOUS[:7]]
+    which = [*PRECIOUS, *BULKY] if suspect(file).exists() else [*PRECIOUS[:8]]
     careful = suspect(file).exists() or (wal.exists() and wal.stat().st_size > 0)
     try:
         with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as raw:

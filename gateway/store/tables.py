@@ -262,6 +262,26 @@ production_orders = _table(
     _needed("body", LargeBinary),
     Index(None, "received_at"),
 )
+# The way of a production order to the line.
+handovers = _table(
+    "handovers",
+    Column("number", _Number, primary_key=True),
+    Column("order_id", Words, ForeignKey("production_orders.order_id"), nullable=False),
+    _needed("to", Words),
+    _needed("state", String(16)),
+    _needed("attempt", Integer),
+    _needed("due_at", Utc),
+    Column("lease_until", Utc),
+    Column("since", Utc),
+    _needed("reason", Words, server_default=""),
+    _needed("job", String(16), server_default=""),
+    Column("job_at", Utc),
+    Column("asked_at", Utc),
+    Column("updated_at", Utc),
+    UniqueConstraint("order_id"),
+    Index(None, "to", "state", "number"),
+    **_numbered,
+)
 audit = _table(
     "audit",
     Column("number", _Number, primary_key=True, autoincrement=False),
