@@ -1,26 +1,18 @@
 """Outbox, doubt and sweep against a real Tryton, which knows no key for repeating: one trouble, one order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from connectors.erp.tryton import Settings
 from gateway.core.order import WorkOrder
-from gateway.core.ports import ErpAdapter, Store, Tx
-from gateway.core.secret import SecretRef
-from gateway.core.units import Duration
-from gateway.flow.deliver import Deliverer
-from gateway.flow.patience import Patience
-from gateway.flow.reconcile import Reconciler
-from gateway.flow.settle import Policy
+from gateway.core.ports import Store
 from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import make_order
-from tests.tryton import DATABASE, Tryton, running_tryton
+from tests.tryton import Tryton, running_tryton
+from tests.tryton_delivery import adapter, delivered, delivering, events, until
 from tests.tryton_link import TrytonPlant
 
 pytestmark = pytest.mark.peer
@@ -45,58 +37,6 @@ async def store(tmp_path: Path, tryton: Tryton, monkeypatch: pytest.MonkeyPatch)
     store = StoreSettings(path=str(tmp_path)).open()
     yield store
     await store.close()
-
-
-def adapter(tryton: Tryton, url: str, settle: float) -> ErpAdapter:
-    return Settings(
-        name="main",
-        base_url=url,
-        database=DATABASE,
-        key=SecretRef(env="TEST_TRYTON_KEY"),
-        company=tryton.facts["company"],
-        origin=tryton.facts["origins"]["M-07"],
-        timeout=Duration(1.5),
-        settle=Duration(settle),
-    ).open()
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def delivering(store: Store, erp: ErpAdapter, orders: Sequence[WorkOrder]) -> AsyncIterator[None]:
-    """Put the orders, and run delivery and reconciliation as the gateway does."""
-    policy = Policy(poll=timedelta(seconds=0.05), longest_wait=timedelta(seconds=1))
-    patience, wake = Patience(now, policy.longest_wait, "main"), asyncio.Event()
-
-    def put(tx: Tx) -> None:
-        for order in orders:
-            tx.put_order(order, "main", now())
-
-    await store.write(put)
-    try:
-        async with asyncio.TaskGroup() as jobs:
-            deliverer = Deliverer(store, erp, now, wake, policy, patience)
-            reconciler = Reconciler(store, erp, now, policy, patience)
-            tasks = [jobs.create_task(deliverer.run()), jobs.create_task(reconciler.run())]
-            yield
-            for task in tasks:
-                task.cancel()
-    finally:
-        await erp.close()
-
-
-async def delivered(store: Store, orders: Sequence[WorkOrder]) -> dict[str, str]:
-    """Wait until all are DELIVERED; gives the numbers by key."""
-    deadline = monotonic() + 60
-    while True:
-        held = await store.read(lambda tx: [tx.order(order.key) for order in orders])
-        told = [one.delivery for one in held if one is not None]
-        if all(str(one.state) == "DELIVERED" for one in told):
-            return {one.key: str(one.erp_number) for one in told}
-        assert monotonic() < deadline, [(one.state, one.reason) for one in told]
-        await asyncio.sleep(0.03)
 
 
 def storm(name: str, count: int) -> list[WorkOrder]:
@@ -146,7 +86,7 @@ async def test_a_real_erp_that_is_killed_while_orders_come_in_has_each_of_them_o
     assert_exactly_once(tryton, orders, numbers)
 
 
-async def test_an_order_that_a_real_erp_makes_too_late_is_told_as_a_duplicate(
+async def test_an_order_that_a_real_erp_makes_too_late_is_cancelled_and_told(
     store: Store, plant: TrytonPlant, tryton: Tryton
 ) -> None:
     order = make_order("ghost", asset="G-1")
@@ -159,19 +99,12 @@ async def test_an_order_that_a_real_erp_makes_too_late_is_told_as_a_duplicate(
         while "order.duplicate" not in await events(store, order):
             assert monotonic() < deadline
             await asyncio.sleep(0.05)
-
-
-async def events(store: Store, order: WorkOrder) -> list[str]:
-    lines = await store.read(lambda tx: list(tx.audit()))
-    return [line.event for line in lines if line.subject == order.key]
+    rows = tryton.orders_in_database(order.key)
+    assert sorted(row["state"] for row in rows) == ["deferred", "open"]  # how an alert of Tryton is taken back
+    held = await store.read(lambda tx: tx.order(order.key))
+    assert held is not None
+    assert [row["number"] for row in rows if row["state"] == "open"] == [held.delivery.erp_number]
 
 
 def made(tryton: Tryton, orders: Sequence[WorkOrder]) -> int:
     return sum(len(tryton.orders_in_database(order.key)) for order in orders)
-
-
-async def until(seen: Callable[[], bool]) -> None:
-    deadline = monotonic() + 20
-    while not seen():
-        assert monotonic() < deadline
-        await asyncio.sleep(0.02)
