@@ -132,7 +132,7 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     row = tomllib.loads(SAMPLE)["erp"]["main"]
     assert row.pop("protocol") == "rest"
     found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
-    assert found.replay_window == 12 * 3600
+    assert found.replay_window == Duration(12 * 3600)
     assert found.open().name == "main"
 
 
@@ -142,7 +142,7 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"base_url": "http://erp.example"}, "plain text"),
         ({"token_url": "http://erp.example/token"}, "plain text"),
         ({"timeout": "10min"}, "at most 5min"),
-        ({"settle": "2h"}, "at most 50min"),
+        ({"settle": "2h"}, "at most 54min"),
         ({"idempotency": "hope"}, "idempotency"),
         ({"colour": "red"}, "colour"),
         ({"mapping": {"title": {"max": 3}}}, "where a field comes from"),

@@ -1,0 +1,5 @@
+"""Any ERP with a REST interface that speaks JSON: five ways to make sure that an order is there once."""
+
+from connectors.erp.rest.settings import SAMPLE, Settings
+
+__all__ = ["SAMPLE", "Settings"]

@@ -1,0 +1,144 @@
+"""The settings that every REST interface needs: where it is, who we are to it, how long it may take."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from connectors.erp.grant import ClientAuth, Grant, read_key
+from connectors.erp.http import ErpClient
+from connectors.erp.oauth import ClientCredentials
+from connectors.erp.place import Reach, Url, plain
+from connectors.erp.rest.door import Door
+from connectors.erp.rest.plan import CALLS
+from gateway.core.errors import Misconfigured
+from gateway.core.ports import Clock
+from gateway.core.reading import Name
+from gateway.core.secret import SecretRef
+from gateway.core.units import Duration
+
+_LONGEST_TIMEOUT, _LONGEST_TOGETHER = 300.0, 3500.0
+
+HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ERP. `timeout` bounds a whole request, `connect` the way to the first byte.
+
+    `auth` "oauth2" needs `token_url`, `client_id` and what `client_auth` asks for: "basic" and "form"
+    `client_secret`, "private_key_jwt" `client_key` (PEM or JWK; its assertions are for `assertion_audience`, the
+    token address when it is empty), "tls" `cert_file`. With `refresh_token` tokens come by it alone, and it may turn
+    at every use. "api_key" sends `api_key` in `api_key_header`, after `api_key_scheme` and a space where there
+    is one; "basic" sends `user` and `password`; "none" nothing (a certificate may be enough).
+
+    Plain http is for this machine, unless `insecure`. `cert_file` and `key_file` are the client's own certificate
+    (RFC 8705); proxies of the environment are not used, `proxy` is. `settle` is the ERP's longest time to carry
+    out a request that was given up.
+    """
+
+    name: Name
+    base_url: Url
+    auth: Literal["oauth2", "api_key", "basic", "none"] = "oauth2"
+    token_url: Url | None = None
+    client_id: str = ""
+    client_secret: SecretRef | None = None
+    client_auth: ClientAuth = "basic"
+    client_key: SecretRef | None = None
+    client_key_id: str = ""
+    assertion_audience: str = ""
+    refresh_token: SecretRef | None = None
+    scope: str = ""
+    audience: str = ""
+    resource: str = ""
+    api_key: SecretRef | None = None
+    api_key_header: HeaderName = "authorization"
+    api_key_scheme: str = ""
+    user: str = ""
+    password: SecretRef | None = None
+    insecure: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    proxy: Url | None = None
+    headers: dict[str, str] = {}
+    timeout: Duration = Duration(30)
+    connect: Duration = Duration(5)
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
+    settle: Duration = Duration(60)
+
+    def __post_init__(self) -> None:
+        for url in (self.base_url, self.token_url):
+            if url is not None and plain(url) and not self.insecure:
+                raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+        for name in self._needed():
+            if not getattr(self, name):
+                kind = "client_auth" if name in {"client_secret", "client_key", "cert_file"} else "auth"
+                raise ValueError(f'{kind} = "{getattr(self, kind)}" needs {name}')
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise ValueError("timeout is more than nothing and at most 5min")
+        # Together they must stay below the longest lease and wait of the outbox, an hour.
+        if 2 * CALLS * self.timeout + self.settle > _LONGEST_TOGETHER:
+            longest = (_LONGEST_TOGETHER - 2 * CALLS * self.timeout) / 60
+            raise ValueError(f"settle is at most {longest:.0f}min with this timeout")
+
+    def _needed(self) -> tuple[str, ...]:
+        if self.auth == "oauth2":
+            proof = {"private_key_jwt": "client_key", "tls": "cert_file"}.get(self.client_auth, "client_secret")
+            return ("token_url", "client_id", proof)
+        return {"api_key": ("api_key",), "basic": ("user", "password")}.get(self.auth, ())
+
+    def door(
+        self, extra: Mapping[str, str], now: Clock = lambda: datetime.now(UTC), *, replays: bool = False
+    ) -> tuple[Door, ClientCredentials | None]:
+        """Make the way in, with these headers on every request. Raises `Misconfigured` without a secret."""
+        reach = Reach(
+            base_url=self.base_url,
+            timeout=self.timeout,
+            connect=self.connect,
+            connections=self.connections,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            proxy=self.proxy,
+        )
+        tokens = self._tokens(reach) if self.auth == "oauth2" else None
+        client = reach.client(tokens, {**extra, **self.headers, **self._credentials()})
+        secret = {"oauth2": "the token was refused twice", "none": "it wants to know who asks; see auth"}
+        secret |= {"api_key": "the key is not accepted", "basic": "user and password are not accepted"}
+        return Door(self.name, ErpClient(client, self.timeout), now, replays=replays, secret=secret[self.auth]), tokens
+
+    def _credentials(self) -> dict[str, str]:
+        if self.auth == "api_key" and self.api_key is not None:
+            said = f"{self.api_key_scheme} {self.api_key.reveal()}".strip()
+            if not said.isascii() or not said.isprintable():
+                raise Misconfigured("api_key cannot be sent in a header")
+            return {self.api_key_header: said}
+        if self.auth == "basic" and self.password is not None:
+            pair = f"{self.user}:{self.password.reveal()}".encode()
+            return {"authorization": "Basic " + base64.b64encode(pair).decode()}
+        return {}
+
+    def _tokens(self, reach: Reach) -> ClientCredentials:
+        # A client of its own: a queue for connections must never keep a token waiting. No proxy from the environment.
+        apart = msgspec.structs.replace(reach, base_url="")
+        return ClientCredentials(
+            lambda: apart.client(None, {}),
+            self._grant(),
+            refresh_token=self.refresh_token.reveal() if self.refresh_token is not None else "",
+        )
+
+    def _grant(self) -> Grant:
+        return Grant(
+            str(self.token_url),
+            self.client_id,
+            self.client_secret.reveal() if self.client_secret is not None else "",
+            self.client_auth,
+            scope=self.scope,
+            audience=self.audience,
+            resource=self.resource,
+            client_key=read_key(self.client_key.reveal(), self.client_key_id) if self.client_key is not None else None,
+            assertion_audience=self.assertion_audience,
+            refreshes=self.refresh_token is not None,
+        )
