@@ -31,15 +31,21 @@ class Contribution(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
-    """A piece of evidence: content-addressed by sha256 (hex), kept in the blob store."""
+    """A piece of evidence: content-addressed by sha256 (hex), kept in the blob store.
 
-    kind: Literal["waveform", "spectrum", "frame", "log", "values", "report", "photo"]
+    `tag` is the input that it came from and `quality` that input's, empty where there is no such thing. `rate_hz` is
+    that of a waveform. What the numbers of a media type are stands in the media type.
+    """
+
+    kind: Literal["waveform", "spectrum", "frame", "log", "values", "report", "photo", "baseline", "plant"]
     sha256: str
     size: int
     media_type: str
     captured_at: datetime
     unit: str = ""
     rate_hz: float | None = None
+    tag: str = ""
+    quality: Literal["good", "uncertain", "bad", ""] = ""
 
 
 class Diagnosis(msgspec.Struct, frozen=True):

@@ -42,7 +42,9 @@ class WorkOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     `failure_mode` is the most specific name that the source gave (a machine condition such as
     `bearing_outer_race`, or a code of a report); `iso_mode` is the ISO 14224 failure mode. Priority
-    1 is an emergency, 4 is low. Times are aware UTC. No person's name stands in any field.
+    1 is an emergency, 4 is low. Times are aware UTC. No person's name stands in any field. `capsule` is the
+    sha256 (hex) of the capsule that this version stands on (see `gateway.core.capsule`); None for an order that was
+    made before there were any.
     """
 
     key: str
@@ -72,6 +74,7 @@ class WorkOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     product: ProductRef | None = None
     diagnosis: Diagnosis | None = None
     evidence: tuple[Evidence, ...] = ()
+    capsule: str | None = None
     reporter: str = ""
     source: SourceRef
     status: str = "Waiting"

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.asset import Asset, Plant
 from gateway.core.batch import Batch, Condition, TagCheck, TagState
+from gateway.core.capsule import Grounds
 from gateway.core.delivery import Capabilities, Delivery, ErpRef, Outcome, ProductionOrder, StatusUpdate
 from gateway.core.diagnosis import Contribution, Diagnosis, Fault
 from gateway.core.episode import Episode
@@ -157,6 +158,16 @@ class Diagnoser(Protocol):
     def restore(self, baselines: bytes) -> None: ...
 
     def reset(self, asset: str) -> None: ...
+
+
+@runtime_checkable
+class Grounded(Protocol):
+    """A diagnoser that also says what it stood on: with the grounds and the window alone the same comes out again.
+
+    `judge` is `diagnose`, and gives with each diagnosis of a fault its `Grounds`; None with the others.
+    """
+
+    def judge(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, Grounds | None]]: ...
 
 
 class Interpreter(Protocol):

@@ -5,6 +5,7 @@ from datetime import UTC
 from typing import Literal
 
 from gateway.core.asset import Asset, Plant, Site
+from gateway.core.capsule import Seal
 from gateway.core.diagnosis import Diagnosis, Evidence, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import Activity, Level, ProductRef, SourceRef, WorkOrder
@@ -15,25 +16,39 @@ from gateway.flow.troubles import OF_FAULT, iso_of, named
 Language = Literal["zh", "en"]
 Priority = Literal[1, 2, 3, 4]
 
+_SHOWN = 16
 _SUREST = 0.99
 """No model is surer than this in words."""
 
 
 def of_episode(
-    episode: Episode, seen: Diagnosis, plant: Plant, evidence: Sequence[Evidence], language: Language, config: str
+    episode: Episode,
+    seen: Diagnosis,
+    plant: Plant,
+    evidence: Sequence[Evidence],
+    language: Language,
+    config: str,
+    seal: Seal | None = None,
+    *,
+    version: int = 1,
 ) -> WorkOrder:
-    """Make the order about a machine's confirmed trouble; `seen` is the window that confirmed it."""
+    """Make the order about a machine's confirmed trouble; `seen` is the window that confirmed it.
+
+    Pure: `andon verify` makes it again from the capsule alone, and compares every field.
+    """
     asset = plant.asset(episode.asset) or Asset(id=episode.asset)
     fault = Fault(episode.failure_mode)
     trouble = OF_FAULT[fault]
     name = named(fault, language)
     return WorkOrder(
         key=episode.key,
-        version=1,
+        version=version,
         work_type="maintenance",
         activity="condition-based",
         title=f"{asset.id}: {name}",
-        description=_machine_text(episode, seen, plant.site, asset, name, language),
+        description=_machine_text(
+            episode, seen, plant.site, asset, name, language, _short(episode.key, version, seal, language)
+        ),
         language=language,
         hierarchy=hierarchy(plant.site, asset),
         asset=asset.id,
@@ -49,13 +64,20 @@ def of_episode(
         detected_at=seen.end.astimezone(UTC),
         diagnosis=seen,
         evidence=tuple(evidence),
+        capsule=seal.sha256 if seal is not None else None,
         source=SourceRef("machine", episode.key),
         config=config,
     )
 
 
 def of_report(
-    episode: Episode, told: Extraction, report: QualityReport, plant: Plant, evidence: Sequence[Evidence], config: str
+    episode: Episode,
+    told: Extraction,
+    report: QualityReport,
+    plant: Plant,
+    evidence: Sequence[Evidence],
+    config: str,
+    seal: Seal | None = None,
 ) -> WorkOrder:
     """Make the order about what a person reported. The text goes out masked: no name leaves."""
     asset = plant.asset(told.asset) if told.asset else None
@@ -69,7 +91,7 @@ def of_report(
         work_type="quality" if goods or (told.defects and not told.failure_modes) else "maintenance",
         activity=_activity(told, priority),
         title=f"{where}: {failure}" if where else failure,
-        description=told.masked or failure,
+        description="\n".join([told.masked or failure, *_short(episode.key, 1, seal, told.language)]),
         language=told.language,
         hierarchy=hierarchy(plant.site, asset),
         asset=asset.id if asset else None,
@@ -87,6 +109,7 @@ def of_report(
         due=told.due.astimezone(UTC) if told.due else None,
         product=_product(told),
         evidence=tuple(evidence),
+        capsule=seal.sha256 if seal is not None else None,
         reporter="person" if told.reporter else "",
         source=SourceRef("report", report.id),
         config=config,
@@ -115,7 +138,18 @@ def _product(told: Extraction) -> ProductRef | None:
     return ProductRef(batch=told.batch, order=told.order, quantity=told.quantity)
 
 
-def _machine_text(episode: Episode, seen: Diagnosis, site: Site, asset: Asset, name: str, language: Language) -> str:
+def _short(key: str, version: int, seal: Seal | None, language: Language) -> list[str]:
+    """Say in a line what the order stands on, by which name it is kept, and where to look at it."""
+    if seal is None:
+        return []
+    named = f"{key}-v{version} sha256:{seal.sha256[:_SHOWN]}"
+    line = f"证据 {named}：{seal.summary}" if language == "zh" else f"Evidence {named}: {seal.summary}"
+    return [line, f"{seal.public_url}/ui/orders/{key}"] if seal.public_url else [line]
+
+
+def _machine_text(
+    episode: Episode, seen: Diagnosis, site: Site, asset: Asset, name: str, language: Language, short: Sequence[str]
+) -> str:
     """Say what was found, how sure, since when, by which evidence, and what is not known.
 
     What was not there is no evidence, whatever weight its absence had in the model.
@@ -132,6 +166,7 @@ def _machine_text(episode: Episode, seen: Diagnosis, site: Site, asset: Asset, n
             f"首次出现 {since}，由 {episode.hits} 个窗口确认。",
             f"依据：{shares}" if shares else "",
             f"转速：{speed}" if speed else "",
+            *short,
             *(f"注意：{remark}" for remark in seen.remarks),
         ]
     else:
@@ -140,6 +175,7 @@ def _machine_text(episode: Episode, seen: Diagnosis, site: Site, asset: Asset, n
             f"First seen {since}, confirmed by {episode.hits} windows.",
             f"Evidence (log-odds): {shares}" if shares else "",
             f"Speed: {speed}" if speed else "",
+            *short,
             *(f"Note: {remark}" for remark in seen.remarks),
         ]
     return "\n".join(line for line in lines if line)

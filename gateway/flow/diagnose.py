@@ -13,13 +13,14 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.core.asset import Asset, Plant
+from gateway.core.capsule import Grounds, Terms
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Decision, Episode, EpisodeState
 from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Diagnoser, Store, Tx
 from gateway.core.window import Window
-from gateway.flow import aside, compose, evidence, policy
+from gateway.flow import aside, policy, seal
 from gateway.flow.cut import Cutter
 from gateway.flow.episode import Rules, fold, seconded, told_before
 
@@ -47,23 +48,49 @@ class Book:
     limit: float
     language: Literal["zh", "en"]
     config: str
+    software: str = ""
+    public_url: str = ""
+
+    @property
+    def terms(self) -> Terms:
+        """The rules, as they stand in an order's capsule."""
+        return Terms(
+            config=self.config,
+            software=self.software,
+            language=self.language,
+            confirm=self.rules.confirm,
+            clear=self.rules.clear,
+            confidence=self.rules.confidence,
+            limit=self.limit,
+            public_url=self.public_url,
+        )
 
     def key(self, asset: str, family: str, started_at: datetime) -> str:
         """Give the business key of a machine's trouble: site, asset, family and first window."""
         return business_key(self.secret, self.plant.site.id, asset, family, started_at.isoformat())
 
-    def conclude(self, tx: Tx, seen: Diagnosis, window: Window, now: datetime) -> list[Episode]:
+    def conclude(
+        self, tx: Tx, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None = None
+    ) -> list[Episode]:
         """Write one diagnosis and all that follows from it; a window that was diagnosed before changes nothing."""
         if not tx.put_diagnosis(seen):
             return []
         changed = self.folded(tx.episodes(seen.asset, live=True, limit=_MANY), seen)
-        return [self.put(tx, episode, seen, window, now) for episode in changed]
+        return [self.put(tx, episode, seen, window, now, grounds) for episode in changed]
 
     def folded(self, live: Sequence[Episode], seen: Diagnosis) -> list[Episode]:
         """Fold a diagnosis into live episodes (pure)."""
         return fold(live, seen, self.rules, lambda family, at: self.key(seen.asset, family, at))
 
-    def put(self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime) -> Episode:
+    def put(
+        self,
+        tx: Tx,
+        episode: Episode,
+        seen: Diagnosis,
+        window: Window,
+        now: datetime,
+        grounds: Grounds | None = None,
+    ) -> Episode:
         """Write an episode; one that has just been confirmed gets its decision and, if so decided, its order."""
         if episode.state is EpisodeState.OPEN and episode.decision is not Decision.ORDER:
             decision = self._decide(tx, episode, now)
@@ -71,7 +98,7 @@ class Book:
                 tx.note("episode.decided", episode.key, now, f"{decision} {episode.failure_mode}")
             episode = replace(episode, decision=decision)
             if decision is Decision.ORDER:
-                self._order(tx, episode, seen, window, now)
+                self._order(tx, episode, seen, window, now, grounds)
         if episode.state is EpisodeState.CLOSED:
             tx.note("episode.closed", episode.key, now, episode.failure_mode)
         tx.put_episode(episode)
@@ -88,12 +115,13 @@ class Book:
             tx.note("episode.witness", first.key, now, f"machine {episode.failure_mode} {episode.key}")
         return Decision.JOINED
 
-    def _order(self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime) -> None:
-        kept = evidence.of_window(tx, window, seen)
-        order = compose.of_episode(episode, seen, self.plant, kept, self.language, self.config)
+    def _order(
+        self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None
+    ) -> None:
+        order = seal.of_episode(tx, episode, seen, window, grounds, self.plant, self.terms)
         if tx.put_order(order, self.erp, now):
             tx.pin(order.key, window.journal)
-            tx.note("order.made", order.key, now, f"machine {order.failure_mode}")
+            tx.note("order.made", order.key, now, f"machine {order.failure_mode} capsule {order.capsule}")
 
 
 class Diagnosing:
@@ -160,9 +188,11 @@ class Diagnosing:
         loop = asyncio.get_running_loop()
         began = monotonic()
         async with asyncio.timeout(_DEADLINE_S):
-            seen = await loop.run_in_executor(self._pool, self._judge, windows)
+            judged = await loop.run_in_executor(self._pool, self._judge, windows)
             baselines = await loop.run_in_executor(self._pool, self._diagnoser.baselines)
-        step = _Conclude(self._book, seen, windows, done, baselines, self._now())
+        seen = [diagnosis for diagnosis, _ in judged]
+        grounds = [stood_on for _, stood_on in judged]
+        step = _Conclude(self._book, seen, grounds, windows, done, baselines, self._now())
         try:
             changed = await self._store.write(step)
         except AndonError:
@@ -176,22 +206,24 @@ class Diagnosing:
         if any(episode.decision is Decision.ORDER for episode in changed):
             self._ordered()
 
-    def _judge(self, windows: Sequence[Window]) -> list[Diagnosis]:
+    def _judge(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, Grounds | None]]:
         """Diagnose; when the models break, each window alone, so that the one that breaks them is named."""
         try:
-            return self._diagnoser.diagnose(windows)
+            return seal.judged(self._diagnoser, windows)
         except AndonError:
             raise
         except Exception as bug:  # noqa: BLE001  (whatever one window does to a model, the others must go on)
             log.warning("windows.not_judged", count=len(windows), **aside.told(bug))
             if len(windows) == 1:
-                return [_not_judged(windows[0], self._diagnoser.model, type(bug).__name__)]
-        return [seen for window in windows for seen in self._judge([window])]
+                return [(_not_judged(windows[0], self._diagnoser.model, type(bug).__name__), None)]
+        return [judged for window in windows for judged in self._judge([window])]
 
     async def _one_by_one(self, whole: "_Conclude", why: str) -> tuple[list[Diagnosis], list[Episode]]:
         seen, changed = list(whole.seen), list[Episode]()
-        for place, (diagnosis, window) in enumerate(zip(whole.seen, whole.windows, strict=True)):
-            alone = changed_to(whole, seen=[diagnosis], windows=[window], done=0)
+        for place, (diagnosis, grounds, window) in enumerate(
+            zip(whole.seen, whole.grounds, whole.windows, strict=True)
+        ):
+            alone = changed_to(whole, seen=[diagnosis], grounds=[grounds], windows=[window], done=0)
             try:
                 changed += await self._store.write(alone)
             except AndonError:
@@ -199,7 +231,7 @@ class Diagnosing:
             except Exception:  # noqa: BLE001  (told above, with its trace)
                 seen[place] = _not_judged(window, diagnosis.model, why)
                 await self._store.write(changed_to(alone, seen=[seen[place]]))
-        await self._store.write(changed_to(whole, seen=[], windows=[]))
+        await self._store.write(changed_to(whole, seen=[], grounds=[], windows=[]))
         return seen, changed
 
 
@@ -209,6 +241,7 @@ class _Conclude:
 
     book: Book
     seen: Sequence[Diagnosis]
+    grounds: Sequence[Grounds | None]
     windows: Sequence[Window]
     done: int
     baselines: bytes
@@ -217,8 +250,8 @@ class _Conclude:
     def __call__(self, tx: Tx) -> list[Episode]:
         changed = [
             episode
-            for diagnosis, window in zip(self.seen, self.windows, strict=True)
-            for episode in self.book.conclude(tx, diagnosis, window, self.now)
+            for diagnosis, grounds, window in zip(self.seen, self.grounds, self.windows, strict=True)
+            for episode in self.book.conclude(tx, diagnosis, window, self.now, grounds)
         ]
         for diagnosis in self.seen:
             if diagnosis.remarks[:1] == (NOT_JUDGED,):

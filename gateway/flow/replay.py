@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from gateway.core.batch import Batch
+from gateway.core.capsule import Grounds
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Episode, EpisodeState
 from gateway.core.ports import Diagnoser, Store, Tx
 from gateway.core.window import Window
+from gateway.flow import seal
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import Book
 
@@ -66,7 +68,7 @@ async def diagnose(
     """
     batches = windows = 0
     shadow: dict[str, Episode] = {}
-    opened: dict[str, tuple[Episode, Diagnosis, Window]] = {}
+    opened: dict[str, tuple[Episode, Diagnosis, Window, Grounds | None]] = {}
     async for number, batch in _recorded(store, span):
         batches += 1
         cutter.add(number, batch)
@@ -93,26 +95,36 @@ async def _fold(
     book: Book,
     pool: Executor,
     shadow: dict[str, Episode],
-    opened: dict[str, tuple[Episode, Diagnosis, Window]],
+    opened: dict[str, tuple[Episode, Diagnosis, Window, Grounds | None]],
 ) -> None:
     if not ready:
         return
     loop = asyncio.get_running_loop()
-    for seen, window in zip(await loop.run_in_executor(pool, diagnoser.diagnose, ready), ready, strict=True):
+    judged = await loop.run_in_executor(pool, seal.judged, diagnoser, ready)
+    for (seen, grounds), window in zip(judged, ready, strict=True):
         live = [episode for episode in shadow.values() if episode.state is not EpisodeState.CLOSED]
         for episode in book.folded(live, seen):
             shadow[episode.key] = episode
             if episode.state is EpisodeState.OPEN:
-                opened.setdefault(episode.key, (episode, seen, window))
+                opened.setdefault(episode.key, (episode, seen, window, grounds))
 
 
 class _Settle:
     """The step that compares a replayed trouble with the store, and in a real run writes it."""
 
     def __init__(
-        self, book: Book, episode: Episode, seen: Diagnosis, window: Window, *, dry_run: bool, now: datetime
+        self,
+        book: Book,
+        episode: Episode,
+        seen: Diagnosis,
+        window: Window,
+        grounds: Grounds | None,
+        *,
+        dry_run: bool,
+        now: datetime,
     ) -> None:
         self._book, self._episode, self._seen, self._window = book, episode, seen, window
+        self._grounds = grounds
         self._dry_run, self._now = dry_run, now
 
     def __call__(self, tx: Tx) -> Found:
@@ -121,7 +133,7 @@ class _Settle:
             return self._found("known")
         if self._dry_run:
             return self._found("would order")
-        put = self._book.put(tx, episode, self._seen, self._window, self._now)
+        put = self._book.put(tx, episode, self._seen, self._window, self._now, self._grounds)
         tx.note("replay.applied", episode.key, self._now, episode.failure_mode)
         return self._found("ordered" if tx.order(put.key) is not None else "noted")
 

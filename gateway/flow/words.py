@@ -10,12 +10,13 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.core.asset import Plant
+from gateway.core.capsule import Terms
 from gateway.core.episode import Decision, Episode
 from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Interpreter, Store, StoredReport, Tx
 from gateway.core.report import Extraction, QualityReport
-from gateway.flow import aside, compose, evidence, policy
+from gateway.flow import aside, policy, seal
 from gateway.flow.episode import SAME_REPORT, same_trouble, told_episode, witness
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -34,6 +35,13 @@ class Desk:
     secret: bytes
     erp: str
     config: str
+    software: str = ""
+    public_url: str = ""
+
+    @property
+    def terms(self) -> Terms:
+        """The rules, as they stand in an order's capsule."""
+        return Terms(config=self.config, software=self.software, public_url=self.public_url)
 
     def conclude(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> str | None:
         """Write what a report says and what follows from it; give the key of its order, when it has one.
@@ -52,9 +60,9 @@ class Desk:
 
     def confirmed(self, tx: Tx, stored: StoredReport, told: Extraction, now: datetime) -> str | None:
         """Turn what a person confirmed in review into its order; give the order's key."""
-        return self._order(tx, stored.report, told, now)
+        return self._order(tx, stored.report, told, now, ruled=True)
 
-    def _order(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> str:
+    def _order(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime, *, ruled: bool = False) -> str:
         mine = business_key(self.secret, self.plant.site.id, "report", report.id)
         if tx.order(mine) is not None:
             return mine
@@ -68,12 +76,11 @@ class Desk:
         if same is not None and tx.order(same.key) is not None:
             return same.key
         episode = replace(told_episode(same.key if same else mine, told, report), decision=Decision.ORDER)
-        kept = evidence.of_report(tx, report, told.masked)
-        order = compose.of_report(episode, told, report, self.plant, kept, self.config)
+        order = seal.of_report(tx, episode, told, report, self.plant, self.terms, ruled=ruled)
         if same is None:
             tx.put_episode(episode)
         if tx.put_order(order, self.erp, now):
-            tx.note("order.made", order.key, now, f"report {order.failure_mode}")
+            tx.note("order.made", order.key, now, f"report {order.failure_mode} capsule {order.capsule}")
         return order.key
 
     @staticmethod

@@ -3,9 +3,7 @@
 from msgspec.structs import replace
 
 from gateway.core.ports import StoredReport
-
-_MASK = "[name]"
-_DOT = "•"
+from gateway.flow.cover import covered
 
 
 def shown(stored: StoredReport) -> StoredReport:
@@ -19,15 +17,3 @@ def shown(stored: StoredReport) -> StoredReport:
     text = covered(stored.report.text, told.masked)
     slots = tuple(replace(slot, text=text[slot.start : slot.end]) for slot in told.slots)
     return replace(stored, report=replace(stored.report, text=text), extraction=replace(told, slots=slots))
-
-
-def covered(text: str, masked: str) -> str:
-    """Cover in `text` what `masked` replaced by its mark; everything when the two do not fit."""
-    place, made = 0, ""
-    for number, kept in enumerate(masked.split(_MASK)):
-        found = place if number == 0 else text.find(kept, place) if kept else len(text)
-        if found < 0 or text[found : found + len(kept)] != kept:
-            return _DOT * len(text)
-        made += _DOT * (found - place) + kept
-        place = found + len(kept)
-    return made + _DOT * (len(text) - place)

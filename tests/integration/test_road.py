@@ -104,7 +104,7 @@ async def test_a_defect_becomes_one_order_with_its_evidence_and_audit_line(store
     [stored] = await store.read(lambda tx: tx.orders())
     assert stored.order.failure_mode == "bearing_outer_race"
     assert stored.order.iso_mode == "VIB"
-    assert {item.kind for item in stored.order.evidence} == {"waveform", "values"}
+    assert {item.kind for item in stored.order.evidence} == {"waveform"}
     raw = await store.read(lambda tx: tx.blob(stored.order.evidence[0].sha256))
     assert raw is not None
     assert len(raw[0]) == 800
@@ -164,7 +164,7 @@ async def test_a_report_becomes_one_order_however_often_it_is_read(store: Store)
     await told(store, "r1", TOLD)
     [stored] = await store.read(lambda tx: tx.orders())
     assert stored.order.source.id == "r1"
-    assert stored.order.description == "pump is noisy"
+    assert stored.order.description.startswith("pump is noisy\nEvidence ")
 
 
 async def test_the_same_trouble_told_twice_is_appended_to_the_open_order(store: Store) -> None:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from gateway.core.ports import StoredReport
 from gateway.core.report import Extraction, QualityReport, Slot
-from gateway.web.masking import covered, shown
+from gateway.flow.cover import covered
+from gateway.web.masking import shown
 from tests.fakes import at
 
 WORDS = st.text(alphabet="abc 轴承", min_size=0, max_size=6)

@@ -94,7 +94,7 @@ async def test_evidence_is_the_camera_s_bytes_and_says_how_they_become_degrees(t
     seen = Diagnosis("M", window.start, window.end, None, 0.0, 0.0, 0.0, {})
     store = StoreSettings(path=str(tmp_path)).open()
     try:
-        kept = await store.write(lambda tx: of_window(tx, window, seen))
+        kept, _ = await store.write(lambda tx: of_window(tx, window, seen))
         [shown] = [one for one in kept if one.kind == "frame"]
         found = await store.read(lambda tx: tx.blob(shown.sha256))
     finally:

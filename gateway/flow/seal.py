@@ -1,0 +1,149 @@
+"""Sealing: evidence kept, capsule written, order composed on it, all in one transaction."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from gateway.core.asset import Asset, Plant
+from gateway.core.capsule import MEDIA, Capsule, Grounds, Mark, Seal, Seen, Terms, canonical
+from gateway.core.diagnosis import Diagnosis, Evidence, Fault
+from gateway.core.episode import Episode
+from gateway.core.order import WorkOrder
+from gateway.core.ports import Diagnoser, Grounded, Tx
+from gateway.core.report import Extraction, QualityReport
+from gateway.core.window import Window
+from gateway.flow import compose, evidence
+
+Language = Literal["zh", "en"]
+
+_LINE_OF: dict[Fault, str] = {
+    Fault.BEARING_OUTER: "BPFO",
+    Fault.BEARING_INNER: "BPFI",
+    Fault.BEARING_BALL: "2BSF",
+    Fault.IMBALANCE: "1X",
+    Fault.MISALIGNMENT: "2X",
+}
+_WORDS: dict[Language, dict[str, str]] = {
+    "en": {
+        "waveform": "vibration ({} waveforms)", "hot": "hot spot {:.0f} degC, {:+.0f} K over the room",
+        "frame": "thermal frame", "log": "{} log lines", "tags": "{} tag values", "bad": " ({} not good)",
+        "gaps": "{} gaps", "model": "model {}", "photo": "photo", "report": "the reporter's words",
+        "read": "read by {}",
+    },
+    "zh": {
+        "waveform": "振动波形 {} 段", "hot": "热点 {:.0f} degC，比环境 {:+.0f} K", "frame": "热像", "log": "日志 {} 行",
+        "tags": "测点 {} 个", "bad": "（{} 个质量不佳）", "gaps": "缺口 {} 处", "model": "模型 {}", "photo": "照片",
+        "report": "报修原文（隐去姓名）", "read": "由 {} 解读",
+    },
+}  # fmt: skip
+
+
+def judged(diagnoser: Diagnoser, windows: Sequence[Window]) -> list[tuple[Diagnosis, Grounds | None]]:
+    """Diagnose windows; with each diagnosis what it stood on, where the diagnoser says it. Call it in the executor."""
+    if isinstance(diagnoser, Grounded):
+        return diagnoser.judge(windows)
+    return [(seen, None) for seen in diagnoser.diagnose(windows)]
+
+
+def of_episode(
+    tx: Tx,
+    episode: Episode,
+    seen: Diagnosis,
+    window: Window,
+    grounds: Grounds | None,
+    plant: Plant,
+    terms: Terms,
+    *,
+    version: int = 1,
+) -> WorkOrder:
+    """Make a version of the order about a machine's confirmed trouble, with its evidence and its capsule kept."""
+    asset = plant.asset(episode.asset) or Asset(id=episode.asset)
+    kept, facts = evidence.of_window(tx, window, seen, grounds or evidence.NOTHING)
+    capsule = Capsule(
+        order=episode.key,
+        version=version,
+        site=plant.site,
+        asset=asset,
+        terms=terms,
+        model=seen.model,
+        episode=episode,
+        evidence=kept,
+        seen=facts,
+        summary=", ".join(_of_machine(kept, facts, terms.language)),
+    )
+    return again(capsule, _kept(tx, capsule))
+
+
+def of_report(
+    tx: Tx, episode: Episode, told: Extraction, report: QualityReport, plant: Plant, terms: Terms, *, ruled: bool
+) -> WorkOrder:
+    """Make the order about what a person reported, with its evidence and its capsule kept."""
+    kept, facts = evidence.of_report(tx, report, told, plant, ruled=ruled)
+    words = _WORDS[told.language]
+    said = [words[piece.kind] for piece in kept] + [words["read"].format(told.engine or "-")]
+    capsule = Capsule(
+        order=episode.key,
+        version=1,
+        site=plant.site,
+        asset=plant.asset(told.asset) if told.asset else None,
+        terms=terms,
+        model=told.engine,
+        episode=episode,
+        evidence=kept,
+        told=facts,
+        summary=", ".join(said),
+    )
+    return again(capsule, _kept(tx, capsule))
+
+
+def again(capsule: Capsule, sha256: str) -> WorkOrder:
+    """Compose the order that follows from a capsule of this name (pure); the same capsule gives the same order.
+
+    Raises ValueError for a capsule that stands on nothing.
+    """
+    plant = Plant(capsule.site, () if capsule.asset is None else (capsule.asset,))
+    seal = Seal(sha256, capsule.summary, capsule.terms.public_url)
+    terms = capsule.terms
+    if (seen := capsule.seen) is not None:
+        return compose.of_episode(
+            capsule.episode, seen.diagnosis, plant, capsule.evidence, terms.language, terms.config, seal,
+            version=capsule.version,
+        )  # fmt: skip
+    if (told := capsule.told) is not None:
+        report = QualityReport(id=told.report, text=told.extraction.masked or " ", reported_at=told.reported_at)
+        return compose.of_report(
+            capsule.episode, told.extraction, report, plant, capsule.evidence, terms.config, seal
+        )  # fmt: skip
+    raise ValueError("the capsule has neither a window nor a report")
+
+
+def _kept(tx: Tx, capsule: Capsule) -> str:
+    return tx.keep(canonical(capsule), MEDIA)
+
+
+def _of_machine(kept: Sequence[Evidence], seen: Seen, language: Language) -> Iterator[str]:
+    """Say in a few words what a machine's order stands on."""
+    words = _WORDS[language]
+    kinds = [piece.kind for piece in kept]
+    if waves := kinds.count("waveform"):
+        yield words["waveform"].format(waves)
+    if (mark := _loudest(seen)) is not None:
+        yield f"{mark.name} {mark.hz:.1f} Hz ({mark.order:.2f}X)"
+    if seen.spot is not None:
+        yield words["hot"].format(seen.spot.peak_c, seen.spot.peak_c - seen.spot.background_c)
+    elif "frame" in kinds:
+        yield words["frame"]
+    if seen.lines:
+        yield words["log"].format(len(seen.lines))
+    if seen.tags:
+        bad = sum(tag.quality != "good" for tag in seen.tags)
+        yield words["tags"].format(len(seen.tags)) + (words["bad"].format(bad) if bad else "")
+    if seen.gaps:
+        yield words["gaps"].format(len(seen.gaps))
+    yield words["model"].format(seen.diagnosis.model or "-")
+
+
+def _loudest(seen: Seen) -> Mark | None:
+    """Find the line that speaks for the fault; the loudest one when none is known for it."""
+    named = _LINE_OF.get(seen.diagnosis.fault or Fault.HEALTHY)
+    own = next((mark for mark in seen.marks if mark.name == named), None)
+    return own or max(seen.marks, key=lambda mark: mark.level, default=None)
