@@ -34,6 +34,8 @@ PRECIOUS = (
     tables.inbox,
     tables.production_orders,
     tables.handovers,
+    tables.subscribers,
+    tables.outgoing,
     tables.keepsakes,
     tables.cursors,
     tables.pins,
@@ -130,7 +132,7 @@ def damaged(file: Path) -> str | None:
     if not file.exists() or file.stat().st_size == 0:
         return None
     wal = Path(f"{file}-wal")
-    which = [*PRECIOUS, *BULKY] if suspect(file).exists() else [*PRECIOUS[:8]]
+    which = [*PRECIOUS, *BULKY] if suspect(file).exists() else [*PRECIOUS[:10]]
     careful = suspect(file).exists() or (wal.exists() and wal.stat().st_size > 0)
     try:
         with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as raw:

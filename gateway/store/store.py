@@ -25,6 +25,7 @@ from gateway.store.intake import Intake
 from gateway.store.journal import Journal
 from gateway.store.orders import Orders
 from gateway.store.outbox import Outbox
+from gateway.store.outgoing import Queue
 from gateway.store.production import Production
 from gateway.store.reports import Reports
 from gateway.store.salvage import Hold, suspect, whole
@@ -41,7 +42,7 @@ _LOOKING = 256
 T = TypeVar("T")
 
 
-class Transaction(Journal, Aside, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Production, Configs, Trail):
+class Transaction(Journal, Aside, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Production, Queue, Configs, Trail):
     """Everything that can be done inside one transaction (`gateway.core.ports.Tx`)."""
 
     def counts(self) -> Counts:

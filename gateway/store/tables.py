@@ -295,6 +295,35 @@ keepsakes = _table("keepsakes", Column("name", Words, primary_key=True), _needed
 
 
 def pack(thing: Any) -> bytes:
+# What subscribers still have to be told, one row per subscriber and event; a row goes when it was taken.
+outgoing = _table(
+    "outgoing",
+    Column("number", _Number, primary_key=True),
+    _needed("subscriber", Words),
+    _needed("event", Words),
+    _needed("subject", Words),
+    _needed("state", String(16)),
+    _needed("attempt", Integer),
+    _needed("made_at", Utc),
+    _needed("due_at", Utc),
+    Column("lease_until", Utc),
+    _needed("reason", Words, server_default=""),
+    Column("updated_at", Utc),
+    _needed("body", LargeBinary),
+    UniqueConstraint("subscriber", "event"),
+    Index(None, "subscriber", "state", "number"),
+    Index(None, "subscriber", "subject", "state"),
+    **_numbered,
+)
+# How far in the audit trail each subscriber was told.
+subscribers = _table(
+    "subscribers",
+    Column("name", Words, primary_key=True),
+    _needed("number", BigInteger),
+    Column("off_at", Utc),
+    _needed("off_why", Words),
+    _needed("place", Words),
+)
     """Encode a struct as a document, compressed when that pays."""
     raw = msgspec.msgpack.encode(thing, enc_hook=_digest)
     if len(raw) < _WORTH_TRYING:
