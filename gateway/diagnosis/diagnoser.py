@@ -10,11 +10,13 @@ import numpy as np
 
 from gateway.core.artifact import read_manifest
 from gateway.core.asset import Asset, Plant
+from gateway.core.capsule import Grounds
 from gateway.core.diagnosis import Diagnosis, Fault
 from gateway.core.ports import Modality, Verdict
 from gateway.core.window import Window
 from gateway.diagnosis.assemble import Layout, Vector, layout_of
 from gateway.diagnosis.baseline import ENOUGH, Memory
+from gateway.diagnosis.explain import grounds_of
 from gateway.diagnosis.fusion import open_fusion
 from gateway.diagnosis.process import Process
 from gateway.diagnosis.thermal import open_thermal
@@ -40,7 +42,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class FusedDiagnoser:
-    """A diagnoser (port `Diagnoser`) over modalities and a judge."""
+    """A diagnoser (ports `Diagnoser` and `Grounded`) over modalities and a judge."""
 
     def __init__(self, model: str, plant: Plant, modalities: Sequence[Modality], judge: Judge) -> None:
         self._model, self._plant, self._modalities, self._judge = model, plant, tuple(modalities), judge
@@ -60,10 +62,22 @@ class FusedDiagnoser:
 
     def diagnose(self, windows: Sequence[Window]) -> list[Diagnosis]:
         """Diagnose windows in order of time; one that cannot be read says so and the others go on."""
+        return [seen for seen, _ in self._judged_by_time(windows)]
+
+    def judge(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, Grounds | None]]:
+        """Diagnose windows, and say of each fault what it was found by: the baseline before the window, the spectra."""
+        answers: list[tuple[Diagnosis, Grounds | None]] = []
+        for (seen, before), window in zip(self._judged_by_time(windows), windows, strict=True):
+            asset = self._plant.asset(window.asset) or Asset(id=window.asset)
+            answers.append((seen, None if before is None else grounds_of(window, asset, before)))
+        return answers
+
+    def _judged_by_time(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, bytes | None]]:
+        """Give diagnoses; with one of a fault, the asset's baseline as it was before."""
         assets = [self._plant.asset(window.asset) or Asset(id=window.asset) for window in windows]
         encoded, remarks = self._encode(windows, assets)
         with self._lock:
-            answers: dict[int, Diagnosis] = {}
+            answers: dict[int, tuple[Diagnosis, bytes | None]] = {}
             for place in sorted(range(len(windows)), key=lambda one: windows[one].start):
                 answers[place] = self._judged(windows[place], encoded[place], remarks[place])
         return [answers[place] for place in range(len(windows))]
@@ -71,7 +85,7 @@ class FusedDiagnoser:
     def baselines(self) -> bytes:
         """Give all baselines and the recent evidence, as msgpack."""
         with self._lock:
-            return msgspec.msgpack.encode(Kept(_SCHEMA, self._layout.baseline_names, self._memories))
+            return self._kept(self._memories)
 
     def restore(self, baselines: bytes) -> None:
         """Take baselines back; those of other features are forgotten (they are learnt again within a minute)."""
@@ -116,12 +130,14 @@ class FusedDiagnoser:
             alone += FusedDiagnoser._by(modality, [window], [asset])
         return alone
 
-    def _judged(self, window: Window, vectors: Sequence[list[float] | None], remarks: list[str]) -> Diagnosis:
+    def _judged(
+        self, window: Window, vectors: Sequence[list[float] | None], remarks: list[str]
+    ) -> tuple[Diagnosis, bytes | None]:
         memory = self._memories.setdefault(window.asset, Memory())
         values = dict(self._values(vectors))
         present = tuple(m.name for m, v in zip(self._modalities, vectors, strict=True) if v is not None)
         if not present:
-            return _unknown(window, self._model, (*remarks, "nothing to judge by in this window"))
+            return _unknown(window, self._model, (*remarks, "nothing to judge by in this window")), None
         direct, against = self._layout.split(vectors)
         speed = values.get("vibration.speed_hz")
         at = speed if speed is not None else 1.0
@@ -129,6 +145,8 @@ class FusedDiagnoser:
         profiles = self._layout.profiles(vectors)
         row = self._layout.row(direct, against, [*memory.lately(window.start, at), profiles], normal)
         [verdict] = self._judge.verdicts(row[None])
+        sick = verdict.fault is not None and verdict.fault is not Fault.HEALTHY
+        before = self._kept({window.asset: memory}) if sick else None
         memory.note(window.start, at, profiles)
         if max(verdict.probabilities, key=lambda one: verdict.probabilities[one]) == Fault.HEALTHY:
             memory.learn(window.start, at, against)
@@ -137,7 +155,7 @@ class FusedDiagnoser:
         if normal is None or normal.count < ENOUGH:
             remarks.append("no baseline of this asset at this speed yet")
         remarks += _remarks(window, values, present)
-        return Diagnosis(
+        seen = Diagnosis(
             asset=window.asset,
             start=window.start,
             end=window.end,
@@ -154,6 +172,10 @@ class FusedDiagnoser:
             features=_features(values, self._layout.columns, row),
             journal=window.journal,
         )
+        return seen, before
+
+    def _kept(self, memories: dict[str, Memory]) -> bytes:
+        return msgspec.msgpack.encode(Kept(_SCHEMA, self._layout.baseline_names, memories))
 
     def _values(self, vectors: Sequence[list[float] | None]) -> list[tuple[str, float]]:
         return [

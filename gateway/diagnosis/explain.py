@@ -1,9 +1,14 @@
-"""Why: the envelope spectrum of a window in shaft orders with the bearing's lines marked, and the hot spot."""
+"""Why: the spectra of a window with the bearing's lines marked, the hot spot, and both as grounds for an order."""
+
+import math
+from typing import Literal
 
 import msgspec
 import numpy as np
 
+from gateway.core import capsule
 from gateway.core.asset import Asset
+from gateway.core.capsule import Grounds, Spot
 from gateway.core.window import Window
 from gateway.diagnosis.bearing import Orders
 from gateway.diagnosis.cyclic import Cyclic
@@ -13,6 +18,8 @@ from gateway.diagnosis.vibration import Analysis, analyse, waveform_of
 
 TOP_ORDER = 12.0
 _STEP = 0.02  # orders between two points of the picture
+_MOST = 8192
+"""Values of a spectrum that is kept as evidence: 32 KiB."""
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +67,54 @@ def hot_spot(window: Window) -> HotSpot | None:
     if window.frame is None or not usable(window.frame):
         return None
     return find_hot_spot(picture_of(window.frame))
+
+
+def grounds_of(window: Window, asset: Asset, baseline: bytes) -> Grounds:
+    """Give what a diagnosis stood on: the baseline as it was, and the spectra and the hot spot as people see them."""
+    try:
+        spectra, marks = _spectra(window, asset)
+        spot = hot_spot(window)
+    except Exception:  # noqa: BLE001  (what is for people only must not lose the order)
+        return Grounds(baseline)
+    shown = None if spot is None else Spot(spot.row, spot.column, round(spot.peak_c, 2), round(spot.background_c, 2))
+    return Grounds(baseline, spectra, marks, shown)
+
+
+def _spectra(window: Window, asset: Asset) -> tuple[tuple[capsule.Spectrum, ...], tuple[capsule.Mark, ...]]:
+    """Compute the envelope and the amplitude spectrum up to `TOP_ORDER`, and what stands at the lines."""
+    found = waveform_of(window, asset)
+    if found is None or float(found[0].std()) == 0:
+        return (), ()
+    analysis = analyse(*found)
+    raw, envelope, hz = analysis.raw, analysis.envelope, analysis.speed.hz
+    level = np.nan_to_num(envelope.level, nan=0.0).mean(axis=0)
+    amplitude = raw.amplitude[: math.ceil(TOP_ORDER * hz / raw.step_hz) + 2]
+    marks = tuple(
+        capsule.Mark(
+            mark.name,
+            mark.order,
+            round(mark.order * hz, 3),
+            mark.level,
+            _peak(raw.amplitude, mark.order * hz / raw.step_hz),
+        )
+        for mark in _marks(analysis, level, hz / envelope.step_hz)
+    )
+    spectra = (_kept("envelope", "log", envelope.step_hz, level), _kept("amplitude", "g", raw.step_hz, amplitude))
+    return spectra, tuple(mark for mark in marks if math.isfinite(mark.amplitude) and math.isfinite(mark.level))
+
+
+def _kept(of: Literal["envelope", "amplitude"], unit: str, step_hz: float, values: Floats) -> capsule.Spectrum:
+    """Give a spectrum as data; of a long one the largest of so many neighbours that it is small enough."""
+    width = math.ceil(values.size / _MOST)
+    padded = np.pad(values, (0, -values.size % width), constant_values=-np.inf)
+    fewer = padded.reshape(-1, width).max(axis=1)
+    return capsule.Spectrum(of, unit, step_hz * width, fewer.astype("<f4").tobytes())
+
+
+def _peak(amplitude: Floats, place: float) -> float:
+    """Largest amplitude within two bins of a place: a Hann window spreads a line over as many."""
+    at = round(place)
+    return round(float(amplitude[max(at - 2, 0) : at + 3].max(initial=0.0)), 6)
 
 
 def _around(level: Floats, order: float, per_order: float) -> float:

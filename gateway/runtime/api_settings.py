@@ -68,12 +68,14 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     secrets of the inbound webhooks: one can be replaced while the other still counts. `deadline`
     bounds every answer that is not a stream. `token_folder` is where `andon tokens` keeps its key: with it the
     gateway takes the tokens that `andon tokens create` makes, for a plant without an identity provider.
+    `public_url` is where people reach the gateway: with it the text of an order holds a link to its page.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     anonymous: tuple[OpenScope, ...] = ()
     hosts: tuple[str, ...] = ()
+    public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?$")] = ""
     issuer: tuple[Issuer, ...] = ()
     token_folder: str | None = None
     erp_secrets: tuple[SecretRef, ...] = ()

@@ -2,19 +2,24 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 from gateway.core.artifact import read_manifest
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Diagnoser, Interpreter, Store, Tx
+from gateway.core.production import JobReceiver
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import Book
 from gateway.flow.episode import Rules
+from gateway.flow.handing import Hand, ToReceiver, ToTargets
 from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.retain import Bounds
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk
+from gateway.runtime.equipment import Equipment
+from gateway.runtime.production import WRITE
 from gateway.runtime.settings import WITHOUT, Settings
 
 _KEY = "orders.secret"
@@ -85,12 +90,26 @@ def book_of(settings: Settings, secret: bytes) -> Book:
         settings.diagnosis.order_confidence,
         settings.orders.language,
         settings.digest,
+        software=software(),
+        public_url=settings.api.public_url,
     )
 
 
 def desk_of(settings: Settings, secret: bytes) -> Desk:
     """Give what turns words into orders."""
-    return Desk(settings.plant, secret, erp_name(settings), settings.digest)
+    return Desk(
+        settings.plant,
+        secret,
+        erp_name(settings),
+        settings.digest,
+        software=software(),
+        public_url=settings.api.public_url,
+    )
+
+
+def software() -> str:
+    """Give the version of this gateway, as it stands in the capsules of its orders."""
+    return version("andon-gateway")
 
 
 def cutter_of(settings: Settings) -> Cutter:
@@ -131,3 +150,27 @@ def model_of(settings: Settings) -> str:
 def policy_of(settings: Settings) -> Policy:
     """Give for how long, and on how many lanes, orders are sent."""
     return Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
+
+
+def production_policy_of(settings: Settings) -> Policy:
+    """Give for how long production orders are tried."""
+    return Policy(give_up_after=timedelta(seconds=settings.production.give_up_after))
+
+
+def receiver_of(settings: Settings) -> JobReceiver:
+    """Open the receiver of production orders. Raises `Misconfigured` for an ERP that takes none."""
+    name = settings.production.receiver
+    opened = settings.erp[name].open()
+    if not isinstance(opened, JobReceiver):
+        raise Misconfigured(
+            f'[production] to = "erp.{name}": it takes no production orders (protocol "jobcontrol" does)'
+        )
+    return opened
+
+
+def hand_of(settings: Settings, store: Store, line: Equipment, receiver: JobReceiver | None) -> Hand | None:
+    """Give the way of production orders to the line; None when nobody is named."""
+    plan = settings.production.plan
+    if plan is not None:
+        return ToTargets(store, line, plan, now, WRITE)
+    return None if receiver is None else ToReceiver(receiver, settings.production.to)
