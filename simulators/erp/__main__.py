@@ -12,8 +12,11 @@ import sys
 from simulators.erp.api import Erp, Habits
 from simulators.erp.asgi import Door
 from simulators.erp.book import Book
+from simulators.erp.dynamics import Dynamics
 from simulators.erp.faults import Plan
+from simulators.erp.maximo import Maximo
 from simulators.erp.odoo import Odoo
+from simulators.erp.oracle import Oracle
 from simulators.erp.sap import Sap
 from simulators.erp.webhook import Bell
 from simulators.idp import JWKS_PATH, METADATA_PATH, TOKEN_PATH, IdentityProvider, Policy
@@ -32,7 +35,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--algorithm", choices=("RS256", "ES256"), default="RS256")
     parser.add_argument("--client-id", default="andon-gateway")
     parser.add_argument("--client-secret", default="", help="default: a random one")
-    parser.add_argument("--api-key", default="", help="of the Odoo under /json/2; default: a random one")
+    parser.add_argument("--api-key", default="", help="of the Odoo and the Maximo; default: a random one")
+    parser.add_argument("--site", default="BEDFORD", help="of the Maximo under /maximo")
     parser.add_argument("--strict", action="store_true", help="answer 500 to a field that is not known")
     parser.add_argument("--faults", default="[]", help="JSON list of faults to begin with")
     return parser.parse_args()
@@ -54,6 +58,9 @@ async def serve(options: argparse.Namespace) -> None:
     erp.desks = {
         "odoo": Odoo(erp.book, api_key),
         "sap": Sap(erp.book, idp, options.client_id, clients[options.client_id]),
+        "dynamics": Dynamics(erp.book, idp),
+        "oracle": Oracle(erp.book, idp, options.client_id, clients[options.client_id]),
+        "maximo": Maximo(erp.book, api_key, options.site),
     }
     try:
         erp.plan.replace(json.loads(options.faults), None)

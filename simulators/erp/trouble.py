@@ -20,7 +20,7 @@ async def before(fault: Fault) -> Response | None:
         case "throttle" | "unavailable" | "too_early":
             status = {"throttle": 429, "unavailable": 503, "too_early": 425}[fault.kind]
             answer = problem(status, "Try later")
-            wait = _retry_after(fault)
+            wait = retry_after(fault)
             if wait is not None:
                 answer.headers["retry-after"] = wait
             return answer
@@ -57,7 +57,8 @@ async def after(fault: Fault | None, answer: Response) -> Response:
     return answer
 
 
-def _retry_after(fault: Fault) -> str | None:
+def retry_after(fault: Fault) -> str | None:
+    """Give the Retry-After that a fault wants to be told, None for none."""
     if fault.kind == "unavailable" and fault.retry_after is None and fault.style == "seconds":
         return None
     seconds = 1.0 if fault.retry_after is None else fault.retry_after
