@@ -17,7 +17,7 @@ Language = Literal["zh", "en"]
 Priority = Literal[1, 2, 3, 4]
 
 _SHOWN = 16
-_SUREST = 0.99
+SUREST = 0.99
 """No model is surer than this in words."""
 
 
@@ -47,7 +47,7 @@ def of_episode(
         activity="condition-based",
         title=f"{asset.id}: {name}",
         description=_machine_text(
-            episode, seen, plant.site, asset, name, language, _short(episode.key, version, seal, language)
+            episode, seen, plant.site, asset, name, language, short_form(episode.key, version, seal, language)
         ),
         language=language,
         hierarchy=hierarchy(plant.site, asset),
@@ -91,7 +91,7 @@ def of_report(
         work_type="quality" if goods or (told.defects and not told.failure_modes) else "maintenance",
         activity=_activity(told, priority),
         title=f"{where}: {failure}" if where else failure,
-        description="\n".join([told.masked or failure, *_short(episode.key, 1, seal, told.language)]),
+        description="\n".join([told.masked or failure, *short_form(episode.key, 1, seal, told.language)]),
         language=told.language,
         hierarchy=hierarchy(plant.site, asset),
         asset=asset.id if asset else None,
@@ -107,7 +107,7 @@ def of_report(
         action=told.action,
         detected_at=report.reported_at.astimezone(UTC),
         due=told.due.astimezone(UTC) if told.due else None,
-        product=_product(told),
+        product=product_of(told),
         evidence=tuple(evidence),
         capsule=seal.sha256 if seal is not None else None,
         reporter="person" if told.reporter else "",
@@ -132,13 +132,14 @@ def _activity(told: Extraction, priority: Priority) -> Activity:
     return "corrective-immediate" if priority == 1 else "corrective-deferred"
 
 
-def _product(told: Extraction) -> ProductRef | None:
+def product_of(told: Extraction) -> ProductRef | None:
+    """Give the goods that a report names; None when it names none."""
     if not (told.batch or told.order or told.quantity):
         return None
     return ProductRef(batch=told.batch, order=told.order, quantity=told.quantity)
 
 
-def _short(key: str, version: int, seal: Seal | None, language: Language) -> list[str]:
+def short_form(key: str, version: int, seal: Seal | None, language: Language) -> list[str]:
     """Say in a line what the order stands on, by which name it is kept, and where to look at it."""
     if seal is None:
         return []
@@ -157,7 +158,7 @@ def _machine_text(
     shares = ", ".join(
         f"{part.modality} {part.weight:+.2f}" for part in seen.contributions if part.modality in seen.present
     )
-    sure = f"{min(episode.peak_confidence, _SUREST):.0%}"
+    sure = f"{min(episode.peak_confidence, SUREST):.0%}"
     speed = "" if seen.speed_rpm is None else f"{seen.speed_rpm:.0f} rpm"
     since = episode.started_at.astimezone(site.zone).isoformat(sep=" ", timespec="seconds")
     if language == "zh":

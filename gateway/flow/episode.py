@@ -6,6 +6,7 @@ Terms of ISA-18.2: a trouble is confirmed by several windows (on-delay) and over
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +18,9 @@ from gateway.flow.troubles import OF_FAULT, felt_as
 
 GIVE_UP = 3
 """A candidate is dropped after this many clean windows."""
+
+WORSE = 0.2
+"""A trouble that a person ruled on is a new one when it gets more severe than it ever was by this much."""
 
 SAME_REPORT = timedelta(hours=24)
 """A person who tells the same trouble of the same asset within this time means the same trouble."""
@@ -37,7 +41,8 @@ def fold(live: Iterable[Episode], seen: Diagnosis, rules: Rules, key: Callable[[
     """Fold one window's diagnosis into the asset's live episodes; give those that changed.
 
     `key(family, started_at)` makes the business key of a new episode. A window that says "I don't
-    know" changes nothing.
+    know" changes nothing. An episode that was ruled on goes on in silence, and gives way to a new one when it gets
+    worse.
     """
     mine = [episode for episode in live if episode.asset == seen.asset and episode.source == "machine"]
     if seen.fault is None or seen.confidence < rules.confidence:
@@ -53,8 +58,11 @@ def fold(live: Iterable[Episode], seen: Diagnosis, rules: Rules, key: Callable[[
     same = ours[0] if ours else None
     crowded = any(episode.state is EpisodeState.OPEN for episode in mine if episode.family != trouble.family)
     need = rules.confirm * (2 if crowded else 1)
-    if same is not None:
+    if same is not None and not same.ruled:
         return [_hit(same, seen, need)]
+    if same is not None and seen.severity < same.peak_severity + WORSE:
+        return [replace(same, last_at=max(same.last_at, seen.end), hits=same.hits + 1, misses=0)]
+    over = [] if same is None else [replace(same, state=EpisodeState.CLOSED, closed_at=seen.start)]
     begun = Episode(
         key=key(trouble.family, seen.start),
         asset=seen.asset,
@@ -66,7 +74,7 @@ def fold(live: Iterable[Episode], seen: Diagnosis, rules: Rules, key: Callable[[
         last_at=seen.start,
         hits=0,
     )
-    return [_hit(begun, seen, need)]
+    return [*over, _hit(begun, seen, need)]
 
 
 def _hit(episode: Episode, seen: Diagnosis, need: int) -> Episode:
@@ -108,7 +116,7 @@ def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityRepor
     for episode in known:
         after, before = report.reported_at - episode.last_at, episode.started_at - report.reported_at
         # Both ways: a report that was stamped next year must not swallow all of this year's.
-        if episode.state is not EpisodeState.OPEN or max(after, before) > SAME_REPORT:
+        if episode.state is not EpisodeState.OPEN or episode.ruled or max(after, before) > SAME_REPORT:
             continue
         here = episode.asset == told.asset if told.asset else bool(subject) and episode.subject == subject
         if not here:
@@ -124,13 +132,30 @@ def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityRepor
 def told_before(live: Iterable[Episode], confirmed: Episode) -> Episode | None:
     """Find the open, ordered episode in which a person told of a machine's trouble before the machine did."""
     for episode in live:
-        ordered = episode.source == "report" and episode.decision is Decision.ORDER
+        ordered = episode.source == "report" and episode.decision is Decision.ORDER and not episode.ruled
         if not ordered or episode.state is not EpisodeState.OPEN or episode.asset != confirmed.asset:
             continue
         near = abs(confirmed.started_at - episode.last_at) <= SAME_REPORT
         if near and felt_as(confirmed.family, episode.codes):
             return episode
     return None
+
+
+def contradicted(live: Iterable[Episode], told: Extraction) -> list[Episode]:
+    """Find machines' troubles that somebody ruled out and a person now tells of: their silence is over."""
+    codes = set(told.failure_modes) | set(told.defects)
+    return [
+        episode
+        for episode in live
+        if episode.ruled and episode.source == "machine" and episode.asset == told.asset
+        if felt_as(episode.family, codes)
+    ]
+
+
+def closed(episode: Episode, at: datetime, ruled: Literal["", "false", "cancelled"] = "") -> Episode:
+    """End an episode; a ruling that it has stays."""
+    over = replace(episode, ruled=ruled or episode.ruled)
+    return over if over.state is EpisodeState.CLOSED else replace(over, state=EpisodeState.CLOSED, closed_at=at)
 
 
 def seconded(episode: Episode, confirmed: Episode) -> Episode:

@@ -56,13 +56,36 @@ def of_episode(
     version: int = 1,
 ) -> WorkOrder:
     """Make a version of the order about a machine's confirmed trouble, with its evidence and its capsule kept."""
-    asset = plant.asset(episode.asset) or Asset(id=episode.asset)
+    capsule = shown(tx, episode.key, version, episode, seen, window, grounds, plant, terms)
+    return again(capsule, keep(tx, capsule))
+
+
+def of_report(
+    tx: Tx, episode: Episode, told: Extraction, report: QualityReport, plant: Plant, terms: Terms, *, ruled: bool
+) -> WorkOrder:
+    """Make the order about what a person reported, with its evidence and its capsule kept."""
+    capsule = reported(tx, episode.key, 1, episode, told, report, plant, terms, ruled=ruled)
+    return again(capsule, keep(tx, capsule))
+
+
+def shown(
+    tx: Tx,
+    key: str,
+    version: int,
+    episode: Episode,
+    seen: Diagnosis,
+    window: Window,
+    grounds: Grounds | None,
+    plant: Plant,
+    terms: Terms,
+) -> Capsule:
+    """Keep what a machine showed in a window; give the capsule of the order's version that stands on it."""
     kept, facts = evidence.of_window(tx, window, seen, grounds or evidence.NOTHING)
-    capsule = Capsule(
-        order=episode.key,
+    return Capsule(
+        order=key,
         version=version,
         site=plant.site,
-        asset=asset,
+        asset=plant.asset(episode.asset) or Asset(id=episode.asset),
         terms=terms,
         model=seen.model,
         episode=episode,
@@ -70,19 +93,27 @@ def of_episode(
         seen=facts,
         summary=", ".join(_of_machine(kept, facts, terms.language)),
     )
-    return again(capsule, _kept(tx, capsule))
 
 
-def of_report(
-    tx: Tx, episode: Episode, told: Extraction, report: QualityReport, plant: Plant, terms: Terms, *, ruled: bool
-) -> WorkOrder:
-    """Make the order about what a person reported, with its evidence and its capsule kept."""
+def reported(
+    tx: Tx,
+    key: str,
+    version: int,
+    episode: Episode,
+    told: Extraction,
+    report: QualityReport,
+    plant: Plant,
+    terms: Terms,
+    *,
+    ruled: bool,
+) -> Capsule:
+    """Keep what a person told; give the capsule of the order's version that stands on it."""
     kept, facts = evidence.of_report(tx, report, told, plant, ruled=ruled)
     words = _WORDS[told.language]
     said = [words[piece.kind] for piece in kept] + [words["read"].format(told.engine or "-")]
-    capsule = Capsule(
-        order=episode.key,
-        version=1,
+    return Capsule(
+        order=key,
+        version=version,
         site=plant.site,
         asset=plant.asset(told.asset) if told.asset else None,
         terms=terms,
@@ -92,7 +123,6 @@ def of_report(
         told=facts,
         summary=", ".join(said),
     )
-    return again(capsule, _kept(tx, capsule))
 
 
 def again(capsule: Capsule, sha256: str) -> WorkOrder:
@@ -116,7 +146,8 @@ def again(capsule: Capsule, sha256: str) -> WorkOrder:
     raise ValueError("the capsule has neither a window nor a report")
 
 
-def _kept(tx: Tx, capsule: Capsule) -> str:
+def keep(tx: Tx, capsule: Capsule) -> str:
+    """Keep a capsule; give its name."""
     return tx.keep(canonical(capsule), MEDIA)
 
 
