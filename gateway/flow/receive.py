@@ -1,5 +1,6 @@
 """What comes in from people and the ERP: each thing applied once, in one transaction, with an audit line."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
@@ -7,14 +8,18 @@ from typing import Literal
 import msgspec
 
 from gateway.core.delivery import ProductionOrder, StatusUpdate
-from gateway.core.episode import EpisodeState
 from gateway.core.errors import Conflict, Refused
 from gateway.core.ports import Clock, Store, StoredReport, Tx
 from gateway.core.reading import Moment
 from gateway.core.report import Extraction, QualityReport
+from gateway.flow.feedback import apply
 
 Confirm = Callable[[Tx, StoredReport, Extraction, datetime], str | None]
 """Turns a confirmed extraction into an order inside the transaction; gives the order's key, or None."""
+
+_KEY = re.compile(r"\bAN[0-9A-HJKMNP-TV-Z]{18}\b")
+"""Our key in a text (`gateway.core.order.business_key`)."""
+_MOST_KEYS = 10
 
 
 class Photo(msgspec.Struct, frozen=True):
@@ -149,15 +154,17 @@ class TakenOrder(msgspec.Struct, frozen=True):
     repeated: bool
 
 
-async def take_production_order(store: Store, order: ProductionOrder, actor: str, now: Clock) -> TakenOrder:
-    """Store a production order, once per `order_id`.
+async def take_production_order(
+    store: Store, order: ProductionOrder, actor: str, now: Clock, to: str = ""
+) -> TakenOrder:
+    """Store a production order, once per `order_id`, on its way to `to` when somebody is named.
 
     Raises `Conflict` when the id stands for another order.
     """
     at = now()
 
     def step(tx: Tx) -> TakenOrder:
-        if tx.put_production_order(order, at):
+        if tx.put_production_order(order, at, to):
             tx.note("production.taken", order.order_id, at, actor)
             return TakenOrder(order, repeated=False)
         if tx.production_order(order.order_id) != order:
@@ -167,38 +174,55 @@ async def take_production_order(store: Store, order: ProductionOrder, actor: str
     return await store.write(step)
 
 
-OVER = frozenset({"closed", "completed", "done", "cancelled", "canceled", "finished", "teco"})
-"""Words by which an ERP says that an order has come to its end (ISA-95: Completed, Closed, Aborted, Cancelled)."""
-
-
-def _close(tx: Tx, update: StatusUpdate, at: datetime) -> None:
-    """End the episode of an order that the ERP has ended: what shows itself after that is a new trouble."""
-    episode = tx.episode(update.key)
-    if update.status.casefold() not in OVER or episode is None or episode.state is EpisodeState.CLOSED:
-        return
-    tx.put_episode(msgspec.structs.replace(episode, state=EpisodeState.CLOSED, closed_at=update.at or at))
-    tx.note("episode.closed", update.key, at, f"by the ERP: {update.closing_code or update.status}")
-
-
-async def take_status(store: Store, update: StatusUpdate, event: str, fingerprint: str, now: Clock) -> bool:
+async def take_status(
+    store: Store, update: StatusUpdate, event: str, fingerprint: str, now: Clock, *, trusted: bool = True
+) -> bool:
     """Apply what the ERP says about an order, once per event; False when this event was applied before.
 
-    `event` is the sender's id of the message and `fingerprint` the hash of its bytes. Raises `Conflict`
-    when the id came with other bytes, `Missing` when the order is none of ours (nothing is stored).
+    `event` is the sender's id of the message and `fingerprint` the hash of its bytes. What is not `trusted` is only a
+    reason to ask the ERP; so is word that is older than what is known and something else, for the clock that dated
+    it may be slow. Raises `Conflict` when the id came with other bytes, `Missing` when the order is none of ours
+    (nothing is stored).
     """
     at = now()
 
     def step(tx: Tx) -> bool:
         if not tx.first_time("webhook.erp", event, fingerprint, at):
-            held = tx.answer_of("webhook.erp", event)
-            if held is not None and held[0] != fingerprint:
-                raise Conflict(f"event {event} already said something else")
             return False
-        if tx.order(update.key) is None:
+        known = tx.order(update.key)
+        if known is None:
             raise Missing(f"no order {update.key}")
-        tx.put_status(update, at)
-        tx.note("order.status", update.key, at, update.status)
-        _close(tx, update, at)
+        if not trusted or (not apply(tx, update, at) and update.status != known.erp_status):
+            tx.asked(update.key, None)
+        return True
+
+    return await store.write(step)
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """What an unproven message says: look at this one. `number` is the ERP's, or our key; `texts` may hold our key.
+
+    `facts` tell this message from others of its source; without them each counts as new.
+    """
+
+    source: str
+    number: str
+    facts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+async def take_hint(store: Store, hint: Hint, now: Clock) -> bool:
+    """Have the ERP asked about the orders that a hint means; False when it means none of ours, or came before."""
+    at = now()
+    said = {key for text in (hint.number, *hint.texts) for key in _KEY.findall(text)}
+
+    def step(tx: Tx) -> bool:
+        found = {*tx.numbered(hint.number), *(key for key in sorted(said)[:_MOST_KEYS] if tx.order(key) is not None)}
+        name = msgspec.json.encode(hint.facts).decode()
+        if not found or (hint.facts and not tx.first_time(f"webhook.{hint.source}", name, "", at)):
+            return False
+        for key in sorted(found):
+            tx.asked(key, None)
         return True
 
     return await store.write(step)

@@ -1,19 +1,32 @@
 """Orders, each with its row in the outbox."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, insert, or_, select, update
+from sqlalchemy import Select, and_, insert, or_, select, update
 
 from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate
 from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
+from gateway.core.status import OVER, Said, heard, told
 from gateway.store.outbox import COLUMNS, delivery_of, put_delivery
 from gateway.store.part import Part
 from gateway.store.tables import order_versions, orders, outbox, pack, unpack
 
-_OVER = ("done", "cancelled")
+_AT_ONCE, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""In the place of a time to ask again."""
+_FAR = timedelta(days=2)
+"""Nobody asks again later than this: such a time was written by a clock that has since gone back."""
+_MOST_NUMBERED = 10
+_SAID = (
+    orders.c.erp_status,
+    orders.c.erp_state,
+    orders.c.closing_code,
+    orders.c.status_at,
+    orders.c.state_at,
+    orders.c.code_at,
+)
 
 
 class Orders(Part):
@@ -98,31 +111,44 @@ class Orders(Part):
             body = self._db.scalar(newest.where(orders.c.key == key, outbox.c.version == version))
         return None if body is None else unpack(body, WorkOrder)
 
-    def followed(self, erp: str, asked_before: datetime, limit: int) -> list[StoredOrder]:
-        """Give orders that an ERP has and has not ended, that it was not asked about since; the longest ago first."""
+    def followed(self, erp: str, now: datetime, first: timedelta, limit: int) -> list[StoredOrder]:
+        """Give orders that an ERP has and is to be asked about now, those with a hint before those that are due.
+
+        One that was never asked about is due when it was delivered so long ago (`first`).
+        """
+        fresh = or_(outbox.c.updated_at <= now - first, outbox.c.updated_at > now)
+        due = or_(
+            orders.c.ask_at <= now,
+            and_(orders.c.ask_at > now + _FAR, orders.c.ask_at < _NEVER),
+            and_(orders.c.ask_at.is_(None), fresh),
+        )
         look = (
             _look()
-            .where(
-                orders.c.erp == erp,
-                orders.c.erp_state.not_in(_OVER),
-                outbox.c.state == DeliveryState.DELIVERED,
-                or_(orders.c.asked_at.is_(None), orders.c.asked_at < asked_before),
-            )
-            .order_by(orders.c.asked_at.asc().nulls_first(), outbox.c.number)
+            .where(orders.c.erp == erp, outbox.c.state == DeliveryState.DELIVERED, due)
+            .order_by(orders.c.ask_at.asc().nulls_last(), outbox.c.number)
             .limit(limit)
         )
         return [_stored(row) for row in self._db.execute(look)]
 
-    def asked(self, key: str, at: datetime | None) -> None:
-        """Remember when the ERP was asked how an order stands; None has it asked again soon."""
-        self._db.execute(update(orders).where(orders.c.key == key).values(asked_at=at))
+    def asked(self, key: str, at: datetime | None, again: datetime | None = None) -> None:
+        """Remember when the ERP was asked about an order, and when it is asked again: without a time, no more.
+
+        An `at` of None is a hint: the order is asked about before all others.
+        """
+        news = {"ask_at": _AT_ONCE} if at is None else {"asked_at": at, "ask_at": again or _NEVER}
+        self._db.execute(update(orders).where(orders.c.key == key).values(news))
+
+    def numbered(self, number: str) -> list[str]:
+        """Give the keys of the orders that an ERP has under this number of its own; at most ten."""
+        look = select(outbox.c.key).where(outbox.c.erp_number == number).order_by(outbox.c.number)
+        return [str(key) for key in self._db.scalars(look.limit(_MOST_NUMBERED))]
 
     def _standing(self, key: str) -> tuple[int, DeliveryState, int, str | None] | None:
         """Give version, state, attempts and number of an order that may still be changed."""
         look = (
             select(outbox.c.version, outbox.c.state, outbox.c.attempt, outbox.c.erp_number)
             .join(orders, outbox.c.key == orders.c.key)
-            .where(outbox.c.key == key, outbox.c.withdraw == "", orders.c.erp_state.not_in(_OVER))
+            .where(outbox.c.key == key, outbox.c.withdraw == "", orders.c.erp_state.not_in(OVER))
         )
         found = self._db.execute(look).first()
         return None if found is None else (found[0], DeliveryState(found[1]), found[2], found[3])
@@ -135,30 +161,28 @@ class Orders(Part):
         self._db.execute(update(outbox).where(outbox.c.key == key, there).values(attempt=0, since=None))
 
     def put_status(self, update_: StatusUpdate, at: datetime) -> bool:
-        """Keep what the ERP says of an order; True when that is news.
+        """Keep what the ERP says of an order (`gateway.core.status`); True when that is news.
 
         False for an unknown key, for what is known already, and for word that is older than what is known.
         `at` is when it reached us; the ERP's own time counts when it gave one.
         """
-        said_at = update_.at or at
-        columns = (orders.c.erp_status, orders.c.closing_code, orders.c.erp_state, orders.c.status_at)
-        known = self._db.execute(select(*columns).where(orders.c.key == update_.key)).first()
-        if known is None:
+        row = self._db.execute(select(*_SAID).where(orders.c.key == update_.key)).first()
+        if row is None:
             return False
-        status, code, state, known_at = known
-        told = (update_.status, update_.closing_code or code, state if update_.state == "unknown" else update_.state)
-        if told == (status, code, state) or (known_at is not None and said_at < known_at):
-            return False
-        news = {"erp_status": told[0], "closing_code": told[1], "erp_state": told[2], "status_at": said_at}
-        self._db.execute(update(orders).where(orders.c.key == update_.key).values(news))
-        return True
+        known = Said(*row)
+        now = heard(known, update_, at)
+        if now != known:
+            values = (now.status, now.state, now.closing_code, now.status_at, now.state_at, now.code_at)
+            news = dict(zip((column.name for column in _SAID), values, strict=True))
+            self._db.execute(update(orders).where(orders.c.key == update_.key).values(news))
+        return told(now) != told(known)
 
 
 def _look() -> Select[*tuple[Any, ...]]:
-    told = (orders.c.erp_status, orders.c.closing_code, orders.c.erp_state, orders.c.asked_at)
-    return select(orders.c.body, *told, *COLUMNS).join(outbox, outbox.c.key == orders.c.key)
+    said = (orders.c.erp_status, orders.c.closing_code, orders.c.erp_state, orders.c.asked_at, orders.c.ask_at)
+    return select(orders.c.body, *said, *COLUMNS).join(outbox, outbox.c.key == orders.c.key)
 
 
 def _stored(row: Sequence[Any]) -> StoredOrder:
-    body, status, code, state, asked_at, *delivery = row
-    return StoredOrder(unpack(body, WorkOrder), delivery_of(delivery), status, code, state, asked_at)
+    body, status, code, state, asked_at, ask_at, *delivery = row
+    return StoredOrder(unpack(body, WorkOrder), delivery_of(delivery), status, code, state, asked_at, ask_at)

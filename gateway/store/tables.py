@@ -211,11 +211,14 @@ orders = _table(
     Column("closing_code", Words),
     Column("status_at", Utc),
     _needed("erp_state", String(16), server_default="unknown"),
-    # When the ERP was last asked how it stands; nothing means as soon as can be.
+    Column("state_at", Utc),
+    Column("code_at", Utc),
+    # When the ERP was last asked how it stands, and when it is asked again.
     Column("asked_at", Utc),
+    Column("ask_at", Utc),
     Index(None, "detected_at"),
     Index(None, "asset", "detected_at"),
-    Index(None, "erp", "erp_state", "asked_at"),
+    Index(None, "erp", "ask_at"),
 )
 # What an order said before it was changed: the newest version stands in `orders`.
 order_versions = _table(
@@ -243,6 +246,7 @@ outbox = _table(
     Column("sent", Integer),
     _needed("withdraw", Words, server_default=""),
     UniqueConstraint("key"),
+    Index(None, "erp_number"),
     Index(None, "erp", "lane", "state", "number"),
     Index(None, "state", "erp", "number"),
     **_numbered,
@@ -291,10 +295,6 @@ audit = _table(
     _needed("detail", Words),
     _needed("digest", String(64)),
 )
-keepsakes = _table("keepsakes", Column("name", Words, primary_key=True), _needed("value", LargeBinary))
-
-
-def pack(thing: Any) -> bytes:
 # What subscribers still have to be told, one row per subscriber and event; a row goes when it was taken.
 outgoing = _table(
     "outgoing",
@@ -324,6 +324,10 @@ subscribers = _table(
     _needed("off_why", Words),
     _needed("place", Words),
 )
+keepsakes = _table("keepsakes", Column("name", Words, primary_key=True), _needed("value", LargeBinary))
+
+
+def pack(thing: Any) -> bytes:
     """Encode a struct as a document, compressed when that pays."""
     raw = msgspec.msgpack.encode(thing, enc_hook=_digest)
     if len(raw) < _WORTH_TRYING:

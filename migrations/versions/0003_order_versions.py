@@ -1,5 +1,7 @@
 """Order versions: what the ERP has of an order, what is on its way, and what it said before it was changed."""
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,14 +11,18 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
-_INDEX = "ix_orders_erp_erp_state_asked_at"
+_ASKING, _NUMBERS = "ix_orders_erp_ask_at", "ix_outbox_erp_number"
+_TIMES = ("state_at", "code_at", "asked_at", "ask_at")
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_OVER = "('closed', 'completed', 'done', 'cancelled', 'canceled', 'finished', 'teco')"
 
 
 def upgrade() -> None:
     with op.batch_alter_table("orders") as orders:
         orders.add_column(sa.Column("erp_state", sa.String(length=16), server_default="unknown", nullable=False))
-        orders.add_column(sa.Column("asked_at", _TIME))
-        orders.create_index(_INDEX, ["erp", "erp_state", "asked_at"])
+        for name in _TIMES:
+            orders.add_column(sa.Column(name, _TIME))
+        orders.create_index(_ASKING, ["erp", "ask_at"])
     op.create_table(
         "order_versions",
         sa.Column("key", sa.Text(), nullable=False),
@@ -30,6 +36,10 @@ def upgrade() -> None:
         outbox.add_column(sa.Column("sending", sa.Integer()))
         outbox.add_column(sa.Column("sent", sa.Integer()))
         outbox.add_column(sa.Column("withdraw", sa.Text(), server_default="", nullable=False))
+        outbox.create_index(_NUMBERS, ["erp_number"])
+    # What was closed before anybody asked need not be asked about.
+    closed = f"UPDATE orders SET erp_state = 'done', ask_at = :never WHERE lower(erp_status) IN {_OVER}"  # noqa: S608  (ours)
+    op.execute(sa.text(closed).bindparams(sa.bindparam("never", _NEVER, _TIME)))
     # Before this there was one version of everything.
     op.execute("UPDATE outbox SET sent = 1 WHERE state = 'DELIVERED'")
     op.execute("UPDATE outbox SET sending = 1 WHERE state <> 'DELIVERED' AND attempt > 0")
@@ -39,10 +49,12 @@ def downgrade() -> None:
     # A state that the older Andon does not know: it must be able to read every row.
     op.execute("UPDATE outbox SET state = 'PARKED', reason = 'withdrawn' WHERE state = 'WITHDRAWN'")
     with op.batch_alter_table("outbox", table_kwargs={"sqlite_autoincrement": True}) as outbox:
+        outbox.drop_index(_NUMBERS)
         for name in ("withdraw", "sent", "sending", "version"):
             outbox.drop_column(name)
     op.drop_table("order_versions")
     with op.batch_alter_table("orders") as orders:
-        orders.drop_index(_INDEX)
-        orders.drop_column("asked_at")
+        orders.drop_index(_ASKING)
+        for name in _TIMES:
+            orders.drop_column(name)
         orders.drop_column("erp_state")

@@ -599,18 +599,56 @@ class StoreContract:
         for one in await claim(store, limit=3):
             await settle_as(store, delivered(one.delivery, one.order.key, at(1)).delivery, one)
 
-        def followed(before: float) -> Callable[[Tx], list[str]]:
-            return lambda tx: [one.order.key for one in tx.followed("erp", at(before), 10)]
+        def followed(now: float, first: float = 8) -> Callable[[Tx], list[str]]:
+            wait = timedelta(seconds=first)
+            return lambda tx: [one.order.key for one in tx.followed("erp", at(now), wait, 10)]
 
+        assert await store.read(followed(8)) == []
         assert await store.read(followed(9)) == ["A1", "B1", "C1"]
-        await store.write(lambda tx: [tx.asked("A1", at(5)), tx.asked("B1", at(4))])
-        assert await store.read(followed(4)) == ["C1"]
-        assert await store.read(followed(6)) == ["C1", "B1", "A1"]
-        await store.write(lambda tx: tx.asked("A1", None))
-        assert await store.read(followed(4)) == ["A1", "C1"]
-        said = StatusUpdate(key="A1", number="A1", status="closed", at=at(6), state="done")
-        await store.write(lambda tx: tx.put_status(said, at(6)))
-        assert await store.read(followed(9)) == ["C1", "B1"]
+        await store.write(lambda tx: tx.asked("A1", at(9), at(20)))
+        await store.write(lambda tx: tx.asked("B1", at(9), at(15)))
+        assert await store.read(followed(14)) == ["C1"]
+        assert await store.read(followed(20)) == ["B1", "A1", "C1"]
+        held = await store.read(lambda tx: tx.order("A1"))
+        assert held is not None and (held.asked_at, held.ask_at) == (at(9), at(20))
+        await store.write(lambda tx: tx.asked("B1", at(20)))
+        assert await store.read(followed(999_999)) == ["A1", "C1"]
+        for key in ("B1", "D1"):
+            await store.write(lambda tx, key=key: tx.asked(key, None))
+        assert await store.read(followed(10)) == ["B1", "C1"]
+
+    async def test_a_clock_that_goes_back_does_not_end_following(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        for one in await claim(store, limit=2):
+            await settle_as(store, delivered(one.delivery, one.order.key, at(1)).delivery, one)
+        await store.write(lambda tx: tx.asked("A1", at(5), at(300)))
+        then, wait = NOW - timedelta(days=30), timedelta(seconds=300)
+        assert [one.order.key for one in await store.read(lambda tx: tx.followed("erp", then, wait, 10))] == [
+            "A1",
+            "B1",
+        ]
+
+    async def test_orders_are_found_by_the_erps_number(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        for one in await claim(store, limit=2):
+            await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        assert await store.read(lambda tx: tx.numbered("7")) == ["A1", "B1"]
+        assert await store.read(lambda tx: tx.numbered("8")) == []
+
+    async def test_a_word_that_came_twice_is_no_news_and_counts_from_its_newest_time(self, store: Store) -> None:
+        await put(store, ("K", "M"))
+
+        def say(status: str, seconds: float, code: str | None = None) -> Callable[[Tx], bool]:
+            word = StatusUpdate(key="K", number="7", status=status, closing_code=code, at=at(seconds))
+            return lambda tx: tx.put_status(word, at(99))
+
+        assert await store.write(say("open", 10))
+        assert not await store.write(say("open", 30))
+        assert not await store.write(say("closed", 20))
+        assert await store.write(say("closed", 40))
+        assert await store.write(say("closed", 35, "WORN"))
+        held = await store.read(lambda tx: tx.order("K"))
+        assert held is not None and (held.erp_status, held.erp_state, held.closing_code) == ("closed", "done", "WORN")
 
     # inbound
 

@@ -1,0 +1,47 @@
+"""What the ERP says about our orders: one rule for every word, whether it was told or asked for."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from gateway.core.delivery import StatusUpdate
+from gateway.core.episode import EpisodeState
+from gateway.core.ports import StoredOrder, Tx
+from gateway.core.status import OVER, said_at
+
+_LONGEST = 200
+
+
+def apply(tx: Tx, update: StatusUpdate, at: datetime) -> bool:
+    """Apply one word about an order that we have; False when it is no news. `at` is when it was heard.
+
+    The first end that the ERP gives an order ends its episode: what shows itself after that is a new trouble.
+    """
+    before = tx.order(update.key)
+    if before is None or not tx.put_status(update, at):
+        return False
+    after = tx.order(update.key) or before
+    for event, detail in news(before, after):
+        tx.note(event, update.key, at, detail[:_LONGEST])
+    if after.erp_state in OVER:
+        _close(tx, update, at, after)
+    return True
+
+
+def news(before: StoredOrder, after: StoredOrder) -> Iterator[tuple[str, str]]:
+    """Give what the ERP's last word changed, as the lines of the audit trail: event and detail."""
+    if (before.erp_status, before.erp_state) != (after.erp_status, after.erp_state):
+        yield "order.status", after.erp_status or after.erp_state
+    if before.erp_state in OVER and after.erp_state not in OVER:
+        yield "order.reopened", f"it was {before.erp_status or before.erp_state}"
+    if before.closing_code != after.closing_code:
+        yield "order.closing_code", after.closing_code or ""
+
+
+def _close(tx: Tx, update: StatusUpdate, at: datetime, order: StoredOrder) -> None:
+    episode = tx.episode(update.key)
+    if episode is None or episode.state is EpisodeState.CLOSED:
+        return
+    tx.put_episode(msgspec.structs.replace(episode, state=EpisodeState.CLOSED, closed_at=said_at(update, at)))
+    tx.note("episode.closed", update.key, at, f"by the ERP: {order.closing_code or order.erp_status}"[:_LONGEST])
