@@ -11,7 +11,7 @@ from connectors.erp.grant import ClientAuth, Grant, read_key
 from connectors.erp.http import ErpClient
 from connectors.erp.oauth import ClientCredentials
 from connectors.erp.place import Reach, Url, plain
-from connectors.erp.rest.door import Door
+from connectors.erp.rest.door import Door, Reading, plainly
 from connectors.erp.rest.plan import CALLS
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock
@@ -90,7 +90,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return {"api_key": ("api_key",), "basic": ("user", "password")}.get(self.auth, ())
 
     def door(
-        self, extra: Mapping[str, str], now: Clock = lambda: datetime.now(UTC), *, replays: bool = False
+        self,
+        extra: Mapping[str, str],
+        now: Clock = lambda: datetime.now(UTC),
+        *,
+        replays: bool = False,
+        read: Reading = plainly,
     ) -> tuple[Door, ClientCredentials | None]:
         """Make the way in, with these headers on every request. Raises `Misconfigured` without a secret."""
         reach = Reach(
@@ -107,7 +112,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         client = reach.client(tokens, {**extra, **self.headers, **self._credentials()})
         secret = {"oauth2": "the token was refused twice", "none": "it wants to know who asks; see auth"}
         secret |= {"api_key": "the key is not accepted", "basic": "user and password are not accepted"}
-        return Door(self.name, ErpClient(client, self.timeout), now, replays=replays, secret=secret[self.auth]), tokens
+        erp = ErpClient(client, self.timeout)
+        return Door(self.name, erp, now, replays=replays, secret=secret[self.auth], read=read), tokens
 
     def _credentials(self) -> dict[str, str]:
         if self.auth == "api_key" and self.api_key is not None:

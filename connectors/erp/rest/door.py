@@ -1,6 +1,6 @@
 """Requests of a plan: slots filled in, answers read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -35,24 +35,39 @@ class Said:
         return str(self.answer.headers.get(name, ""))
 
 
+def plainly(answer: Answer) -> Said:
+    """Read an answer as it is."""
+    try:
+        body = answer.json()
+    except (ValueError, RecursionError):
+        body = None
+    return Said(answer, body, not answer.body.strip())
+
+
+Reading = Callable[[Answer], Said]
+"""How an answer is read: a make of ERP may put its records and its errors into the common words here."""
+
+
 class Door:
     """One REST interface. `replays`: it honours Idempotency-Key. `secret` is what a 401 is about."""
 
-    def __init__(self, name: str, client: ErpClient, now: Clock, *, replays: bool, secret: str) -> None:
+    def __init__(
+        self, name: str, client: ErpClient, now: Clock, *, replays: bool, secret: str, read: Reading = plainly
+    ) -> None:
         self.name, self._client, self._now = name, client, now
-        self._replays, self._secret = replays, secret
+        self._replays, self._secret, self._read = replays, secret, read
 
     async def ask(self, call: Call, values: Values, *, missing: bool = False) -> Said:
         """Ask a question. With `missing` a 404 is an answer, too. Raises `Unreachable` or `Refused`."""
         try:
-            answer = await self._send(call, values, None, {})
+            said = self._read(await self._send(call, values, None, {}))
         except Lost as lost:
             raise Unreachable(f"{self.name}: {lost.cause}") from lost
-        if answer.status == HTTPStatus.NOT_FOUND and missing:
-            return _said(answer)
-        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise refusal(answer, self._now())
-        return _said(answer)
+        if said.status == HTTPStatus.NOT_FOUND and missing:
+            return said
+        if not HTTPStatus.OK <= said.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise refusal(said.answer, self._now())
+        return said
 
     async def write(self, call: Call, values: Values, body: Any, headers: Mapping[str, str]) -> Said | Outcome:
         """Send what changes something: its answer whatever it is, or what it means that there is none.
@@ -61,7 +76,7 @@ class Door:
         """
         content = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         try:
-            return _said(await self._send(call, values, content, headers))
+            return self._read(await self._send(call, values, content, headers))
         except Lost as lost:
             return lost_outcome(lost)
 
@@ -87,11 +102,3 @@ class Door:
             headers={**sent, **headers},
             params={name: template.text(text, values) for name, text in call.params.items()} or None,
         )
-
-
-def _said(answer: Answer) -> Said:
-    try:
-        body = answer.json()
-    except (ValueError, RecursionError):
-        body = None
-    return Said(answer, body, not answer.body.strip())
