@@ -76,6 +76,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter promises about its ERP; delivery knows only this, never the ERP's name.
 
     `deadline` is the time after which one call of the adapter is surely over: leases are a little longer.
+    `batch` orders go in one request. Where it is `ordered` they are carried out in their order, and one behind
+    another of its lane that was neither delivered nor rejected is `Unsent`: then orders of one lane may share one.
     `amends` and `cancels`: an order that is there already can be changed, and taken back.
     """
 
@@ -86,6 +88,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     settle: timedelta = timedelta(0)
     overwrites: bool = False
     batch: int = 1
+    ordered: bool = False
     lane: Literal["asset", "connection"] = "asset"
     precondition: Literal["etag", "timestamp", "none"] = "none"
     feedback: Literal["signed", "unsigned", "poll"] = "poll"

@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from gateway.core.delivery import Delivered, Idempotency, Outcome, Uncertain
+from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome, Uncertain
 from gateway.core.errors import Unreachable
-from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
+from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
 from gateway.flow.attempt import Attempt, Made
+from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, asks, settled, write
 from gateway.flow.sweep import watch
@@ -23,6 +26,8 @@ _LOUD = {
     "order.not_amended": "delivery.not_amended",
     "order.not_withdrawn": "delivery.not_withdrawn",
 }
+_LANES_IN_A_BATCH = 4
+"""So many lanes share a request where one may carry several orders of each: the others fill other requests."""
 GOODBYE_S = 5.0
 """Seconds that a stopping gateway has to write down what is in doubt."""
 
@@ -32,7 +37,7 @@ def unobserved(_: Outcome) -> None:
 
 
 class Deliverer:
-    """Sends due orders to one ERP, one at a time per lane, `policy.lanes` at once.
+    """Sends due orders to one ERP, one request at a time per lane, at most `policy.lanes` at once (see `Limit`).
 
     `run` goes on until it is cancelled; what was in flight then is UNCERTAIN and never simply sent
     again. A store that is away or full is asked again; an outcome that could not be written down ends
@@ -52,6 +57,7 @@ class Deliverer:
         self._store, self._erp, self._now, self._wake = store, erp, now, wake
         self._policy, self._patience, self._observe = policy, patience, observe
         self._attempt = Attempt(erp, now)
+        self._limit = Limit(policy.lanes)
         self._flying = 0
 
     async def run(self) -> None:
@@ -74,13 +80,13 @@ class Deliverer:
             return await self._start(sending)
 
     async def _start(self, sending: asyncio.TaskGroup) -> int:
-        lanes = 1 if self._erp.capabilities.lane == "connection" else self._policy.lanes
-        room = self._patience.grant(lanes - self._flying)
+        most = 1 if self._erp.capabilities.lane == "connection" else self._limit.lanes
+        room = self._patience.grant(most - self._flying)
         claimed = await self._store.write(self._claim(room))
         if room and not claimed:
             self._patience.unused()
-        for batch in _batches(claimed, self._erp.capabilities.batch):
-            self._flying += len(batch)
+        for batch in batches(claimed, self._erp.capabilities.batch):
+            self._flying += 1
             sending.create_task(self._send(batch), name=f"deliver {batch[0].order.key}")
         return len(claimed)
 
@@ -90,59 +96,57 @@ class Deliverer:
         if asks(promised):
             # What a crash left behind may be looked up as soon as its lease has ended.
             lease += promised.settle
+        depth = max(1, promised.batch // _LANES_IN_A_BATCH) if promised.ordered else 1
 
         def step(tx: Tx) -> list[Claimed]:
             lost = tx.expire(now)
             if lost:
                 tx.note("delivery.lease_expired", self._erp.name, now, f"{lost} orders are uncertain")
-            return tx.claim(self._erp.name, now, lease, room) if room else []
+            return tx.claim(self._erp.name, now, lease, room * (promised.batch // depth), depth) if room else []
 
         return step
 
     async def _send(self, batch: Sequence[Claimed]) -> None:
         try:
+            began = monotonic()
             made = await self._attempt.of(batch)
-            for claimed, one in zip(batch, made, strict=True):
+            took = monotonic() - began
+            for one in made:
                 if one is not None:
                     self._patience.note(one)
                     self._observe(one)
-                await self._settle(claimed, one)
+            self._limit.note(took, self._flying, made)
+            await self._settle(batch, made)
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
-                    for claimed in batch:
-                        await self._settle(claimed, Uncertain("the gateway was stopped while it was sent"))
+                    doubt = Uncertain("the gateway was stopped while it was sent")
+                    await self._settle(batch, [doubt] * len(batch))
             raise
         finally:
-            self._flying -= len(batch)
+            self._flying -= 1
             self._wake.set()
 
-    async def _settle(self, claimed: Claimed, made: Made) -> None:
-        now = self._now()
-        result = settled(
-            claimed,
-            made,
-            capabilities=self._erp.capabilities,
-            policy=self._policy,
-            now=now,
-            held=self._patience.left,
-        )
-        resent = claimed.delivery.attempt > 1 and self._erp.capabilities.idempotency is Idempotency.LOOKUP
-        ghosts = resent and claimed.delivery.task == "create" and (made is None or isinstance(made, Delivered))
+    async def _settle(self, batch: Sequence[Claimed], made: Sequence[Made]) -> None:
+        now, promised = self._now(), self._erp.capabilities
+        become = partial(settled, capabilities=promised, policy=self._policy, now=now, held=self._patience.left)
+        results = [become(claimed, one) for claimed, one in zip(batch, made, strict=True)]
 
-        def step(tx: Tx) -> bool:
-            if not write(tx, claimed, result, now):
-                return False
-            if ghosts:
-                watch(tx, self._erp.name, claimed.delivery.key, now, self._erp.capabilities.settle)
-            return True
+        def step(tx: Tx) -> list[bool]:
+            ours = [write(tx, claimed, result, now) for claimed, result in zip(batch, results, strict=True)]
+            for claimed, one, mine in zip(batch, made, ours, strict=True):
+                if mine and _haunted(claimed, one, promised):
+                    watch(tx, self._erp.name, claimed.delivery.key, now, promised.settle)
+            return ours
 
         try:
             ours = await write_patiently(self._store, step, self._policy)
         except Unreachable as lost:
-            log.error("delivery.not_settled", erp=self._erp.name, order=claimed.delivery.key, why=str(lost))  # noqa: TRY400  no bug
+            for claimed in batch:
+                log.error("delivery.not_settled", erp=self._erp.name, order=claimed.delivery.key, why=str(lost))  # noqa: TRY400  no bug
             return
-        tell(self._erp.name, made, result, ours=ours)
+        for one, result, mine in zip(made, results, ours, strict=True):
+            tell(self._erp.name, one, result, ours=mine)
 
     async def _rest(self) -> None:
         # No poll is needed to see the end of a pause, but a pause may end before the next poll.
@@ -152,7 +156,7 @@ class Deliverer:
                 await self._wake.wait()
 
 
-async def write_patiently(store: Store, step: Callable[[Tx], bool], policy: Policy) -> bool:
+async def write_patiently(store: Store, step: Callable[[Tx], T], policy: Policy) -> T:
     """Write a result; a store that is away or full is asked again until the lease is nearly over.
 
     Raises `Unreachable` then.
@@ -163,18 +167,34 @@ async def write_patiently(store: Store, step: Callable[[Tx], bool], policy: Poli
         stop=stop_after_delay(policy.margin.total_seconds()),
         reraise=True,
     )
-    return bool(await trying(store.write, step))
+    return await trying(store.write, step)
 
 
-def _batches(claimed: Sequence[Claimed], size: int) -> list[Sequence[Claimed]]:
-    """Put orders that go out for the first time together; everything else may need calls of its own."""
-    new, alone = list[Claimed](), list[Sequence[Claimed]]()
+def batches(claimed: Sequence[Claimed], size: int) -> list[list[Claimed]]:
+    """Put orders that go out for the first time together, those of one lane always in the same request.
+
+    Everything else may need calls of its own. No lane may have more than `size` orders.
+    """
+    lanes: dict[str, list[Claimed]] = {}
+    alone = []
     for one in claimed:
         if one.delivery.task == "create" and one.delivery.attempt <= 1:
-            new.append(one)
+            lanes.setdefault(one.delivery.lane, []).append(one)
         else:
             alone.append([one])
-    return [*(new[at : at + size] for at in range(0, len(new), size)), *alone]
+    together: list[list[Claimed]] = []
+    for lane in lanes.values():
+        if not together or len(together[-1]) + len(lane) > size:
+            together.append([])
+        together[-1] += lane
+    return [*together, *alone]
+
+
+def _haunted(claimed: Claimed, made: Made, promised: Capabilities) -> bool:
+    """Say whether a request that was given up may still make this order once more."""
+    again = claimed.delivery.attempt > 1 and claimed.delivery.task == "create"
+    ended = made is None or isinstance(made, Delivered)
+    return again and ended and promised.idempotency is Idempotency.LOOKUP
 
 
 def tell(erp: str, made: Made, result: Settled, *, ours: bool) -> None:

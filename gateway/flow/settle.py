@@ -34,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     person must look. `longest_wait` caps every back-off; no wait is longer than an hour.
     """
 
-    lanes: int = 8
+    lanes: int = 16
     margin: timedelta = timedelta(seconds=10)
     poll: timedelta = timedelta(seconds=1)
     longest_wait: timedelta = timedelta(seconds=30)

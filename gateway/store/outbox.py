@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -41,8 +42,11 @@ class Outbox(Part):
     was written after `now`: the clock has gone back, and waiting for it to catch up would be a stall.
     """
 
-    def claim(self, erp: str, now: datetime, lease: timedelta, limit: int) -> list[Claimed]:
-        """Take due orders, one of a lane, for sending: SENDING, one attempt more, ours until `now + lease`."""
+    def claim(self, erp: str, now: datetime, lease: timedelta, limit: int, depth: int = 1) -> list[Claimed]:
+        """Take due orders for sending: SENDING, one attempt more, ours until `now + lease`.
+
+        Of at most `limit` lanes the oldest, and with it up to `depth` in all that are new and stand right behind it.
+        """
         ahead = outbox.alias()
         holds = or_(
             ahead.c.state.in_((DeliveryState.SENDING, DeliveryState.UNCERTAIN)),
@@ -60,14 +64,23 @@ class Outbox(Part):
             "due_at": now,
             "updated_at": now,
         }
-        return self._take(due, limit, news)
+        return self._take(due, limit, news, depth)
 
     def claim_uncertain(self, erp: str, now: datetime, lease: timedelta, limit: int) -> list[Claimed]:
-        """Take due UNCERTAIN orders to ask the ERP about; they stay UNCERTAIN, ours until `now + lease`."""
+        """Take due UNCERTAIN orders to ask the ERP about; they stay UNCERTAIN, ours until `now + lease`.
+
+        Of each lane the oldest, for what never arrived is sent again.
+        """
         unleased = or_(outbox.c.lease_until.is_(None), _passed(outbox.c.lease_until, now))
-        due = and_(
-            outbox.c.erp == erp, outbox.c.state == DeliveryState.UNCERTAIN, _passed(outbox.c.due_at, now), unleased
+        ahead = outbox.alias()
+        first = ~exists().where(
+            ahead.c.erp == outbox.c.erp,
+            ahead.c.lane == outbox.c.lane,
+            ahead.c.state == DeliveryState.UNCERTAIN,
+            ahead.c.number < outbox.c.number,
         )
+        mine = and_(outbox.c.erp == erp, outbox.c.state == DeliveryState.UNCERTAIN, first)
+        due = and_(mine, _passed(outbox.c.due_at, now), unleased)
         # The due time moves too: one that a clock ahead of ours wrote would come back when this lease ends.
         return self._take(due, limit, {"lease_until": now + lease, "due_at": now, "updated_at": now})
 
@@ -133,17 +146,21 @@ class Outbox(Part):
         which = and_(outbox.c.key == key, or_(outbox.c.state == DeliveryState.PARKED, behind))
         return self._db.execute(update(outbox).where(which).values(news)).rowcount == 1
 
-    def _take(self, which: ColumnElement[bool], limit: int, news: dict[str, Any]) -> list[Claimed]:
+    def _take(self, which: ColumnElement[bool], limit: int, news: dict[str, Any], depth: int = 1) -> list[Claimed]:
         look = (
-            select(outbox.c.number)
+            select(outbox.c.number, outbox.c.lane, outbox.c.erp, outbox.c.attempt)
             .where(which)
             .order_by(outbox.c.number)
             .limit(limit)
             .with_for_update(skip_locked=True, of=outbox)
         )
-        numbers = list(self._db.scalars(look))
-        if not numbers:
+        heads = self._db.execute(look).all()
+        if not heads:
             return []
+        numbers = [number for number, *_ in heads]
+        if depth > 1:
+            for number, lane, erp, attempt in heads:
+                numbers += self._behind(number, lane, erp, depth - 1) if attempt == 0 else []
         self._db.execute(update(outbox).where(outbox.c.number.in_(numbers)).values(news))
         sending, sent = order_versions.alias(), order_versions.alias()
         taken = (
@@ -155,6 +172,23 @@ class Outbox(Part):
             .order_by(outbox.c.number)
         )
         return [_claimed(row) for row in self._db.execute(taken)]
+
+    def _behind(self, number: int, lane: str, erp: str, limit: int) -> list[int]:
+        """Give the numbers of the orders right behind one in its lane, as far as nothing of them ever left."""
+        look = (
+            select(outbox.c.number, outbox.c.attempt, outbox.c.withdraw)
+            .where(
+                outbox.c.erp == erp,
+                outbox.c.lane == lane,
+                outbox.c.state == DeliveryState.WAITING,
+                outbox.c.number > number,
+            )
+            .order_by(outbox.c.number)
+            .limit(limit)
+            .with_for_update(of=outbox)
+        )
+        new = takewhile(lambda row: row.attempt == 0 and not row.withdraw, self._db.execute(look))
+        return [row.number for row in new]
 
 
 def _claimed(row: Sequence[Any]) -> Claimed:

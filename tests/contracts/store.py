@@ -416,6 +416,28 @@ class StoreContract:
         assert [one.order.key for one in await claim(store, limit=2)] == ["A1", "B1"]
         assert [one.order.key for one in await claim(store, erp="mes")] == ["A2"]
 
+    async def test_new_orders_travel_with_the_oldest_of_their_lane_where_they_may(self, store: Store) -> None:
+        await put(store, *((f"{lane}{n}", lane) for n in range(4) for lane in "AB"))
+        [tried] = await claim(store, limit=1)
+        await settle(store, tried, DeliveryState.WAITING)
+
+        def deep(limit: int) -> Callable[[Tx], list[str]]:
+            return lambda tx: [one.order.key for one in tx.claim("erp", at(1), LEASE, limit, depth=3)]
+
+        assert await store.write(deep(2)) == ["A0", "B0", "B1", "B2"]  # A0 was tried before and goes alone
+        assert await store.write(deep(2)) == []
+
+    async def test_of_the_doubtful_orders_of_a_lane_the_oldest_is_looked_into_first(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("A2", "A"), ("B1", "B"))
+        taken = await store.write(lambda tx: tx.claim("erp", NOW, LEASE, 5, depth=2))
+        for one in taken:
+            await settle(store, one, DeliveryState.UNCERTAIN)
+        asked = await claim_uncertain(store, at(1))
+        assert [one.order.key for one in asked] == ["A1", "B1"]
+        assert await claim_uncertain(store, at(1)) == []
+        await settle(store, asked[0], DeliveryState.DELIVERED)
+        assert [one.order.key for one in await claim_uncertain(store, at(1))] == ["A2"]
+
     async def test_an_order_that_waits_holds_its_lane_and_a_parked_one_frees_it(self, store: Store) -> None:
         await put(store, ("A1", "A"), ("A2", "A"))
         [one] = await claim(store)
