@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "line": ("gateway.cli.line:cli", "The running line: conditions, write targets, write."),
     "report": ("gateway.cli.report:cli", "Quality reports: submit, parse."),
     "orders": ("gateway.cli.orders:cli", "Work orders: list, show, redeliver."),
+    "production": ("gateway.cli.production:cli", "Production orders to the line: list, show, hand."),
     "episodes": ("gateway.cli.episodes:cli", "Troubles on the line, open and closed."),
     "review": ("gateway.cli.review:cli", "Reports that a person must look at."),
     "replay": ("gateway.cli.replay:cli", "Put recorded readings or orders through again."),

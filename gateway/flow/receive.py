@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.core.delivery import ProductionOrder, StatusUpdate
+from gateway.core.delivery import StatusUpdate
 from gateway.core.errors import Conflict, Refused
 from gateway.core.ports import Clock, Store, StoredReport, Tx
 from gateway.core.reading import Moment
@@ -145,33 +145,6 @@ def _rule(tx: Tx, stored: StoredReport, read: Extraction, ruling: Ruling, confir
     tx.read_report(corrected, key)
     tx.review_done(name)
     return Reviewed(name, ruling.decision, key)
-
-
-class TakenOrder(msgspec.Struct, frozen=True):
-    """A production order that is on disk. `repeated` is not part of the answer: it is the same both times."""
-
-    order: ProductionOrder
-    repeated: bool
-
-
-async def take_production_order(
-    store: Store, order: ProductionOrder, actor: str, now: Clock, to: str = ""
-) -> TakenOrder:
-    """Store a production order, once per `order_id`, on its way to `to` when somebody is named.
-
-    Raises `Conflict` when the id stands for another order.
-    """
-    at = now()
-
-    def step(tx: Tx) -> TakenOrder:
-        if tx.put_production_order(order, at, to):
-            tx.note("production.taken", order.order_id, at, actor)
-            return TakenOrder(order, repeated=False)
-        if tx.production_order(order.order_id) != order:
-            raise Conflict(f"production order {order.order_id} already says something else")
-        return TakenOrder(order, repeated=True)
-
-    return await store.write(step)
 
 
 async def take_status(

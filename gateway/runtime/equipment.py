@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.batch import Condition
-from gateway.core.ports import Alarming, LineSource, Pushable, Writable
+from gateway.core.errors import Unreachable
+from gateway.core.ports import Alarming, LineSource, Pushable, Readable, Writable
 from gateway.core.reading import Value
 from gateway.flow.receive import Missing
 
@@ -41,6 +42,15 @@ class Equipment:
         if not isinstance(source, Writable) or target not in source.targets():
             raise Missing(f"line {line!r} declares no write target {target!r}")
         return await source.write(target, values)
+
+    async def held_by(self, line: str, target: str) -> Value:
+        """Read what a write target holds; see `Readable`. Raises `Missing` when it cannot be."""
+        source = self.sources.get(line)
+        if source is None:
+            raise Unreachable(f"the line {line} is not open")
+        if not isinstance(source, Readable):
+            raise Missing(f"what the targets of line {line!r} hold cannot be read")
+        return await source.held_by(target)
 
     def door(self, asset: str, tag: str) -> Pushable:
         """Find the source that takes this tag's values over HTTP. Raises `Missing` when no line declares it."""

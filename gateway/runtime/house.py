@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 
@@ -13,11 +14,13 @@ from gateway.core.delivery import Outcome
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.errors import AndonError
 from gateway.core.ports import ErpAdapter, Store
+from gateway.core.production import JobReceiver
 from gateway.core.report import Extraction
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Diagnosing
 from gateway.flow.live import Live
 from gateway.flow.patience import Patience
+from gateway.flow.produce import Producer
 from gateway.flow.recall import remember
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import Retention
@@ -48,6 +51,7 @@ class Hall:
     deliver: asyncio.Event = field(default_factory=asyncio.Event)
     read: asyncio.Event = field(default_factory=asyncio.Event)
     diagnose: asyncio.Event = field(default_factory=asyncio.Event)
+    produce: asyncio.Event = field(default_factory=asyncio.Event)
 
     def heard(self, batch: Batch) -> None:
         """Tell everybody of a batch that was committed."""
@@ -85,6 +89,7 @@ class Build:
         self.desk = making.desk_of(settings, self.secret)
         self.erp: ErpAdapter | None = None
         self.patience: Patience | None = None
+        self.receiver: JobReceiver | None = None
         self.diagnosing: Diagnosing | None = None
         self.listening: Listening | None = None
 
@@ -92,6 +97,8 @@ class Build:
         """Stand on what another build has opened, where that is not touched."""
         if "deliver" not in touched:
             self.erp, self.patience = other.erp, other.patience
+        if "produce" not in touched:
+            self.receiver = other.receiver
         if "diagnose" not in touched:
             self.diagnosing = other.diagnosing
         if "listen" not in touched:
@@ -102,6 +109,8 @@ class Build:
         if self.settings.the_erp is not None and self.erp is None:
             self.erp = self.settings.the_erp.open()
             self.patience = Patience(making.now, making.policy_of(self.settings).longest_wait, self.erp.name)
+        if self.settings.production.receiver and self.receiver is None:
+            self.receiver = making.receiver_of(self.settings)
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -113,6 +122,8 @@ class Build:
         if self.erp is not None:
             jobs["deliver"] = lambda: self._current().deliver()
             jobs["reconcile"] = lambda: self._current().reconcile()
+        if self.settings.production.to:
+            jobs["produce"] = lambda: self._current().produce()
         return jobs
 
     async def prepare(self, touched: set[str]) -> None:
@@ -136,6 +147,11 @@ class Build:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_S):
                     await self.erp.close()
+
+        if self.receiver is not None and self.receiver is not other.receiver:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self.receiver.close()
 
     async def diagnose(self) -> None:
         """Diagnose until cancelled."""
@@ -173,6 +189,14 @@ class Build:
                 self._hall.store, self.erp, making.now, policy, self.patience, self._tried(self.erp.name)
             ).run()
 
+    async def produce(self) -> None:
+        """Hand production orders to the line until cancelled."""
+        hall, line, settings = self._hall, self._line, self.settings
+        hand = making.hand_of(settings, hall.store, line.equipment, self.receiver)
+        if hand is not None:
+            policy, follow = making.production_policy_of(settings), settings.production.follow
+            await Producer(hall.store, hand, making.now, hall.produce, policy, timedelta(seconds=follow)).run()
+
     def _tried(self, erp: str) -> Callable[[Outcome], None]:
         def observe(outcome: Outcome) -> None:
             self._hall.telemetry.attempts.labels(erp, type(outcome).__name__).inc()
@@ -204,6 +228,7 @@ class House:
             telemetry=hall.telemetry,
             wake_words=hall.read.set,
             wake_delivery=hall.deliver.set,
+            wake_production=hall.produce.set,
             sources=self.line.tags,
             equipment=self.line.equipment,
             troubles=self._troubles,
@@ -238,6 +263,7 @@ class House:
         self._retention.bounds = making.bounds_of(settings)
         gateway = self.gateway
         gateway.plant, gateway.confirm = settings.plant, build.desk.confirmed
+        gateway.produce_to = settings.production.to
         gateway.config, gateway.parts, gateway.model = settings.digest, settings.parts, making.model_of(settings)
         self._hall.telemetry.set_config(settings.digest, settings.parts)
 
@@ -252,6 +278,8 @@ class House:
 
     async def close(self) -> None:
         """Close what is open."""
+        if self.build.receiver is not None:
+            await self.build.receiver.close()
         if self.build.erp is not None:
             await self.build.erp.close()
 

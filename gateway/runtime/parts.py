@@ -10,7 +10,7 @@ import msgspec
 Rows = Mapping[str, Any]
 
 _GROUPS = ("line", "erp")
-_TABLES = ("site", "store", "api", "diagnosis", "language", "orders")
+_TABLES = ("site", "store", "api", "diagnosis", "language", "orders", "production")
 _STORE_PLACE = frozenset({"path", "url"})
 
 
@@ -76,13 +76,15 @@ def _touched(name: str, old: Rows, new: Rows) -> set[str]:
         return {"diagnose", "listen"}
     if group == "erp":
         used = {_erp_of(old), _erp_of(new)}
+        produces = {"produce"} if name in {_producing(old), _producing(new)} else set()
         if name.partition(".")[2] not in used:
-            return set()
-        return {"deliver", "reconcile"} | ({"diagnose", "listen"} if len(used) > 1 else set())
+            return produces
+        return produces | {"deliver", "reconcile"} | ({"diagnose", "listen"} if len(used) > 1 else set())
     jobs = {
         "diagnosis": {"diagnose"},
         "language": {"listen"},
         "orders": {"diagnose", "listen", "deliver", "reconcile"},
+        "production": {"produce"},
     }
     return jobs.get(name, set())
 
@@ -98,6 +100,10 @@ def _restart(name: str, keys: tuple[str, ...]) -> str:
 def _erp_of(rows: Rows) -> str | None:
     named = rows.get("orders", {}).get("erp")
     return named if named is not None else next(iter(rows.get("erp", {})), None)
+
+
+def _producing(rows: Rows) -> str:
+    return str(rows.get("production", {}).get("to", ""))
 
 
 def _differing(was: Rows, will: Rows) -> Iterator[str]:

@@ -18,6 +18,7 @@ from gateway.runtime.crosscheck import cross_faults
 from gateway.runtime.faults import Fault, faults, places, suggest
 from gateway.runtime.parts import digests, whole
 from gateway.runtime.plugins import protocols, settings_of
+from gateway.runtime.production import ProductionSettings, production_faults
 from gateway.store.settings import Settings as StoreSettings
 
 WITHOUT = "none"
@@ -162,6 +163,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     diagnosis: DiagnosisSettings
     language: LanguageSettings
     orders: OrderSettings
+    production: ProductionSettings
     line: dict[str, Any]
     erp: dict[str, Any]
     digest: str
@@ -205,6 +207,7 @@ _TABLES: dict[str, tuple[str, Any]] = {
     "diagnosis": ("diagnosis", DiagnosisSettings),
     "language": ("language", LanguageSettings),
     "orders": ("orders", OrderSettings),
+    "production": ("production", ProductionSettings),
 }
 
 
@@ -279,6 +282,7 @@ def _faults(rows: Mapping[str, Any]) -> Iterator[Fault]:
         for name, row in adapters.items():
             yield from _adapter_faults(group, name, row)
     yield from cross_faults(rows)
+    yield from production_faults(rows)
 
 
 def _adapter_faults(group: str, name: str, row: Any) -> Iterator[Fault]:

@@ -6,7 +6,20 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from gateway.runtime.gateway import Gateway
-from gateway.web import docs, equipment, health, line, orders, problems, production, push, reports, review, webhooks
+from gateway.web import (
+    docs,
+    equipment,
+    health,
+    joborder,
+    line,
+    orders,
+    problems,
+    production,
+    push,
+    reports,
+    review,
+    webhooks,
+)
 from gateway.web.auth import Guard
 from gateway.web.edge import guarded
 from gateway.web.lean import Lean
@@ -47,6 +60,9 @@ def litestar_app(gateway: Gateway) -> Litestar:
             push.put_in,
             production.take,
             production.taken,
+            production.standing,
+            joborder.take,
+            joborder.standing,
             webhooks.erp_status,
             webhooks.signed_report,
         ],

@@ -1,4 +1,4 @@
-"""Production orders from the ERP."""
+"""Production orders from the ERP, in the plain form: taken in, and how they stand."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -7,9 +7,12 @@ from typing import Any, Literal
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from gateway.core.delivery import ProductionOrder
-from gateway.flow.receive import take_production_order
+from gateway.core.production import JobState, StoredProduction
+from gateway.core.reading import Moment
+from gateway.flow.production import take_production_orders
 from gateway.runtime.gateway import Gateway
 from gateway.web.auth import caller_of
 from gateway.web.bodies import read
@@ -35,6 +38,20 @@ class ProductionOrders(msgspec.Struct, frozen=True):
     items: Sequence[ProductionOrder]
 
 
+class ProductionNow(msgspec.Struct, frozen=True):
+    """A production order as it stands. `state` is KEPT when it is handed to nobody; `job` is the line's own word."""
+
+    order: ProductionOrder
+    received_at: Moment
+    state: Literal["KEPT", "WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED"]
+    to: str = ""
+    attempts: int = 0
+    reason: str = ""
+    job: JobState = ""
+    job_at: Moment | None = None
+    updated_at: Moment | None = None
+
+
 @post(
     "/production/order",
     status_code=202,
@@ -43,8 +60,12 @@ class ProductionOrders(msgspec.Struct, frozen=True):
 async def take(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ProductionTaken]:
     """Take a production order in, once per `order_id`. The same order again gives the same answer."""
     order = await read(request, ProductionOrder, limit=gateway.api.max_body)
-    _check_date(order.due_date)
-    kept = await take_production_order(gateway.store, order, caller_of(request).subject, gateway.now)
+    check_date("due_date", order.due_date)
+    if order.start_date is not None:
+        check_date("start_date", order.start_date)
+    actor = caller_of(request).subject
+    [kept] = await take_production_orders(gateway.store, [order], actor, gateway.now, gateway.produce_to)
+    gateway.wake_production()
     answer = ProductionTaken(order.order_id, order.material_code, order.quantity, order.due_date)
     return Response(answer, status_code=202, headers={"Idempotent-Replayed": "true"} if kept.repeated else None)
 
@@ -55,9 +76,42 @@ async def taken(gateway: NamedDependency[Gateway], limit: Limit = 100) -> Produc
     return ProductionOrders(await gateway.store.read(lambda tx: tx.production_orders(limit)))
 
 
-def _check_date(text: str) -> None:
+@get("/production/orders/{order_id:str}", opt={"scope": "read", "reach": "everywhere"})
+async def standing(gateway: NamedDependency[Gateway], order_id: FromPath[str]) -> ProductionNow:
+    """Show one production order, whether the line has it, and what the line made of it."""
+    return now_of(await stored(gateway, order_id))
+
+
+async def stored(gateway: Gateway, order_id: str) -> StoredProduction:
+    """Give a production order. Raises `Wrong` 404 without one."""
+    found = await gateway.store.read(lambda tx: tx.production(order_id))
+    if found is None:
+        raise Wrong(404, "no such production order")
+    return found
+
+
+def now_of(held: StoredProduction) -> ProductionNow:
+    """Give a production order as it stands."""
+    one = held.handover
+    if one is None or not one.to:
+        return ProductionNow(held.order, held.received_at, "KEPT")
+    return ProductionNow(
+        held.order,
+        held.received_at,
+        one.state.value,
+        to=one.to,
+        attempts=one.attempt,
+        reason=one.reason,
+        job=one.job,
+        job_at=one.job_at,
+        updated_at=one.updated_at,
+    )
+
+
+def check_date(field: str, text: str) -> None:
+    """Raise `Wrong` 400 for a day or a time that there is not."""
     try:
         date.fromisoformat(text) if len(text) == _DATE_LENGTH else datetime.fromisoformat(text)
     except ValueError as bad:
-        fault = FieldFault("due_date", "there is no such day or time")
+        fault = FieldFault(field, "there is no such day or time")
         raise Wrong(400, "the request is not as it should be", (fault,)) from bad

@@ -24,7 +24,7 @@ from gateway.core.reading import Value
 
 
 class OpcUa:
-    """Values of one OPC UA server; a `LineSource`, `Writable` and `Alarming`.
+    """Values of one OPC UA server; a `LineSource`, `Writable`, `Readable` and `Alarming`.
 
     Lives once: when the link is lost, `batches` raises `Unreachable` and a new source (with a new
     client, never the old one) is opened by the supervisor. It goes on where the last one's commits ended,
@@ -87,6 +87,10 @@ class OpcUa:
     async def write(self, target: str, values: Sequence[Value]) -> list[Value]:
         """Write to a declared target; see `Writable`."""
         return await self._targets.write(self._link.client, target, values)
+
+    async def held_by(self, target: str) -> Value:
+        """Read what a declared target holds; see `Readable`."""
+        return await self._targets.held_by(self._link.client, target)
 
     async def inspect(self) -> Sequence[TagCheck]:
         """Read every tag once and compare it with the settings; see `Inspectable`."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from asyncua import ua
 
-from connectors.line.opcua.about import LINK_FAULTS, why_of
+from connectors.line.opcua.about import LINK_FAULTS, read_attributes, value_of, why_of
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.events import Events
 from connectors.line.opcua.settings import Settings
@@ -57,6 +57,24 @@ class Targets:
             raise Doubtful(f"{where}: no answer in time; {_UNKNOWN}") from late
         except (ua.UaError, OSError) as lost:
             raise Doubtful(f"{where}: {why_of(lost) or type(lost).__name__}; {_UNKNOWN}") from lost
+
+    async def held_by(self, client: Any | None, name: str) -> Value:
+        """Read what a target holds. See `Readable`."""
+        where = f"{self._settings.name}/{name}"
+        target = self._declared.get(name)
+        if target is None or target.node is None:
+            raise Refused(f"{where}: holds no value")
+        if client is None:
+            raise Unreachable(f"{where}: the line is not connected")
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                node = self._node(target.node, await client.get_namespace_array())
+                [answer] = await read_attributes(client, [(node, ua.AttributeIds.Value)], 1)
+        except (TimeoutError, ua.UaError, OSError) as lost:
+            raise Unreachable(f"{where}: {why_of(lost) or type(lost).__name__}") from lost
+        if why := why_of(answer):
+            raise Unreachable(f"{where}: the server says {why}")
+        return _plain(value_of(answer))
 
     def _wanted(self, name: str) -> tuple[Argument, ...]:
         if name in self._acknowledged:

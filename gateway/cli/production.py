@@ -1,0 +1,96 @@
+"""`andon production`: production orders and their way to the line."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import rich_click as click
+
+from gateway.cli.common import config_option, output_option, show, with_store
+
+COLUMNS: dict[str, Any] = {
+    "order": lambda row: row.order.order_id,
+    "material": lambda row: row.order.material_code,
+    "quantity": lambda row: f"{row.order.quantity:g}",
+    "due": lambda row: row.order.due_date,
+    "to": lambda row: row.handover and row.handover.to,
+    "state": lambda row: row.handover.state if row.handover and row.handover.to else "KEPT",
+    "job": lambda row: row.handover and row.handover.job,
+    "attempts": lambda row: row.handover and row.handover.attempt,
+    "reason": lambda row: row.handover and row.handover.reason,
+}
+
+_AGAIN = "waits to be handed over"
+
+
+@click.group()
+def cli() -> None:
+    """Production orders and their way to the line."""
+
+
+@cli.command("list")
+@click.option("--state", type=click.Choice(["WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED"]))
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@config_option
+@output_option
+def list_orders(state: str | None, limit: int, config: str | None, output: str | None) -> None:
+    """List production orders, newest first; PARKED ones say why.
+
+    Example:  andon production list --state PARKED
+    """
+
+    async def act(_: Any, store: Any) -> Any:
+        return await store.read(lambda tx: tx.productions(state=state, limit=limit))
+
+    show(with_store(config, act), COLUMNS, output)
+
+
+@cli.command("show")
+@click.argument("order_id")
+@config_option
+def show_order(order_id: str, config: str | None) -> None:
+    """Print one production order whole, as JSON. Exit 3 when there is none."""
+
+    async def act(_: Any, store: Any) -> Any:
+        return await store.read(lambda tx: tx.production(order_id))
+
+    found = with_store(config, act)
+    if found is None:
+        click.echo(f"no production order {order_id}; `andon production list` shows what there is", err=True)
+        sys.exit(3)
+    show([found], COLUMNS, "json")
+
+
+@cli.command()
+@click.argument("order_ids", nargs=-1, required=True)
+@config_option
+def hand(order_ids: tuple[str, ...], config: str | None) -> None:
+    """Hand parked orders over again, or for the first time what came while [production] named nobody.
+
+    Exit 5 when some were neither. Look at the line first when an order was parked in doubt.
+    """
+
+    async def act(settings: Any, store: Any) -> Any:
+        to = settings.production.to
+        if not to:
+            return dict.fromkeys(order_ids, 'nobody is named: see [production] to = "…"')
+
+        def step(tx: Any) -> dict[str, str]:
+            at = datetime.now(UTC)
+            told = {}
+            for order_id in dict.fromkeys(order_ids):
+                if tx.redeliver_production(order_id, to, at):
+                    tx.note("production.handed_again", order_id, at, to)
+                    told[order_id] = _AGAIN
+                elif tx.production(order_id) is None:
+                    told[order_id] = "there is no such order; `andon production list` shows what there is"
+                else:
+                    told[order_id] = "is not parked"
+            return told
+
+        return await store.write(step)
+
+    told = with_store(config, act)
+    for order_id, what in told.items():
+        click.echo(f"{order_id}: {what}")
+    sys.exit(0 if set(told.values()) == {_AGAIN} else 5)
