@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from gateway.core.asset import Asset, Plant
-from gateway.core.capsule import MEDIA, Capsule, Grounds, Mark, Seal, Seen, Terms, canonical
+from gateway.core.capsule import MEDIA, Capsule, Grounds, Mark, Seal, Seen, Terms, canonical, read
 from gateway.core.diagnosis import Diagnosis, Evidence, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import WorkOrder
@@ -57,7 +57,7 @@ def of_episode(
 ) -> WorkOrder:
     """Make a version of the order about a machine's confirmed trouble, with its evidence and its capsule kept."""
     capsule = shown(tx, episode.key, version, episode, seen, window, grounds, plant, terms)
-    return again(capsule, keep(tx, capsule))
+    return _composed(tx, capsule)
 
 
 def of_report(
@@ -65,7 +65,7 @@ def of_report(
 ) -> WorkOrder:
     """Make the order about what a person reported, with its evidence and its capsule kept."""
     capsule = reported(tx, episode.key, 1, episode, told, report, plant, terms, ruled=ruled)
-    return again(capsule, keep(tx, capsule))
+    return _composed(tx, capsule)
 
 
 def shown(
@@ -144,6 +144,12 @@ def again(capsule: Capsule, sha256: str) -> WorkOrder:
             capsule.episode, told.extraction, report, plant, capsule.evidence, terms.config, seal
         )  # fmt: skip
     raise ValueError("the capsule has neither a window nor a report")
+
+
+def _composed(tx: Tx, capsule: Capsule) -> WorkOrder:
+    """Keep a capsule and compose the order from what its document says: nothing else can be in the order."""
+    name = keep(tx, capsule)
+    return again(read(canonical(capsule)), name)
 
 
 def keep(tx: Tx, capsule: Capsule) -> str:
