@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from dataclasses import replace as changed_to
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Literal
 
@@ -14,15 +14,16 @@ from msgspec.structs import replace
 
 from gateway.core.asset import Asset, Plant
 from gateway.core.capsule import Grounds, Terms
-from gateway.core.diagnosis import Diagnosis
+from gateway.core.diagnosis import Diagnosis, Fault
 from gateway.core.episode import Decision, Episode, EpisodeState
 from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Diagnoser, Store, Tx
 from gateway.core.window import Window
-from gateway.flow import aside, policy, seal
+from gateway.flow import amend, aside, grow, policy, seal
 from gateway.flow.cut import Cutter
-from gateway.flow.episode import Rules, fold, seconded, told_before
+from gateway.flow.episode import Rules, closed, fold, seconded, told_before
+from gateway.flow.false_alarm import lapsed
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -50,6 +51,7 @@ class Book:
     config: str
     software: str = ""
     public_url: str = ""
+    false_within: timedelta = timedelta(0)
 
     @property
     def terms(self) -> Terms:
@@ -91,29 +93,61 @@ class Book:
         now: datetime,
         grounds: Grounds | None = None,
     ) -> Episode:
-        """Write an episode; one that has just been confirmed gets its decision and, if so decided, its order."""
-        if episode.state is EpisodeState.OPEN and episode.decision is not Decision.ORDER:
-            decision = self._decide(tx, episode, now)
-            if decision is not episode.decision:
-                tx.note("episode.decided", episode.key, now, f"{decision} {episode.failure_mode}")
-            episode = replace(episode, decision=decision)
-            if decision is Decision.ORDER:
-                self._order(tx, episode, seen, window, now, grounds)
+        """Write an episode, and what follows from it: the order of one that was confirmed, its growth, its end."""
+        if episode.state is EpisodeState.OPEN and not episode.ruled:
+            episode = self._opened(tx, episode, seen, window, now, grounds)
         if episode.state is EpisodeState.CLOSED:
             tx.note("episode.closed", episode.key, now, episode.failure_mode)
+            episode = lapsed(tx, episode, window, self.false_within, now)
         tx.put_episode(episode)
         return episode
 
-    def _decide(self, tx: Tx, episode: Episode, now: datetime) -> Decision:
-        """Decide about a confirmed trouble: a person's open order about it stands for both while it is open."""
+    def _opened(
+        self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None
+    ) -> Episode:
+        """Decide about a confirmed trouble, order it once, and have its order grow with it."""
+        decision, key = self._decide(tx, episode, now)
+        if decision is not episode.decision:
+            tx.note("episode.decided", episode.key, now, f"{decision} {episode.failure_mode}")
+        fresh = decision is Decision.ORDER and episode.decision is not Decision.ORDER
+        episode = replace(episode, decision=decision)
+        if fresh:
+            self._order(tx, episode, seen, window, now, grounds)
+            return replace(episode, said=grow.said(episode, seen.end))
+        ordered = decision in (Decision.ORDER, Decision.JOINED)
+        if not ordered or seen.fault is Fault.HEALTHY or not grow.speaks(episode, seen.end):
+            return episode
+        stored = tx.order(key)
+        if stored is not None and not amend.stands(stored):
+            return self._ended(tx, episode, key, seen.end)
+        if stored is not None:
+            amend.by_machine(tx, stored.order, episode, seen, window, grounds, self.plant, self.terms, now)
+        return replace(episode, said=grow.said(episode, seen.end))
+
+    @staticmethod
+    def _ended(tx: Tx, episode: Episode, key: str, at: datetime) -> Episode:
+        """End the trouble of an order that is over already: what goes on is a new one."""
+        first = tx.episode(key)
+        if key == episode.key or first is None:
+            return closed(episode, at)
+        tx.put_episode(closed(first, at))
+        return episode
+
+    def _decide(self, tx: Tx, episode: Episode, now: datetime) -> tuple[Decision, str]:
+        """Decide about a confirmed trouble; give the key of the order that stands for it, too.
+
+        A person's open order about it stands for both while it is open.
+        """
+        if episode.decision is Decision.ORDER:
+            return Decision.ORDER, episode.key
         first = told_before(tx.episodes(episode.asset, live=True, limit=_MANY), episode)
         if first is None:
             asset = self.plant.asset(episode.asset) or Asset(id=episode.asset)
-            return policy.of_machine(episode, asset, self.limit)
+            return policy.of_machine(episode, asset, self.limit), episode.key
         if episode.decision is not Decision.JOINED:
             tx.put_episode(seconded(first, episode))
             tx.note("episode.witness", first.key, now, f"machine {episode.failure_mode} {episode.key}")
-        return Decision.JOINED
+        return Decision.JOINED, first.key
 
     def _order(
         self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None

@@ -16,8 +16,8 @@ from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Interpreter, Store, StoredReport, Tx
 from gateway.core.report import Extraction, QualityReport
-from gateway.flow import aside, policy, seal
-from gateway.flow.episode import SAME_REPORT, same_trouble, told_episode, witness
+from gateway.flow import amend, aside, policy, seal
+from gateway.flow.episode import SAME_REPORT, closed, contradicted, same_trouble, told_episode, witness
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -66,13 +66,17 @@ class Desk:
         mine = business_key(self.secret, self.plant.site.id, "report", report.id)
         if tx.order(mine) is not None:
             return mine
-        same = same_trouble(self._live(tx, report, told), told, report)
+        same = self._same(tx, report, told, now)
         if same is not None and report.id not in same.reports:
             # A machine's trouble that was not sure enough for an order is confirmed by who reports it: the
             # order takes its key, and when the machine gets surer later there is one already.
             same = replace(witness(same, report), decision=Decision.ORDER)
             tx.put_episode(same)
             tx.note("episode.witness", same.key, now, report.id)
+            if (stored := tx.order(same.key)) is not None:
+                amend.by_report(
+                    tx, stored.order, same, told, report, self.plant, self.terms, now, ruled=ruled
+                )  # fmt: skip
         if same is not None and tx.order(same.key) is not None:
             return same.key
         episode = replace(told_episode(same.key if same else mine, told, report), decision=Decision.ORDER)
@@ -82,6 +86,30 @@ class Desk:
         if tx.put_order(order, self.erp, now):
             tx.note("order.made", order.key, now, f"report {order.failure_mode} capsule {order.capsule}")
         return order.key
+
+    def _same(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> Episode | None:
+        """Find the open trouble that a report is about, with an order that may still grow; None for a new one.
+
+        A machine's trouble that was ruled out is taken up again while its order stands, and else makes room for a
+        new one: the person who tells of it now has seen it.
+        """
+        live = self._live(tx, report, told)
+        for ruled in contradicted(live, told):
+            live.remove(ruled)
+            stored = tx.order(ruled.key)
+            if stored is not None and amend.stands(stored):
+                live.append(replace(ruled, ruled=""))
+            else:
+                tx.put_episode(closed(ruled, report.reported_at))
+                tx.note("episode.closed", ruled.key, now, f"a person tells of it: {report.id}")
+        while (same := same_trouble(live, told, report)) is not None:
+            stored = tx.order(same.key)
+            if stored is None or amend.stands(stored):
+                return same
+            live.remove(same)
+            tx.put_episode(closed(same, now))
+            tx.note("episode.closed", same.key, now, "its order is over")
+        return None
 
     @staticmethod
     def _live(tx: Tx, report: QualityReport, told: Extraction) -> list[Episode]:

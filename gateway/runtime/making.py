@@ -92,6 +92,7 @@ def book_of(settings: Settings, secret: bytes) -> Book:
         settings.digest,
         software=software(),
         public_url=settings.api.public_url,
+        false_within=timedelta(seconds=settings.orders.false_alarm_within),
     )
 
 
