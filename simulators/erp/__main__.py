@@ -9,14 +9,16 @@ import secrets
 import signal
 import sys
 
-from simulators.erp.api import Erp, Habits
+from simulators.erp.api import Erp
 from simulators.erp.asgi import Door
 from simulators.erp.book import Book
 from simulators.erp.dynamics import Dynamics
 from simulators.erp.faults import Plan
+from simulators.erp.frappe import Frappe
 from simulators.erp.maximo import Maximo
 from simulators.erp.odoo import Odoo
 from simulators.erp.oracle import Oracle
+from simulators.erp.orders import Habits
 from simulators.erp.sap import Sap
 from simulators.erp.webhook import Bell
 from simulators.idp import JWKS_PATH, METADATA_PATH, TOKEN_PATH, IdentityProvider, Policy
@@ -56,6 +58,7 @@ async def serve(options: argparse.Namespace) -> None:
     erp = Erp(Book(options.db), Plan(options.seed), idp, Habits(profile=options.profile, strict=options.strict))
     api_key = options.api_key or secrets.token_hex(20)
     erp.desks = {
+        "frappe": Frappe(erp.book, idp, f"andon:{api_key}"),
         "odoo": Odoo(erp.book, api_key),
         "sap": Sap(erp.book, idp, options.client_id, clients[options.client_id]),
         "dynamics": Dynamics(erp.book, idp),

@@ -1,6 +1,6 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
-from connectors.erp import odoo, rest, sap, tryton
+from connectors.erp import frappe, odoo, rest, sap, tryton
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
 from connectors.line.modbus.source import Modbus
 from connectors.line.opcua.source import OpcUa
@@ -36,8 +36,9 @@ def settings(
     i: tryton.Settings,
     j: odoo.Settings,
     k: sap.Settings,
+    m: frappe.Settings,
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d, f, g, h], [e, i, j, k]
+    return [a, b, c, d, f, g, h], [e, i, j, k, m]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:
