@@ -1,5 +1,6 @@
 """Work order into the ERP's fields: a table of target field, source path, longest text, code list."""
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from gateway.core.order import Level, WorkOrder
 Scalar = str | int | float | bool
 _GRAPHEME = regex.compile(r"\X")
 _LEVELS = frozenset(typing.get_args(typing.get_type_hints(Level)["level"]))
+_DOT = re.compile(r"(?<!@odata)\.")
 TEXT = "text"
 """A source path that is no field: title, description and key, so that a cut title loses nothing."""
 
@@ -36,7 +38,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sou
 
 
 Table = Mapping[str, str | Rule]
-"""Target field -> source path or rule. A dot in the target field makes an object inside the body."""
+"""Target field -> source path or rule. A dot in the target field makes an object inside the body (not @odata.bind)."""
 
 DEFAULT: Table = {
     "reference": "key",
@@ -102,12 +104,17 @@ class Body:
             value = _value(order, rule)
             if value is None or value in ([], {}):
                 continue
-            *path, last = target.split(".")
+            *path, last = parts(target)
             place = body
             for name in path:
                 place = place.setdefault(name, {})
             place[last] = value
         return body
+
+
+def parts(target: str) -> list[str]:
+    """Give the names on the way to a target field; the dot of an OData annotation is part of its name."""
+    return _DOT.split(target)
 
 
 def cut(text: str, longest: int) -> str:
@@ -166,7 +173,7 @@ def _check(rules: Mapping[str, Rule], key_field: str | None, key_limit: int) -> 
             faults.append(
                 f"mapping.{target}: no field {rule.source!r} in a work order; there are {', '.join(sources())}"
             )
-        if not all(target.split(".")):
+        if not all(parts(target)):
             faults.append(f"mapping.{target}: a name is missing between dots")
         shadow = [other for other in rules if other.startswith(f"{target}.")]
         if shadow:

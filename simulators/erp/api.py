@@ -1,9 +1,7 @@
 """What the simulated ERP answers: orders, tokens, a page, and the control that tests turn."""
 
 import asyncio
-import hashlib
 import json
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,34 +9,14 @@ from typing import Any
 from simulators.erp.asgi import CutError, Door, Request, Response, json_response, problem
 from simulators.erp.book import Book, Order
 from simulators.erp.desk import Desk, turn
-from simulators.erp.faults import KINDS, Fault, Plan
+from simulators.erp.faults import KINDS, Plan
+from simulators.erp.orders import ROOT, Habits, Orders
 from simulators.erp.page import orders_page
-from simulators.erp.trouble import HTML, after, before, traceback, unauthorized
+from simulators.erp.trouble import HTML, after, before, unauthorized
 from simulators.erp.webhook import Bell
 from simulators.idp import JWKS_PATH, METADATA_PATH, TOKEN_PATH, IdentityProvider
 
-LIMITS = {"reference": 20, "title": 80, "description": 4000, "equipment": 40, "component": 60, "failure_code": 40}
-FIELDS = frozenset(LIMITS) | {
-    *("type", "activity", "priority", "impact", "equipment_down", "location", "failure_text", "cause", "mechanism"),
-    *("effect", "detection", "action", "detected_at", "required_start", "due", "material", "batch", "quantity"),
-    *("production_order", "language", "source", "source_id", "reporter", "confidence", "model", "attachments"),
-    *("version", "work_center", "plant", "iso_mode", "evidence"),
-}
-
-
-@dataclass(slots=True)
-class Habits:
-    """How this ERP is set up. `profile` "header" honours Idempotency-Key, "lookup" ignores it.
-
-    `strict` answers 500 to a field that it does not know, as real ones do. Seconds: `retention` of a
-    key, `search_lag` until a new order is found, `latency` of every answer.
-    """
-
-    profile: str = "header"
-    strict: bool = False
-    retention: float = 86_400.0
-    search_lag: float = 0.0
-    latency: float = 0.0
+DESCRIPTIONS = ("/api/schema", "/api/openapi.json")
 
 
 @dataclass(slots=True)
@@ -53,9 +31,18 @@ class Erp:
     bell: Bell | None = None
     jobs: set[asyncio.Task[None]] = field(default_factory=set)
     desks: dict[str, Desk] = field(default_factory=dict)
+    generic: Orders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generic = Orders(self.book, self.habits, self._ring)
 
     async def answer(self, request: Request) -> Response:
-        """Answer one request. Raises CutError when the connection must be reset."""
+        """Answer one request, once all that it changed is on the disk. Raises CutError: reset the connection."""
+        answer = await self._answer(request)
+        await self.book.durable()
+        return answer
+
+    async def _answer(self, request: Request) -> Response:
         if request.path.startswith("/_control/"):
             return self.control(request)
         if request.path == TOKEN_PATH and request.method == "POST":
@@ -69,7 +56,7 @@ class Erp:
             return json_response(200, documents[request.path]())
         if request.path == "/":
             return Response(200, orders_page(self.book.orders()), HTML)
-        if request.path == "/api/orders" or request.path.startswith("/api/orders/"):
+        if request.path in (ROOT, *DESCRIPTIONS) or request.path.startswith(f"{ROOT}/"):
             return await self._orders(request)
         for desk in self.desks.values():
             if request.path.startswith(desk.prefix):
@@ -111,6 +98,7 @@ class Erp:
         except CutError:
             self.book.note(request.method, request.path, reference, "cut")
             raise
+        # The journal is written with the next order: it must not keep this one waiting for a disk of its own.
         self.book.note(request.method, request.path, reference, str(answer.status))
         return answer
 
@@ -118,94 +106,21 @@ class Erp:
         await asyncio.sleep(self.habits.latency)
         if not self.idp.knows(request.header("authorization"), "erp"):
             return unauthorized()
+        limited = self.generic.limited()
+        if limited is not None:
+            return limited
         fault = self.plan.draw(request.method, request.path, reference, str(body.get("equipment") or ""))
         if fault is not None:
             early = await before(fault)
             if early is not None:
                 return early
-        if request.method == "POST" and request.path == "/api/orders":
-            return await self._create(request, body, fault)
-        if fault is not None and fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-        answer = self._get(request) if request.method == "GET" else self._patch(request, body)
-        return await after(fault, answer)
+        if request.path in DESCRIPTIONS:
+            return await after(fault, self.generic.schema(request.path))
+        return self.generic.counted(await self.generic.answer(request, body, fault))
 
-    async def _create(self, request: Request, body: dict[str, Any], fault: Fault | None) -> Response:
-        key: str | None = None
-        if self.habits.profile == "header":
-            key = request.header("idempotency-key").strip('"')
-            if not key:
-                return problem(400, "Bad Request", "Idempotency-Key is missing")
-            early = self._replay(key, hashlib.sha256(request.body).hexdigest())
-            if early is not None:
-                return await after(fault, early)
-        wrong = self._wrong(body)
-        if wrong is not None:
-            if key is not None:
-                self.book.release(key)
-            return wrong
-        if fault is not None and fault.kind in ("ghost", "slow"):
-            await asyncio.sleep(fault.seconds)
-        order = self.book.commit(body, key)
-        return await after(fault, _created(order.view()))
-
-    def _replay(self, key: str, fingerprint: str) -> Response | None:
-        seen = self.book.seen(key, self.habits.retention)
-        if seen is None:
-            self.book.start(key, fingerprint)
-            return None
-        if seen.fingerprint != fingerprint:
-            return problem(422, "Unprocessable Content", "this Idempotency-Key was used for another body")
-        if seen.answer is None:
-            return problem(409, "Conflict", "a request with this Idempotency-Key is still running")
-        answer = _created(seen.answer)
-        answer.headers["idempotent-replayed"] = "true"
-        return answer
-
-    def _wrong(self, body: dict[str, Any]) -> Response | None:
-        unknown = sorted(set(body) - FIELDS)
-        if unknown and self.habits.strict:
-            return traceback(f"ValueError: Invalid field '{unknown[0]}'")
-        faults = [
-            {"field": name, "detail": f"at most {limit} characters"}
-            for name, limit in LIMITS.items()
-            if body.get(name) is not None and len(str(body[name])) > limit
-        ]
-        if not body.get("title"):
-            faults.append({"field": "title", "detail": "is required"})
-        if body.get("priority", 3) not in (1, 2, 3, 4):
-            faults.append({"field": "priority", "detail": "is 1 to 4"})
-        return problem(422, "Unprocessable Content", faults[0]["detail"], errors=faults) if faults else None
-
-    def _get(self, request: Request) -> Response:
-        number = request.path.removeprefix("/api/orders").strip("/")
-        if number:
-            order = self.book.order(number)
-            return problem(404, "Not Found") if order is None else json_response(200, order.view(), etag=_etag(order))
-        seen_until = time.time() - self.habits.search_lag
-        found = self.book.orders(request.query.get("reference"), before=seen_until, limit=100)
-        return json_response(200, {"items": [order.view() for order in found], "count": len(found)})
-
-    def _patch(self, request: Request, body: dict[str, Any]) -> Response:
-        number = request.path.removeprefix("/api/orders").strip("/")
-        order = self.book.order(number)
-        if request.method != "PATCH" or order is None:
-            return problem(404 if order is None else 405, "Not Found" if order is None else "Method Not Allowed")
-        expected = request.header("if-match")
-        if expected not in ("", "*", _etag(order)):
-            return problem(412, "Precondition Failed", "the order was changed by somebody else")
-        return self._change(number, body)
-
-    def _change(self, number: str, body: dict[str, Any]) -> Response:
-        unknown = set(body) - {"status", "closing_code", "title"}
-        if unknown:
-            return problem(422, "Unprocessable Content", f"{sorted(unknown)} cannot be changed")
-        order = self.book.change(number, body)
-        if order is None:
-            return problem(404, "Not Found")
+    def _ring(self, order: Order) -> None:
         if self.bell is not None:
             self.bell.ring(order)
-        return json_response(200, order.view(), etag=_etag(order))
 
     def control(self, request: Request) -> Response:
         """Answer a request of the test or the demo; never disturbed by faults."""
@@ -237,8 +152,10 @@ class Erp:
             case name if name in self.desks:
                 self.desks[name].turn(body)
             case "order":
-                number = str(body.pop("number"))
-                return json.loads(self._change(number, body).body)  # type: ignore[no-any-return]  # our own JSON
+                order = self.book.order(str(body.pop("number")))
+                if order is None:
+                    raise ValueError("there is no such order")
+                return json.loads(self.generic.edit(order, body).body)  # type: ignore[no-any-return]  # our own JSON
             case _:
                 raise ValueError(f"there is no control {name!r}")
         return {"ok": True}
@@ -275,11 +192,3 @@ class Erp:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(job)
         self.jobs.add(task)
         task.add_done_callback(self.jobs.discard)
-
-
-def _created(view: dict[str, Any]) -> Response:
-    return json_response(201, view, location=f"/api/orders/{view['number']}", etag=f'"{view["version"]}"')
-
-
-def _etag(order: Order) -> str:
-    return f'"{order.version}"'

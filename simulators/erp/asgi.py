@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 Message = MutableMapping[str, Any]
@@ -132,7 +132,7 @@ class Door:
             raise
         return listener
 
-    def _protocol(self) -> H11Protocol:
+    def _protocol(self) -> HttpToolsProtocol:
         return _Watched(self, self._config, self._state)
 
     def met(self, client: tuple[str, int], transport: asyncio.Transport) -> None:
@@ -193,7 +193,7 @@ class Door:
             reset(transport)
 
 
-class _Watched(H11Protocol):
+class _Watched(HttpToolsProtocol):
     """uvicorn's protocol, known to its door."""
 
     def __init__(self, door: Door, config: Config, state: ServerState) -> None:

@@ -1,5 +1,6 @@
 """The ERP's own database: orders, idempotency keys and the journal of requests. The oracle of every test."""
 
+import asyncio
 import json
 import sqlite3
 import time
@@ -10,7 +11,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
   id INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT NOT NULL, equipment TEXT, title TEXT NOT NULL,
   status TEXT NOT NULL, closing_code TEXT, version INTEGER NOT NULL, body TEXT NOT NULL,
-  created_at REAL NOT NULL, updated_at REAL NOT NULL);
+  created_at REAL NOT NULL, updated_at REAL NOT NULL, chosen TEXT UNIQUE);
 CREATE INDEX IF NOT EXISTS orders_reference ON orders (reference);
 CREATE TABLE IF NOT EXISTS keys (
   key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, answer TEXT, number INTEGER, at REAL NOT NULL);
@@ -18,6 +19,7 @@ CREATE TABLE IF NOT EXISTS requests (
   id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
   reference TEXT NOT NULL, told TEXT NOT NULL);
 """
+_MOST_LINES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,12 @@ class Order:
     body: dict[str, Any]
     created_at: float
     updated_at: float
+    chosen: str | None = None
 
     @property
     def number(self) -> str:
-        """Give the number that the ERP shows."""
-        return f"WO-{self.id:07d}"
+        """Give the number that the ERP shows: the one that the client chose, or its own."""
+        return self.chosen or f"WO-{self.id:07d}"
 
     def view(self) -> dict[str, Any]:
         """Give the record as the API shows it."""
@@ -64,8 +67,17 @@ class Seen:
     answer: dict[str, Any] | None
 
 
+class TakenError(Exception):
+    """Another order has this number."""
+
+
 class Book:
-    """The database. Every method is one transaction; used from one thread."""
+    """The database; used from one thread.
+
+    What is written in one round of the event loop is committed together right after it. `durable` returns when
+    what was written before it is: nobody is answered sooner. The journal is written with the next order, or
+    when it is read.
+    """
 
     def __init__(self, path: str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -73,51 +85,97 @@ class Book:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
+        if "chosen" not in {row["name"] for row in self._db.execute("PRAGMA table_info(orders)")}:
+            self._db.execute("ALTER TABLE orders ADD COLUMN chosen TEXT")
         # A crash left these without an answer: nothing was committed under them.
         self._db.execute("DELETE FROM keys WHERE answer IS NULL")
+        self._committed: asyncio.Future[None] | None = None
+        self._closed = False
+        self._lines: list[tuple[float, str, str, str, str]] = []
 
     def close(self) -> None:
         """Close the file."""
+        self._flush()
+        self._commit()
         self._db.close()
+        self._closed = True
+
+    async def durable(self) -> None:
+        """Wait until all that was written is on the disk."""
+        if self._committed is not None:
+            await asyncio.shield(self._committed)
+
+    def _begin(self) -> None:
+        """Open the transaction of this round, if it is not open."""
+        if self._db.in_transaction:
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._committed = loop.create_future()
+        loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        if self._closed:
+            return
+        waiting, self._committed = self._committed, None
+        try:
+            if self._db.in_transaction:
+                self._flush()
+                self._db.execute("COMMIT")
+        except sqlite3.Error as failed:
+            if waiting is None:
+                raise
+            waiting.set_exception(failed)
+        else:
+            if waiting is not None:
+                waiting.set_result(None)
+
+    def _write(self, change: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        self._begin()
+        return self._db.execute(change, values)
 
     def seen(self, key: str, retention: float) -> Seen | None:
         """Look an idempotency key up; one older than `retention` seconds is forgotten."""
-        self._db.execute("DELETE FROM keys WHERE at < ?", (time.time() - retention,))
-        row = self._db.execute("SELECT fingerprint, answer FROM keys WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Seen(row["fingerprint"], row["answer"] and json.loads(row["answer"]))
+        row = self._db.execute("SELECT fingerprint, answer, at FROM keys WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        if row["at"] < time.time() - retention:
+            self._write("DELETE FROM keys WHERE key = ?", (key,))
+            return None
+        return Seen(row["fingerprint"], row["answer"] and json.loads(row["answer"]))
 
     def start(self, key: str, fingerprint: str) -> None:
         """Note that a request under this key began."""
-        self._db.execute("INSERT INTO keys VALUES (?, ?, NULL, NULL, ?)", (key, fingerprint, time.time()))
+        self._write("INSERT INTO keys VALUES (?, ?, NULL, NULL, ?)", (key, fingerprint, time.time()))
 
     def release(self, key: str) -> None:
         """Forget a key whose request failed before it changed anything."""
-        self._db.execute("DELETE FROM keys WHERE key = ? AND answer IS NULL", (key,))
+        self._write("DELETE FROM keys WHERE key = ? AND answer IS NULL", (key,))
 
-    def commit(self, body: dict[str, Any], key: str | None) -> Order:
-        """Make an order, and remember it under the key, in one transaction."""
+    def commit(self, body: dict[str, Any], key: str | None, chosen: str | None = None) -> Order:
+        """Make an order, and remember it under the key, in one transaction.
+
+        `chosen` is the number that the client wants. Raises `TakenError` when another order has it.
+        """
         now = time.time()
-        self._db.execute("BEGIN IMMEDIATE")
-        cursor = self._db.execute(
-            "INSERT INTO orders (reference, equipment, title, status, version, body, created_at, updated_at)"
-            " VALUES (?, ?, ?, 'OPEN', 1, ?, ?, ?)",
-            (
-                str(body.get("reference", "")),
-                body.get("equipment"),
-                body["title"],
-                json.dumps(body, ensure_ascii=False),
-                now,
-                now,
-            ),
-        )
-        order = self._one("SELECT * FROM orders WHERE id = ?", (cursor.lastrowid,))
-        if order is None:  # the row was inserted one line above
-            raise LookupError(cursor.lastrowid)
+        reference, equipment, title = str(body.get("reference", "")), body.get("equipment"), body["title"]
+        try:
+            cursor = self._write(
+                "INSERT INTO orders"
+                " (reference, equipment, title, status, version, body, created_at, updated_at, chosen)"
+                " VALUES (?, ?, ?, 'OPEN', 1, ?, ?, ?, ?)",
+                (reference, equipment, title, json.dumps(body, ensure_ascii=False), now, now, chosen),
+            )
+        except sqlite3.IntegrityError as taken:
+            raise TakenError(chosen) from taken
+        order = Order(int(cursor.lastrowid or 0), reference, equipment, title, "OPEN", None, 1, body, now, now, chosen)
         if key is not None:
             self._db.execute(
                 "UPDATE keys SET answer = ?, number = ? WHERE key = ?", (json.dumps(order.view()), order.id, key)
             )
-        self._db.execute("COMMIT")
         return order
 
     def change(self, number: str, fields: dict[str, Any]) -> Order | None:
@@ -125,7 +183,7 @@ class Book:
         order = self.order(number)
         if order is None:
             return None
-        self._db.execute(
+        self._write(
             "UPDATE orders SET status = ?, closing_code = ?, title = ?, version = version + 1, updated_at = ?"
             " WHERE id = ?",
             (
@@ -140,40 +198,55 @@ class Book:
 
     def rewrite(self, order_id: int, body: dict[str, Any], status: str | None = None) -> Order | None:
         """Write over the whole body of an order; None when there is no such order."""
-        self._db.execute(
+        self._write(
             "UPDATE orders SET body = ?, title = ?, status = coalesce(?, status), version = version + 1,"
             " updated_at = ? WHERE id = ?",
             (json.dumps(body, ensure_ascii=False), str(body.get("title", "")), status, time.time(), order_id),
         )
-        return self.order(str(order_id))
+        return self._one("SELECT * FROM orders WHERE id = ?", (order_id,))
 
     def order(self, number: str) -> Order | None:
         """Give one order by its number."""
         digits = number.removeprefix("WO-")
-        return self._one("SELECT * FROM orders WHERE id = ?", (int(digits),)) if digits.isdigit() else None
+        if digits.isdigit():
+            return self._one("SELECT * FROM orders WHERE id = ?", (int(digits),))
+        return self._one("SELECT * FROM orders WHERE chosen = ?", (number,))
 
     def orders(self, reference: str | None = None, *, before: float | None = None, limit: int = 10_000) -> list[Order]:
         """List orders, oldest first; `before` hides what is younger than this wall clock time."""
-        rows = self._db.execute(
-            "SELECT * FROM orders WHERE (? IS NULL OR reference = ?) AND created_at <= ? ORDER BY id LIMIT ?",
-            (reference, reference, time.time() if before is None else before, limit),
-        )
+        until = time.time() if before is None else before
+        if reference is None:
+            rows = self._db.execute("SELECT * FROM orders WHERE created_at <= ? ORDER BY id LIMIT ?", (until, limit))
+        else:
+            rows = self._db.execute(
+                "SELECT * FROM orders WHERE reference = ? AND created_at <= ? ORDER BY id LIMIT ?",
+                (reference, until, limit),
+            )
         return [_order(row) for row in rows]
 
     def note(self, method: str, path: str, reference: str, told: str) -> None:
         """Write one line of the journal: what was asked, and what the client was told."""
-        self._db.execute(
-            "INSERT INTO requests (at, method, path, reference, told) VALUES (?, ?, ?, ?, ?)",
-            (time.time(), method, path, reference, told),
-        )
+        self._lines.append((time.time(), method, path, reference, told))
+        if len(self._lines) >= _MOST_LINES:
+            self._flush()
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self._begin()
+            self._db.executemany(
+                "INSERT INTO requests (at, method, path, reference, told) VALUES (?, ?, ?, ?, ?)", lines
+            )
 
     def journal(self, limit: int = 1000) -> list[dict[str, Any]]:
         """Give the newest lines of the journal, oldest first."""
+        self._flush()
         rows = self._db.execute("SELECT * FROM requests ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
         return [dict(row) for row in reversed(rows)]
 
     def counts(self) -> dict[str, Any]:
         """Count requests, and commits per reference: more than one is a duplicate."""
+        self._flush()
         told = self._db.execute("SELECT method, told, count(*) AS n FROM requests GROUP BY method, told")
         commits = self._db.execute("SELECT reference, count(*) AS n FROM orders GROUP BY reference")
         per_key = {row["reference"]: row["n"] for row in commits}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -11,8 +12,9 @@ from connectors.erp.keeper import RefreshKeeper
 from connectors.erp.mapping import Body, cut
 from connectors.erp.oauth import ClientCredentials
 from connectors.erp.rest import check
+from connectors.erp.rest.batch import opened, packed
 from connectors.erp.rest.door import Door, Said
-from connectors.erp.rest.plan import CALLS, Amend, Call, Cancel, Plan
+from connectors.erp.rest.plan import CALLS, Amend, Batch, Call, Cancel, Plan
 from connectors.erp.rest.record import difference, dig, flat, id_of, last_part, put, ref_of
 from gateway.core.delivery import (
     Capabilities,
@@ -85,7 +87,10 @@ class Rest:
         faults = await check.credentials(self._tokens)
         if not faults:
             try:
-                faults = [*await self._asked(), *await check.described(self._door, self._plan, self._body.rules)]
+                faults = [
+                    *await self._asked(),
+                    *await check.described(self._door, self._plan.metadata, self._body.rules),
+                ]
             except Unreachable as lost:
                 if "401" not in str(lost):
                     raise
@@ -107,14 +112,46 @@ class Rest:
         return faults
 
     async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
-        """Send each order once."""
-        return [await self._safely(self._create(order)) for order in orders]
+        """Send each order once; several in one request where the ERP takes that.
+
+        A request that was refused as a whole made nothing: then each order goes alone, while there is time.
+        """
+        batch, began = self._plan.batch, monotonic()
+        told: list[Outcome] = []
+        if batch is not None and len(orders) > 1:
+            for at in range(0, len(orders), batch.size):
+                told += await self._together(batch, orders[at : at + batch.size], began)
+            return told
+        for order in orders:
+            told.append(await self._alone(order, began))
+        return told
+
+    async def _alone(self, order: WorkOrder, began: float) -> Outcome:
+        if monotonic() - began > (CALLS - 2) * self._plan.timeout:
+            return Unsent("no time was left for it in this call")
+        return await self._safely(self._create(order))
+
+    async def _together(self, batch: Batch, orders: Sequence[WorkOrder], began: float) -> list[Outcome]:
+        body = packed(batch, [(order.key, self._body.fields(order)) for order in orders])
+        said = await self._door.write(batch, {}, body, {})
+        if isinstance(said, Outcome):
+            return [said for _ in orders]
+        if HTTPStatus.OK <= said.status < HTTPStatus.MULTIPLE_CHOICES:
+            parts = opened(batch, self._plan.record, said, len(orders))
+            if parts is None:
+                return [Uncertain(f"the ERP answered {said.status} without a word on each order") for _ in orders]
+            return [await self._safely(self._answered(*one)) for one in zip(orders, parts, strict=True)]
+        told = self._door.outcome(said, creates=True)
+        if not isinstance(told, Rejected):
+            return [told for _ in orders]
+        return [await self._alone(order, began) for order in orders]
 
     async def _create(self, order: WorkOrder) -> Outcome:
-        create, values = self._plan.create, {"key": order.key}
-        said = await self._door.write(create, values, self._body.of(order), {})
-        if isinstance(said, Outcome):
-            return said
+        said = await self._door.write(self._plan.create, {"key": order.key}, self._body.of(order), {})
+        return said if isinstance(said, Outcome) else await self._answered(order, said)
+
+    async def _answered(self, order: WorkOrder, said: Said) -> Outcome:
+        create = self._plan.create
         if said.status in create.made or said.status in create.there:
             return await self._made(order.key, said)
         if said.status in create.taken or self._says_taken(said):

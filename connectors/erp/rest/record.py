@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.erp.mapping import parts
 from connectors.erp.rest.plan import Record, States
 from gateway.core.delivery import ErpRef
 
@@ -31,7 +32,7 @@ def dig(value: Any, place: str) -> Any:
 
 def put(body: dict[str, Any], place: str, value: Any) -> None:
     """Set what is at a place; objects on the way are made."""
-    *way, last = place.split(".")
+    *way, last = parts(place)
     for name in way:
         body = body.setdefault(name, {})
     body[last] = value
