@@ -25,7 +25,8 @@ class Gateway:
     Applied settings change `plant`, `confirm`, `config`, `parts` and `model`, on the event loop, between two answers.
     `confirm` turns a reviewed report into an order inside the transaction. `wake_words` is called
     after a report was committed, `wake_delivery` after an order was, `wake_production` after a production order, which
-    goes on its way to `produce_to` ("" for nobody). `sources` names every node,
+    goes on its way to `produce_to` ("" for nobody), `wake_follow` after a hint about an order was. With `erp_signs` a
+    status that the ERP signed counts by itself. `sources` names every node,
     register and link with its health; `troubles` says what else ails, each as "name: why". `stopping`
     is set before the web server is asked to end. `equipment` knows alarms and what can be written. `held` says
     what the journal held when it was last looked at.
@@ -43,6 +44,8 @@ class Gateway:
     wake_delivery: Callable[[], None] = _nothing
     wake_production: Callable[[], None] = _nothing
     produce_to: str = ""
+    wake_follow: Callable[[], None] = _nothing
+    erp_signs: bool = True
     sources: Callable[[], Sequence[TagState]] = tuple
     troubles: Callable[[], Sequence[str]] = tuple
     equipment: Equipment = field(default_factory=Equipment)

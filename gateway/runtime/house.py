@@ -18,6 +18,7 @@ from gateway.core.production import JobReceiver
 from gateway.core.report import Extraction
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Diagnosing
+from gateway.flow.follow import Follower
 from gateway.flow.live import Live
 from gateway.flow.patience import Patience
 from gateway.flow.produce import Producer
@@ -52,6 +53,7 @@ class Hall:
     read: asyncio.Event = field(default_factory=asyncio.Event)
     diagnose: asyncio.Event = field(default_factory=asyncio.Event)
     produce: asyncio.Event = field(default_factory=asyncio.Event)
+    follow: asyncio.Event = field(default_factory=asyncio.Event)
 
     def heard(self, batch: Batch) -> None:
         """Tell everybody of a batch that was committed."""
@@ -122,6 +124,7 @@ class Build:
         if self.erp is not None:
             jobs["deliver"] = lambda: self._current().deliver()
             jobs["reconcile"] = lambda: self._current().reconcile()
+            jobs["follow"] = lambda: self._current().follow()
         if self.settings.production.to:
             jobs["produce"] = lambda: self._current().produce()
         return jobs
@@ -197,6 +200,12 @@ class Build:
             policy, follow = making.production_policy_of(settings), settings.production.follow
             await Producer(hall.store, hand, making.now, hall.produce, policy, timedelta(seconds=follow)).run()
 
+    async def follow(self) -> None:
+        """Read orders back until cancelled; shares the circuit breaker with `deliver`."""
+        if self.erp is not None and self.patience is not None:
+            hall, pace = self._hall, making.pace_of(self.settings)
+            await Follower(hall.store, self.erp, making.now, hall.follow, pace, self.patience).run()
+
     def _tried(self, erp: str) -> Callable[[Outcome], None]:
         def observe(outcome: Outcome) -> None:
             self._hall.telemetry.attempts.labels(erp, type(outcome).__name__).inc()
@@ -229,6 +238,7 @@ class House:
             wake_words=hall.read.set,
             wake_delivery=hall.deliver.set,
             wake_production=hall.produce.set,
+            wake_follow=hall.follow.set,
             sources=self.line.tags,
             equipment=self.line.equipment,
             troubles=self._troubles,
@@ -264,6 +274,7 @@ class House:
         gateway = self.gateway
         gateway.plant, gateway.confirm = settings.plant, build.desk.confirmed
         gateway.produce_to = settings.production.to
+        gateway.erp_signs = build.erp is None or build.erp.capabilities.feedback == "signed"
         gateway.config, gateway.parts, gateway.model = settings.digest, settings.parts, making.model_of(settings)
         self._hall.telemetry.set_config(settings.digest, settings.parts)
 

@@ -13,6 +13,7 @@ from gateway.core.production import JobReceiver
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import Book
 from gateway.flow.episode import Rules
+from gateway.flow.follow import Pace
 from gateway.flow.handing import Hand, ToReceiver, ToTargets
 from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.retain import Bounds
@@ -151,6 +152,12 @@ def model_of(settings: Settings) -> str:
 def policy_of(settings: Settings) -> Policy:
     """Give for how long, and on how many lanes, orders are sent."""
     return Policy(give_up_after=timedelta(seconds=settings.orders.give_up_after), lanes=settings.orders.lanes)
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Give how often the ERP is asked about its orders, and for how long."""
+    every, until = timedelta(seconds=settings.orders.follow), timedelta(seconds=settings.orders.follow_for)
+    return Pace(every=every, longest=max(every, Pace().longest), until=until)
 
 
 def production_policy_of(settings: Settings) -> Policy:

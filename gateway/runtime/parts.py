@@ -12,6 +12,7 @@ Rows = Mapping[str, Any]
 _GROUPS = ("line", "erp")
 _TABLES = ("site", "store", "api", "diagnosis", "language", "orders", "production")
 _STORE_PLACE = frozenset({"path", "url"})
+_DELIVERY = frozenset({"deliver", "reconcile", "follow"})
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -79,11 +80,11 @@ def _touched(name: str, old: Rows, new: Rows) -> set[str]:
         produces = {"produce"} if name in {_producing(old), _producing(new)} else set()
         if name.partition(".")[2] not in used:
             return produces
-        return produces | {"deliver", "reconcile"} | ({"diagnose", "listen"} if len(used) > 1 else set())
+        return produces | _DELIVERY | ({"diagnose", "listen"} if len(used) > 1 else set())
     jobs = {
         "diagnosis": {"diagnose"},
         "language": {"listen"},
-        "orders": {"diagnose", "listen", "deliver", "reconcile"},
+        "orders": {"diagnose", "listen", *_DELIVERY},
         "production": {"produce"},
     }
     return jobs.get(name, set())
