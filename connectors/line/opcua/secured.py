@@ -10,6 +10,7 @@ from connectors.line.tags import FileName
 from gateway.core.errors import Misconfigured
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
+from gateway.core.units import Duration
 
 PLAIN = "None"
 POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
@@ -19,6 +20,10 @@ _REFUSED = {
     "Basic256": "it signs with SHA-1, which can be forged",
 }
 _FOLD = {name.replace("_", "").lower(): name for name in (*POLICIES, PLAIN, *_REFUSED)}
+
+Endpoint = Annotated[
+    str, msgspec.Meta(pattern=r"^opc\.tcp://[^@\s]+$", max_length=512, examples=["opc.tcp://10.2.0.11:4840"])
+]
 
 Overlooked = Literal["host", "uri", "crl", "expired"]
 
@@ -126,3 +131,16 @@ class Secured(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 'policy "None" sends the password in clear: take a policy, '
                 "or write insecure_password = true and change the password often"
             )
+
+
+class Reached(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server, and the road to it. `timeout` bounds one request."""
+
+    name: Name
+    endpoint: Endpoint
+    timeout: Duration = Duration(5)
+
+    @property
+    def session_s(self) -> float:
+        """For how many seconds the server is asked to keep a session whose link was lost."""
+        return max(20.0, self.timeout * 4)

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from connectors.line.opcua.offers import PATIENT, SPACE, UNNAMED, chosen, hush, meet, peer_of
 from connectors.line.opcua.pki import Pki, check_time, check_uri, papers_of, read_own
 from connectors.line.opcua.refusals import LOST, OUR_CERTIFICATE, USER, advice, broke_off, named
-from connectors.line.opcua.secured import PLAIN, POLICIES, User
-from connectors.line.opcua.settings import Settings
+from connectors.line.opcua.secured import PLAIN, POLICIES, Reached, User
 from connectors.line.opcua.trust import Peer, Trusted, grave, judge
 from gateway.core.errors import Barred, Misconfigured, Unreachable
 
@@ -104,7 +103,7 @@ class Andon(Client):  # type: ignore[misc]  # asyncua ships no types
             )
 
 
-async def make_client(settings: Settings, endpoint: str | None = None) -> Andon:
+async def make_client(settings: Reached, endpoint: str | None = None) -> Andon:
     """Make a client for one connection; it is never used again.
 
     `endpoint` is another server of a redundant set. Secured, the server's certificate is judged before a
@@ -116,7 +115,7 @@ async def make_client(settings: Settings, endpoint: str | None = None) -> Andon:
     client = Andon(url, timeout=settings.timeout, watchdog_intervall=max(5.0, settings.timeout))
     client.name = client.description = "Andon gateway"
     client.application_uri = settings.application_uri or UNNAMED
-    client.session_timeout = int(max(20.0, settings.survive, settings.keep_alive * 4) * 1000)
+    client.session_timeout = int(settings.session_s * 1000)
     client.insecure_password = settings.insecure_password
     client.expiries = {}
     try:
@@ -129,7 +128,7 @@ async def make_client(settings: Settings, endpoint: str | None = None) -> Andon:
     return client
 
 
-async def _secure(client: Andon, settings: Settings, url: str) -> None:
+async def _secure(client: Andon, settings: Reached, url: str) -> None:
     pki = Pki(settings.trust_folder)
     papers = await asyncio.to_thread(papers_of, settings)
     trust = await asyncio.to_thread(pki.trust)
@@ -160,7 +159,7 @@ async def _secure(client: Andon, settings: Settings, url: str) -> None:
     client.uaclient.set_security(made)
 
 
-async def _admit(peer: Peer, trust: Trusted, pki: Pki, settings: Settings) -> None:
+async def _admit(peer: Peer, trust: Trusted, pki: Pki, settings: Reached) -> None:
     """Let a server pass, or raise `Barred` with all that is wrong; a stranger's certificate is kept."""
     found = judge(peer, trust, datetime.now(UTC))
     wrong = grave(found, settings.tolerate)

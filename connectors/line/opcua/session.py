@@ -8,8 +8,8 @@ import structlog
 from asyncua import ua
 
 from connectors.line.opcua.resume import Session, adopt
+from connectors.line.opcua.secured import Reached
 from connectors.line.opcua.security import Andon, make_client
-from connectors.line.opcua.settings import Settings
 from gateway.core.errors import Unreachable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -19,7 +19,7 @@ _START = ua.NodeId(ua.ObjectIds.Server_ServerStatus_StartTime)
 _STATE = ua.NodeId(ua.ObjectIds.Server_ServerStatus_State)
 
 
-async def enter(settings: Settings, endpoint: str, kept: Session | None) -> tuple[Andon, bool]:
+async def enter(settings: Reached, endpoint: str, kept: Session | None) -> tuple[Andon, bool]:
     """Connect and activate a session; says whether it is the kept one.
 
     A kept session that the server does not give back costs one more connection: the client that was

@@ -8,14 +8,13 @@ from msgspec.structs import replace
 
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.profiles import profiles
-from connectors.line.opcua.secured import PLAIN, Secured
+from connectors.line.opcua.secured import PLAIN, Endpoint, Reached
 from connectors.line.opcua.wishes import EventWish, Group, TargetWish, wish_faults
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
 from connectors.line.tags import FileName, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
-from gateway.core.reading import Name
 from gateway.core.units import Duration
 
 SAMPLE = """
@@ -83,10 +82,6 @@ low = 0
 high = 3000
 """
 
-Endpoint = Annotated[
-    str, msgspec.Meta(pattern=r"^opc\.tcp://[^@\s]+$", max_length=512, examples=["opc.tcp://10.2.0.11:4840"])
-]
-
 
 class Node(ShapeTag, frozen=True, kw_only=True):
     """A tag at an OPC UA node; `address` is `nsu=<namespace uri>;s=<id>` (or i=, g=, b=).
@@ -101,7 +96,7 @@ class Node(ShapeTag, frozen=True, kw_only=True):
         parse(self.address)
 
 
-class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One OPC UA server.
 
     Secured by default, see `Secured`. `tags` names a CSV table beside the `tag` list. `profile` says what
@@ -115,8 +110,6 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `endpoint` has been well again for `go_back` at a stretch it is listened to again ("0s": never).
     """
 
-    name: Name
-    endpoint: Endpoint
     publish: Duration = Duration(0.25)
     sampling: Duration = Duration(0)
     queue: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 100
@@ -129,7 +122,6 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_most: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     endpoints: tuple[Endpoint, ...] = ()
     go_back: Duration = Duration(600)
-    timeout: Duration = Duration(5)
     retry: Duration = Duration(5)
     heartbeat: Duration | None = None
     stale_after: Duration | None = None
@@ -161,6 +153,11 @@ class Settings(Secured, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.profile and self.profile not in known:
             faults.append(f"no profile {self.profile!r}; known: {', '.join(known)}")
         return faults
+
+    @property
+    def session_s(self) -> float:
+        """For how many seconds the server is asked to keep the session: as long as an outage may last."""
+        return max(20.0, self.survive, self.keep_alive * 4)
 
     def every_tag(self) -> tuple[Node, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
