@@ -24,7 +24,7 @@ from gateway.core.ports import Diagnoser, Store, Tx
 from gateway.core.reading import LogLine, Quality, ThermalFrame, Waveform
 from gateway.core.window import Scalar, Window
 from gateway.diagnosis.diagnoser import open_diagnoser
-from gateway.flow.diagnose import Book
+from gateway.flow.book import Book
 from gateway.flow.episode import Rules
 from gateway.runtime.making import bundle_of
 from gateway.store.settings import Settings

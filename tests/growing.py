@@ -10,7 +10,7 @@ from gateway.core.episode import Episode
 from gateway.core.ports import Store, StoredOrder, Tx
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Scalar, Window
-from gateway.flow.diagnose import Book
+from gateway.flow.book import Book
 from gateway.flow.episode import Rules
 from gateway.flow.words import Desk
 from tests.fakes import at

@@ -1,22 +1,21 @@
 """What the ERP says about our orders: one rule for every word, whether it was told or asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
-import msgspec
-
 from gateway.core.delivery import StatusUpdate
-from gateway.core.episode import EpisodeState
 from gateway.core.ports import StoredOrder, Tx
 from gateway.core.status import OVER, said_at
+from gateway.flow.ruling import by_erp
 
 _LONGEST = 200
 
 
-def apply(tx: Tx, update: StatusUpdate, at: datetime) -> bool:
+def apply(tx: Tx, update: StatusUpdate, at: datetime, false_codes: Collection[str] = ()) -> bool:
     """Apply one word about an order that we have; False when it is no news. `at` is when it was heard.
 
     The first end that the ERP gives an order ends its episode: what shows itself after that is a new trouble.
+    `false_codes` are the closing codes that mean a false alarm.
     """
     before = tx.order(update.key)
     if before is None or not tx.put_status(update, at):
@@ -25,7 +24,7 @@ def apply(tx: Tx, update: StatusUpdate, at: datetime) -> bool:
     for event, detail in news(before, after):
         tx.note(event, update.key, at, detail[:_LONGEST])
     if after.erp_state in OVER:
-        _close(tx, update, at, after)
+        by_erp(tx, after, said_at(update, at), false_codes)
     return True
 
 
@@ -37,11 +36,3 @@ def news(before: StoredOrder, after: StoredOrder) -> Iterator[tuple[str, str]]:
         yield "order.reopened", f"it was {before.erp_status or before.erp_state}"
     if before.closing_code != after.closing_code:
         yield "order.closing_code", after.closing_code or ""
-
-
-def _close(tx: Tx, update: StatusUpdate, at: datetime, order: StoredOrder) -> None:
-    episode = tx.episode(update.key)
-    if episode is None or episode.state is EpisodeState.CLOSED:
-        return
-    tx.put_episode(msgspec.structs.replace(episode, state=EpisodeState.CLOSED, closed_at=said_at(update, at)))
-    tx.note("episode.closed", update.key, at, f"by the ERP: {order.closing_code or order.erp_status}"[:_LONGEST])

@@ -1,7 +1,7 @@
 """What comes in from people and the ERP: each thing applied once, in one transaction, with an audit line."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Literal
 
@@ -148,14 +148,21 @@ def _rule(tx: Tx, stored: StoredReport, read: Extraction, ruling: Ruling, confir
 
 
 async def take_status(
-    store: Store, update: StatusUpdate, event: str, fingerprint: str, now: Clock, *, trusted: bool = True
+    store: Store,
+    update: StatusUpdate,
+    event: str,
+    fingerprint: str,
+    now: Clock,
+    *,
+    trusted: bool = True,
+    false_codes: Collection[str] = (),
 ) -> bool:
     """Apply what the ERP says about an order, once per event; False when this event was applied before.
 
     `event` is the sender's id of the message and `fingerprint` the hash of its bytes. What is not `trusted` is only a
     reason to ask the ERP; so is word that is older than what is known and something else, for the clock that dated
-    it may be slow. Raises `Conflict` when the id came with other bytes, `Missing` when the order is none of ours
-    (nothing is stored).
+    it may be slow. `false_codes` are the closing codes that mean a false alarm. Raises `Conflict` when the id came with
+    other bytes, `Missing` when the order is none of ours (nothing is stored).
     """
     at = now()
 
@@ -165,7 +172,7 @@ async def take_status(
         known = tx.order(update.key)
         if known is None:
             raise Missing(f"no order {update.key}")
-        if not trusted or (not apply(tx, update, at) and update.status != known.erp_status):
+        if not trusted or (not apply(tx, update, at, false_codes) and update.status != known.erp_status):
             tx.asked(update.key, None)
         return True
 

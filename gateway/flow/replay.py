@@ -14,8 +14,8 @@ from gateway.core.episode import Episode, EpisodeState
 from gateway.core.ports import Diagnoser, Store, Tx
 from gateway.core.window import Window
 from gateway.flow import seal
+from gateway.flow.book import Book
 from gateway.flow.cut import Cutter
-from gateway.flow.diagnose import Book
 
 _READ = 64
 NEAR = timedelta(minutes=5)

@@ -33,6 +33,8 @@ def rule(tx: Tx, key: str, ruling: Ruling, at: datetime, why: str) -> None:
     silent = episode.source == "machine" and episode.state is EpisodeState.OPEN
     tx.put_episode(replace(episode, ruled=ruling) if silent else closed(episode, at, ruling))
     tx.note("episode.ruled", key, at, f"{ruling}: {why}"[:_LONGEST])
+    if not silent and episode.state is not EpisodeState.CLOSED:
+        tx.note("episode.closed", key, at, why[:_LONGEST])
 
 
 def by_erp(tx: Tx, order: StoredOrder, at: datetime, false_codes: Collection[str] = ()) -> None:
@@ -43,8 +45,8 @@ def by_erp(tx: Tx, order: StoredOrder, at: datetime, false_codes: Collection[str
     """
     key, code = order.order.key, order.closing_code or ""
     episode = tx.episode(key)
-    if episode is None or (episode.ruled == "false"):
-        return
+    if episode is None or order.delivery.withdraw:
+        return  # we took it back ourselves, and what that means was ruled then
     if code and code.casefold() in {each.casefold() for each in false_codes}:
         rule(tx, key, "false", at, f"by the ERP: {code}")
     elif order.erp_state == "cancelled":

@@ -10,8 +10,8 @@ from gateway.core.artifact import read_manifest
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Diagnoser, Interpreter, Store, Tx
 from gateway.core.production import JobReceiver
+from gateway.flow.book import Book
 from gateway.flow.cut import Cutter
-from gateway.flow.diagnose import Book
 from gateway.flow.episode import Rules
 from gateway.flow.follow import Pace
 from gateway.flow.handing import Hand, ToReceiver, ToTargets

@@ -14,8 +14,9 @@ from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.episode import Decision, EpisodeState
 from gateway.core.ports import Store
 from gateway.core.report import Extraction, QualityReport
+from gateway.flow.book import Book
 from gateway.flow.cut import Cutter
-from gateway.flow.diagnose import CURSOR, Book, Diagnosing
+from gateway.flow.diagnose import CURSOR, Diagnosing
 from gateway.flow.episode import Rules
 from gateway.flow.receive import take_status
 from gateway.flow.replay import Span, deliver, diagnose

@@ -18,9 +18,10 @@ from gateway.core.order import WorkOrder
 from gateway.core.ports import Diagnoser, Store
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Window
+from gateway.flow.book import Book
 from gateway.flow.cut import Cutter
 from gateway.flow.deliver import Deliverer
-from gateway.flow.diagnose import CURSOR, NOT_JUDGED, Book, Diagnosing
+from gateway.flow.diagnose import CURSOR, NOT_JUDGED, Diagnosing
 from gateway.flow.episode import Rules, told_episode
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
