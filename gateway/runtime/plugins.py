@@ -6,7 +6,7 @@ from typing import Any
 
 _OURS = {
     "line": ("drop", "http", "modbus", "mqtt", "opcua", "syslog", "tail"),
-    "erp": ("frappe", "odoo", "rest", "sap", "tryton"),
+    "erp": ("dynamics", "frappe", "odoo", "rest", "sap", "tryton"),
 }
 
 
