@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 import msgspec
@@ -55,14 +55,21 @@ class Follower:
 
     `run` goes on until it is cancelled; `wake` is set by whoever left a hint. An order whose question fails is put
     off, alone; an ERP that does not answer at all is left alone together with delivery (`patience`). What the ERP
-    refuses to tell is noted once.
+    refuses to tell is noted once. `false_codes` are its closing codes that mean a false alarm.
     """
 
     def __init__(
-        self, store: Store, erp: ErpAdapter, now: Clock, wake: asyncio.Event, pace: Pace, patience: Patience
+        self,
+        store: Store,
+        erp: ErpAdapter,
+        now: Clock,
+        wake: asyncio.Event,
+        pace: Pace,
+        patience: Patience,
+        false_codes: Collection[str] = (),
     ) -> None:
         self._store, self._erp, self._now, self._wake = store, erp, now, wake
-        self._pace, self._patience = pace, patience
+        self._pace, self._patience, self._false_codes = pace, patience, false_codes
         self._flying = self._silent = 0
 
     async def run(self) -> None:
@@ -175,7 +182,7 @@ class Follower:
         )
 
         def step(tx: Tx) -> None:
-            apply(tx, update, now)
+            apply(tx, update, now, self._false_codes)
             if tx.get(_refused(order)) is not None:
                 tx.forget(_refused(order))
             known = tx.order(order.order.key) or order

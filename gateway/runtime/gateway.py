@@ -1,7 +1,7 @@
 """Gateway: what the HTTP edge needs of the running gateway, in one value."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.asset import Plant
@@ -26,7 +26,8 @@ class Gateway:
     `confirm` turns a reviewed report into an order inside the transaction. `wake_words` is called
     after a report was committed, `wake_delivery` after an order was, `wake_production` after a production order, which
     goes on its way to `produce_to` ("" for nobody), `wake_follow` after a hint about an order was. With `erp_signs` a
-    status that the ERP signed counts by itself. `sources` names every node,
+    status that the ERP signed counts by itself; `false_codes` are its closing codes that mean a false alarm.
+    `sources` names every node,
     register and link with its health; `troubles` says what else ails, each as "name: why". `stopping`
     is set before the web server is asked to end. `equipment` knows alarms and what can be written. `held` says
     what the journal held when it was last looked at.
@@ -44,6 +45,7 @@ class Gateway:
     wake_delivery: Callable[[], None] = _nothing
     wake_production: Callable[[], None] = _nothing
     produce_to: str = ""
+    false_codes: Collection[str] = ()
     wake_follow: Callable[[], None] = _nothing
     erp_signs: bool = True
     sources: Callable[[], Sequence[TagState]] = tuple

@@ -204,7 +204,8 @@ class Build:
         """Read orders back until cancelled; shares the circuit breaker with `deliver`."""
         if self.erp is not None and self.patience is not None:
             hall, pace = self._hall, making.pace_of(self.settings)
-            await Follower(hall.store, self.erp, making.now, hall.follow, pace, self.patience).run()
+            codes = self.settings.orders.false_codes
+            await Follower(hall.store, self.erp, making.now, hall.follow, pace, self.patience, codes).run()
 
     def _tried(self, erp: str) -> Callable[[Outcome], None]:
         def observe(outcome: Outcome) -> None:
@@ -273,7 +274,7 @@ class House:
         self._retention.bounds = making.bounds_of(settings)
         gateway = self.gateway
         gateway.plant, gateway.confirm = settings.plant, build.desk.confirmed
-        gateway.produce_to = settings.production.to
+        gateway.produce_to, gateway.false_codes = settings.production.to, settings.orders.false_codes
         gateway.erp_signs = build.erp is None or build.erp.capabilities.feedback == "signed"
         gateway.config, gateway.parts, gateway.model = settings.digest, settings.parts, making.model_of(settings)
         self._hall.telemetry.set_config(settings.digest, settings.parts)
