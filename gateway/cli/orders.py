@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -61,6 +62,33 @@ def show_order(key: str, config: str | None) -> None:
         click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
         sys.exit(3)
     show([found], COLUMNS, "json")
+
+
+@cli.command()
+@click.argument("key")
+@click.option("--to", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A zip file to write.")
+@click.option("--version", "number", type=click.IntRange(1), help="A version of the order (default: the newest).")
+@config_option
+def export(key: str, to: Path, number: int | None, config: str | None) -> None:
+    """Write an order with its capsule and all evidence into one file. Exit 3 when there is no such order.
+
+    `andon verify --file` proves it anywhere, without this store.
+
+    Example:  andon orders export AN3K7Q0V9W2ZT4E1MPRX --to order.zip
+    """
+    from gateway.runtime.parcel import pack
+    from gateway.runtime.proof import dossier_of
+
+    async def act(_: Any, store: Any) -> Any:
+        return await dossier_of(store, key, number)
+
+    found = with_store(config, act)
+    if found is None:
+        version = "" if number is None else f" version {number}"
+        click.echo(f"no order {key}{version}; `andon orders list` shows what there is", err=True)
+        sys.exit(3)
+    pack(found, to)
+    click.echo(f"{to}: version {found.order.version}, {len(found.blobs)} pieces")
 
 
 @cli.command()

@@ -28,6 +28,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     A trouble is confirmed by `confirm` windows of at least `confidence`, over after `clear` clean ones, and ordered
     from `limit` up. `software` is the version that decided; `public_url` where people reach the gateway ("": nowhere).
+    `reader` is the hash of the bundle with the network that reads reports ("": no network reads).
     """
 
     config: str
@@ -38,6 +39,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     confidence: float = 0.5
     limit: float = 0.6
     public_url: str = ""
+    reader: str = ""
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -163,8 +165,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Capsule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one version of an order stands on. Either `seen` or `told` is there.
 
-    `model` is the bundle's hash (or the reading engine), `asset` the nameplate that was judged by, `episode` the
-    trouble as it stood, `summary` the short form that the order's text carries.
+    `model` is the bundle's hash (of a report: the reading engine, and its bundle's), `asset` the nameplate that was
+    judged by, `episode` the trouble as it stood, `summary` the short form that the order's text carries.
     """
 
     format: Literal["andon.capsule/1"] = "andon.capsule/1"

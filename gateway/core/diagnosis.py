@@ -33,8 +33,8 @@ class Contribution(msgspec.Struct, frozen=True, gc=False):
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """A piece of evidence: content-addressed by sha256 (hex), kept in the blob store.
 
-    `tag` is the input that it came from and `quality` that input's, empty where there is no such thing. `rate_hz` is
-    that of a waveform. What the numbers of a media type are stands in the media type.
+    `tag` is the input that it came from (or which spectrum it is) and `quality` that input's, empty where there is no
+    such thing. `rate_hz` is that of a waveform. What the numbers of a media type are stands in the media type.
     """
 
     kind: Literal["waveform", "spectrum", "frame", "log", "values", "report", "photo", "baseline", "plant"]

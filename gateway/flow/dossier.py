@@ -44,14 +44,20 @@ def collect(tx: Tx, key: str, version: int | None) -> Dossier | None:
         order = tx.order_version(key, version)
     if order is None:
         return None
-    blobs = dict(_blobs(tx, [piece.sha256 for piece in order.evidence]))
+    blobs, known = dict[str, bytes](), None
     if order.capsule is not None:
-        blobs |= dict(_blobs(tx, [order.capsule]))
+        blobs = dict(_blobs(tx, [order.capsule]))
         known = opened(blobs.get(order.capsule))
-        blobs |= dict(_blobs(tx, [piece.sha256 for piece in known.pieces()] if known is not None else []))
+    blobs |= dict(_blobs(tx, [piece.sha256 for piece in pieces_of(order, known)]))
     before = tx.order_version(key, order.version - 1) if order.version > 1 else None
-    told = tx.report(order.source.id) if order.source.kind == "report" else None
+    told = tx.report(known.told.report) if known is not None and known.told is not None else None
     return Dossier(order, before, blobs, report=None if told is None else told.report)
+
+
+def pieces_of(order: WorkOrder, known: Capsule | None) -> tuple[Evidence, ...]:
+    """Give all evidence of a version: its capsule's, and what it took over from the versions before; each once."""
+    every = (*(known.pieces() if known is not None else ()), *order.evidence)
+    return tuple({(piece.kind, piece.tag, piece.sha256): piece for piece in reversed(every)}.values())[::-1]
 
 
 def opened(document: bytes | None) -> Capsule | None:

@@ -38,7 +38,8 @@ def of_window(tx: Tx, window: Window, seen: Diagnosis, grounds: Grounds = NOTHIN
     ]  # fmt: skip
     for spectrum in grounds.spectra:
         media = f"{FLOAT32};of={spectrum.of};step-hz={spectrum.step_hz!r}"
-        kept.append(_kept(tx, Evidence("spectrum", "", 0, media, window.start, unit=spectrum.unit), spectrum.values))
+        told = Evidence("spectrum", "", 0, media, window.start, unit=spectrum.unit, tag=spectrum.of)
+        kept.append(_kept(tx, told, spectrum.values))
     if (frame := window.frame) is not None:
         quality = _QUALITIES[frame.quality]
         told = Evidence("frame", "", 0, _media_of(frame), frame.at, unit="degC", tag=frame.tag, quality=quality)

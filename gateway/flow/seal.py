@@ -24,9 +24,9 @@ _LINE_OF: dict[Fault, str] = {
 }
 _WORDS: dict[Language, dict[str, str]] = {
     "en": {
-        "waveform": "vibration ({} waveforms)", "hot": "hot spot {:.0f} degC, {:+.0f} K over the room",
-        "frame": "thermal frame", "log": "{} log lines", "tags": "{} tag values", "bad": " ({} not good)",
-        "gaps": "{} gaps", "model": "model {}", "photo": "photo", "report": "the reporter's words",
+        "waveform": "vibration {} waveform{s}", "hot": "hot spot {:.0f} degC, {:+.0f} K over the room",
+        "frame": "thermal frame", "log": "{} log line{s}", "tags": "{} tag value{s}", "bad": " ({} not good)",
+        "gaps": "{} gap{s}", "model": "model {}", "photo": "photo", "report": "the reporter's words",
         "read": "read by {}",
     },
     "zh": {
@@ -110,14 +110,16 @@ def reported(
     """Keep what a person told; give the capsule of the order's version that stands on it."""
     kept, facts = evidence.of_report(tx, report, told, plant, ruled=ruled)
     words = _WORDS[told.language]
-    said = [words[piece.kind] for piece in kept] + [words["read"].format(told.engine or "-")]
+    said = [words[piece.kind] for piece in kept] + [
+        words["read"].format(f"{told.engine} {terms.reader}".strip() or "-")
+    ]
     return Capsule(
         order=key,
         version=version,
         site=plant.site,
         asset=plant.asset(told.asset) if told.asset else None,
         terms=terms,
-        model=told.engine,
+        model=f"{told.engine} {terms.reader}".strip(),
         episode=episode,
         evidence=kept,
         told=facts,
@@ -162,7 +164,7 @@ def _of_machine(kept: Sequence[Evidence], seen: Seen, language: Language) -> Ite
     words = _WORDS[language]
     kinds = [piece.kind for piece in kept]
     if waves := kinds.count("waveform"):
-        yield words["waveform"].format(waves)
+        yield _counted(words["waveform"], waves)
     if (mark := _loudest(seen)) is not None:
         yield f"{mark.name} {mark.hz:.1f} Hz ({mark.order:.2f}X)"
     if seen.spot is not None:
@@ -170,13 +172,17 @@ def _of_machine(kept: Sequence[Evidence], seen: Seen, language: Language) -> Ite
     elif "frame" in kinds:
         yield words["frame"]
     if seen.lines:
-        yield words["log"].format(len(seen.lines))
+        yield _counted(words["log"], len(seen.lines))
     if seen.tags:
         bad = sum(tag.quality != "good" for tag in seen.tags)
-        yield words["tags"].format(len(seen.tags)) + (words["bad"].format(bad) if bad else "")
+        yield _counted(words["tags"], len(seen.tags)) + (words["bad"].format(bad) if bad else "")
     if seen.gaps:
-        yield words["gaps"].format(len(seen.gaps))
+        yield _counted(words["gaps"], len(seen.gaps))
     yield words["model"].format(seen.diagnosis.model or "-")
+
+
+def _counted(words: str, count: int) -> str:
+    return words.format(count, s="" if count == 1 else "s")
 
 
 def _loudest(seen: Seen) -> Mark | None:

@@ -37,11 +37,12 @@ class Desk:
     config: str
     software: str = ""
     public_url: str = ""
+    reader: str = ""
 
     @property
     def terms(self) -> Terms:
         """The rules, as they stand in an order's capsule."""
-        return Terms(config=self.config, software=self.software, public_url=self.public_url)
+        return Terms(config=self.config, software=self.software, public_url=self.public_url, reader=self.reader)
 
     def conclude(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> str | None:
         """Write what a report says and what follows from it; give the key of its order, when it has one.

@@ -1,6 +1,7 @@
 """Making: models, keys and rules from the settings. With the wiring the only place that sees adapters."""
 
 import secrets
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from importlib.resources import files
@@ -106,7 +107,17 @@ def desk_of(settings: Settings, secret: bytes) -> Desk:
         settings.digest,
         software=software(),
         public_url=settings.api.public_url,
+        reader=_reader_of(settings),
     )
+
+
+def _reader_of(settings: Settings) -> str:
+    """Name the bundle whose network reads reports; "" when none does, or when it is not there: loading it says so."""
+    if settings.language.engine != "encoder":
+        return ""
+    with suppress(Misconfigured):
+        return read_manifest(bundle_of(settings.language.encoder)).digest
+    return ""
 
 
 def software() -> str:

@@ -9,6 +9,7 @@ from gateway.runtime.gateway import Gateway
 from gateway.web import (
     docs,
     equipment,
+    evidence,
     health,
     joborder,
     line,
@@ -51,7 +52,9 @@ def litestar_app(gateway: Gateway) -> Litestar:
             orders.order,
             orders.episodes,
             orders.diagnoses,
-            orders.evidence,
+            evidence.order_capsule,
+            evidence.order_evidence,
+            evidence.evidence,
             line.line,
             equipment.conditions,
             equipment.targets,

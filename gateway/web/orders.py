@@ -1,10 +1,10 @@
-"""Orders, the episodes and diagnoses behind them, and their evidence."""
+"""Orders, and the episodes and diagnoses behind them."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
@@ -18,7 +18,6 @@ from gateway.web.problems import Wrong
 from gateway.web.reports import Limit
 
 AssetName = Annotated[str | None, QueryParameter(max_length=128)]
-_INLINE = {"image/jpeg", "image/png"}
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -76,20 +75,3 @@ async def episodes(
 async def diagnoses(gateway: NamedDependency[Gateway], asset: AssetName = None, limit: Limit = 100) -> Diagnoses:
     """List the verdicts on windows."""
     return Diagnoses(await gateway.store.read(lambda tx: tx.diagnoses(asset, limit=limit)))
-
-
-@get("/evidence/{sha256:str}", opt={"scope": "read", "reach": "everywhere"}, media_type="application/octet-stream")
-async def evidence(gateway: NamedDependency[Gateway], sha256: FromPath[str]) -> Response[bytes]:
-    """Give a piece of evidence, byte for byte, by its hash."""
-    found = await gateway.store.read(lambda tx: tx.blob(sha256))
-    if found is None:
-        raise Wrong(404, "no such evidence")
-    content, media_type = found
-    shown = "inline" if media_type in _INLINE else "attachment"
-    headers = {
-        "Content-Disposition": f'{shown}; filename="{sha256[:16]}"',
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cache-Control": "private, max-age=31536000, immutable",
-        "ETag": f'"{sha256}"',
-    }
-    return Response(content, media_type=media_type, headers=headers)

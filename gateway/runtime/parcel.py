@@ -1,0 +1,94 @@
+"""Parcel: an order with its capsule and evidence in one zip file, for whoever has no store to look into."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from gateway.core.errors import Refused
+from gateway.core.order import WorkOrder
+from gateway.core.ports import AuditLine
+from gateway.flow.dossier import Dossier, opened, pieces_of
+
+MOST = 1 << 30
+"""Bytes that a file may unpack to; a window holds some megabytes."""
+_MANY = 10_000
+_ORDER, _BEFORE, _CAPSULE, _TRAIL, _EVIDENCE = "order.json", "before.json", "capsule.json", "audit.jsonl", "evidence"
+_NEVER = (1980, 1, 1, 0, 0, 0)
+"""The same order gives the same file, whenever it is written."""
+_ENDINGS = {"text/plain": ".txt", "image/jpeg": ".jpg", "image/png": ".png", "application/json": ".json"}
+
+_README = """This is the evidence of work order {key}, version {version}, as Andon kept it.
+
+order.json    the order as it was handed to the ERP; its field "capsule" is the SHA-256 of capsule.json
+before.json   the version before it (only of an order that has grown)
+capsule.json  all that the order stands on: the window, the rules, the model's hash, the diagnosis
+evidence/     what the capsule names; every file is named by its own SHA-256
+audit.jsonl   the lines of the audit trail about this order
+
+    andon verify --file {file}
+
+computes every hash and makes the decision again, with the models that the capsule names. It needs no gateway and no
+store. Without Andon: the SHA-256 of capsule.json and of every file in evidence/ must be the name that it goes by.
+Numbers in *.bin are little-endian; what they are stands beside each piece in capsule.json, as its media type.
+"""
+
+
+def pack(dossier: Dossier, file: Path) -> None:
+    """Write a dossier into a new file. Raises `Refused` when it is there already."""
+    try:
+        with zipfile.ZipFile(file, "x", zipfile.ZIP_DEFLATED) as parcel:
+            for name, content in _members(dossier, file.name):
+                parcel.writestr(zipfile.ZipInfo(name, _NEVER), content, zipfile.ZIP_DEFLATED)
+    except FileExistsError as there:
+        raise Refused(f"{file} is there already: name another one") from there
+    except OSError as lost:
+        raise Refused(f"{file} cannot be written: {lost.strerror}") from lost
+
+
+def _members(dossier: Dossier, file: str) -> Iterator[tuple[str, bytes]]:
+    order = dossier.order
+    yield "README.txt", _README.format(key=order.key, version=order.version, file=file).encode()
+    yield _ORDER, msgspec.json.encode(order)
+    if dossier.before is not None:
+        yield _BEFORE, msgspec.json.encode(dossier.before)
+    document = dossier.blobs.get(order.capsule or "")
+    if document is not None:
+        yield _CAPSULE, document
+    written = {order.capsule}
+    for piece in pieces_of(order, opened(document)):
+        if piece.sha256 in dossier.blobs and piece.sha256 not in written:
+            written.add(piece.sha256)
+            ending = _ENDINGS.get(piece.media_type, ".bin")
+            yield f"{_EVIDENCE}/{piece.sha256}{ending}", dossier.blobs[piece.sha256]
+    yield _TRAIL, b"".join(msgspec.json.encode(line) + b"\n" for line in dossier.trail)
+
+
+def unpack(file: Path) -> Dossier:
+    """Read a parcel. Raises `Refused` when it is none."""
+    try:
+        with zipfile.ZipFile(file) as parcel:
+            return _dossier(parcel, file)
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as bad:
+        raise Refused(f"{file} cannot be read: {bad}") from bad
+    except KeyError as bad:
+        raise Refused(f"{file} is no order's parcel: it holds no {_ORDER}") from bad
+    except (msgspec.DecodeError, ValueError) as bad:
+        raise Refused(f"{file}: what it says of the order cannot be read: {bad}") from bad
+
+
+def _dossier(parcel: zipfile.ZipFile, file: Path) -> Dossier:
+    infos = parcel.infolist()
+    if len(infos) > _MANY or sum(info.file_size for info in infos) > MOST:
+        raise Refused(f"{file} holds more than an order's evidence ever does")
+    names = {info.filename for info in infos}
+    order = msgspec.json.decode(parcel.read(_ORDER), type=WorkOrder)
+    before = msgspec.json.decode(parcel.read(_BEFORE), type=WorkOrder) if _BEFORE in names else None
+    blobs = {PurePosixPath(name).stem: parcel.read(name) for name in sorted(names) if name.startswith(f"{_EVIDENCE}/")}
+    if order.capsule is not None and _CAPSULE in names:
+        blobs[order.capsule] = parcel.read(_CAPSULE)
+    lines = parcel.read(_TRAIL).splitlines() if _TRAIL in names else []
+    trail = tuple(msgspec.json.decode(line, type=AuditLine) for line in lines)
+    return Dossier(order, before, blobs, trail)
