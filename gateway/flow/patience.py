@@ -1,4 +1,4 @@
-"""How long an ailing ERP is left alone."""
+"""How long an ailing ERP, or another receiver, is left alone."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,10 +24,11 @@ class Patience:
 
     Open after one `Unsent` or `Throttled`, or `DOUBTS` `Uncertain` in a row; then one probe at a time
     goes out, ever more rarely (full jitter up to `longest`), until one is answered. Times are aware UTC.
+    `kind` says in the log what it is that is left alone.
     """
 
-    def __init__(self, now: Callable[[], datetime], longest: timedelta, name: str = "") -> None:
-        self._now, self._name = now, name
+    def __init__(self, now: Callable[[], datetime], longest: timedelta, name: str = "", kind: str = "erp") -> None:
+        self._now, self._name, self._kind = now, name, kind
         self._jitter = wait_random_exponential(multiplier=2, max=longest.total_seconds(), min=PROBE.total_seconds())
         self._failures = self._doubts = 0
         self._until = _EVER
@@ -64,7 +65,7 @@ class Patience:
         """Learn from one outcome."""
         if isinstance(outcome, Delivered | Rejected):
             if self._failures:
-                log.info("erp.answers_again", erp=self._name)
+                self._say(log.info, "answers_again")
             self._failures = self._doubts = 0
             self._until = _EVER
             return
@@ -76,10 +77,14 @@ class Patience:
         if self.left > PROBE:  # others in flight tell the same news: it counts once
             return
         if not self._failures:
-            log.warning("erp.left_alone", erp=self._name, why=self._why)
+            self._say(log.warning, "left_alone", why=self._why)
         self._failures += 1
         asked = outcome.after if isinstance(outcome, Throttled) else None
         self._until = self._now() + (asked if asked is not None else self._backoff())
+
+    def _say(self, say: Callable[..., object], what: str, **more: str) -> None:
+        said = {self._kind: self._name, **more}
+        say(f"{self._kind}.{what}", **said)
 
     def _backoff(self) -> timedelta:
         return backoff(self._jitter, self._failures)

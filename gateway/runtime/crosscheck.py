@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.runtime.faults import Fault, suggest
+from gateway.core.event import NAMES
 
 Rows = Mapping[str, Any]
 
@@ -27,6 +28,7 @@ def cross_faults(rows: Rows) -> Iterator[Fault]:
                     yield Fault(at, f"no [[asset]] {tag['asset']!r}", suggest(tag["asset"], names))
     yield from _erp(rows)
 
+    yield from _events(rows)
 
 def _zone(site: Rows) -> Iterator[Fault]:
     zone = site.get("timezone", "UTC")
@@ -59,6 +61,14 @@ def _erp(rows: Rows) -> Iterator[Fault]:
 
 
 def _table(rows: Rows, key: str) -> dict[str, Any]:
+def _events(rows: Rows) -> Iterator[Fault]:
+    for number, row in _tables(_table(rows, "events"), "to"):
+        types = row.get("types")
+        for place, wanted in enumerate(types) if isinstance(types, list) else ():
+            if isinstance(wanted, str) and not any(fnmatchcase(name, wanted) for name in NAMES):
+                yield Fault(f"events.to[{number}].types[{place}]", f"no event {wanted!r}", suggest(wanted, NAMES))
+
+
     found = rows.get(key)
     return found if isinstance(found, dict) else {}
 

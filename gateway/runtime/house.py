@@ -34,6 +34,7 @@ from gateway.runtime.line import Job, Line
 from gateway.runtime.models import Models
 from gateway.runtime.settings import LineSettings, Settings
 from gateway.runtime.telemetry import Telemetry
+from gateway.runtime.telling import JOB, Telling, jobs_of
 
 _CLOSE_S = 10.0
 _VERIFY_S = 10.0
@@ -54,6 +55,11 @@ class Hall:
     diagnose: asyncio.Event = field(default_factory=asyncio.Event)
     produce: asyncio.Event = field(default_factory=asyncio.Event)
     follow: asyncio.Event = field(default_factory=asyncio.Event)
+
+    telling: Telling = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.telling = Telling(self.store, self.telemetry, making.now)
 
     def heard(self, batch: Batch) -> None:
         """Tell everybody of a batch that was committed."""
@@ -127,6 +133,8 @@ class Build:
             jobs["follow"] = lambda: self._current().follow()
         if self.settings.production.to:
             jobs["produce"] = lambda: self._current().produce()
+        for name in jobs_of(self.settings):
+            jobs[name] = partial(self._publish, name.removeprefix(JOB))
         return jobs
 
     async def prepare(self, touched: set[str]) -> None:
@@ -206,6 +214,10 @@ class Build:
             hall, pace = self._hall, making.pace_of(self.settings)
             codes = self.settings.orders.false_codes
             await Follower(hall.store, self.erp, making.now, hall.follow, pace, self.patience, codes).run()
+
+    async def _publish(self, subscriber: str) -> None:
+        """Send events to one subscriber until cancelled."""
+        await self._hall.telling.publish(subscriber, self._current().settings)
 
     def _tried(self, erp: str) -> Callable[[Outcome], None]:
         def observe(outcome: Outcome) -> None:
@@ -299,7 +311,13 @@ class House:
         """Say why an ERP is being left alone, what ails the journal, which certificates end soon."""
         patience, erp = self.build.patience, self.build.erp
         away = [f"erp.{erp.name}: {patience.why}"] if erp is not None and patience is not None and patience.why else []
-        return (*away, *self._fullness.troubles(), *self._certificates.warnings(), *self.more_troubles())
+        return (
+            *away,
+            *self._fullness.troubles(),
+            *self._certificates.warnings(),
+            *self._hall.telling.troubles(),
+            *self.more_troubles(),
+        )
 
 
 def changed_sources(before: Settings, after: Settings) -> list[str]:

@@ -36,6 +36,10 @@ def parts_of(rows: Rows) -> dict[str, Any]:
     for group in _GROUPS:
         for name, row in rows.get(group, {}).items():
             parts[f"{group}.{name}"] = _with_table(row)
+    events = rows.get("events", {})
+    parts["events"] = {key: value for key, value in events.items() if key != "to"}
+    for row in events.get("to", []):
+        parts[f"events.{row.get('name', '')}"] = row
     return parts
 
 
@@ -73,7 +77,11 @@ def _touched(name: str, old: Rows, new: Rows) -> set[str]:
     if group == "line":
         # The first source brings the diagnosis with it, the last one takes it away.
         return {name} | ({"diagnose"} if bool(old.get("line")) != bool(new.get("line")) else set())
-    if group in {"site", "asset"}:
+    if name.startswith("events."):
+        return {f"publish.{name.partition('.')[2]}"}
+    if name == "site":  # its id is the source of the events
+        return {"diagnose", "listen", *_publishing(old), *_publishing(new)}
+    if group == "asset":
         return {"diagnose", "listen"}
     if group == "erp":
         used = {_erp_of(old), _erp_of(new)}
@@ -86,6 +94,7 @@ def _touched(name: str, old: Rows, new: Rows) -> set[str]:
         "language": {"listen"},
         "orders": {"diagnose", "listen", *_DELIVERY},
         "production": {"produce"},
+        "events": {*_publishing(old), *_publishing(new)},
     }
     return jobs.get(name, set())
 
@@ -101,6 +110,10 @@ def _restart(name: str, keys: tuple[str, ...]) -> str:
 def _erp_of(rows: Rows) -> str | None:
     named = rows.get("orders", {}).get("erp")
     return named if named is not None else next(iter(rows.get("erp", {})), None)
+
+
+def _publishing(rows: Rows) -> set[str]:
+    return {f"publish.{row.get('name', '')}" for row in rows.get("events", {}).get("to", [])}
 
 
 def _producing(rows: Rows) -> str:

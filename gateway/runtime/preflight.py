@@ -13,9 +13,8 @@ from gateway.runtime.settings import Settings, refuse
 
 def preflight(settings: Settings) -> list[Fault]:
     """Give every secret that is not there and every adapter that refuses its settings. Opens no connection."""
-    found = [
-        fault for part in ("store", "api", "orders", "line", "erp") for fault in _secrets(getattr(settings, part), part)
-    ]
+    parts = ("store", "api", "orders", "line", "erp", "events")
+    found = [fault for part in parts for fault in _secrets(getattr(settings, part), part)]
     if not found:
         found += _adapters(settings)
     return found
@@ -56,3 +55,8 @@ def _adapters(settings: Settings) -> Iterator[Fault]:
                 adapter.open()  # a constructor only keeps what it is given: nothing to close
             except Misconfigured as wrong:
                 yield Fault(f"{group}.{name}", str(wrong))
+    for number, subscriber in enumerate(settings.events.to):
+        try:
+            subscriber.open(settings.events.allowed)
+        except Misconfigured as wrong:
+            yield Fault(f"events.to[{number}]", str(wrong))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Protocol, cast
 
 import msgspec
 
+from connectors.events.settings import EventSettings
 from gateway.core.asset import Asset, Plant, Site
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import ErpAdapter, LineSource
@@ -170,6 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     orders: OrderSettings
     production: ProductionSettings
     line: dict[str, Any]
+    events: EventSettings
     erp: dict[str, Any]
     digest: str
     file: str
@@ -214,6 +216,7 @@ _TABLES: dict[str, tuple[str, Any]] = {
     "orders": ("orders", OrderSettings),
     "production": ("production", ProductionSettings),
 }
+    "events": ("events", EventSettings),
 
 
 def find(given: str | None) -> Path:

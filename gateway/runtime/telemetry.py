@@ -41,6 +41,13 @@ class Telemetry:
         self.attempts = Counter(
             "andon_delivery_attempts", "Orders sent or tried, by outcome.", ["erp", "outcome"], registry=self.registry
         )
+        self.events = Counter(
+            "andon_events", "Events sent, by what became of each try.", ["subscriber", "outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.events_queue = Gauge(
+            "andon_events_queue", "Events on their way out, by state.", ["subscriber", "state"], registry=self.registry
+        )
         self.requests = Counter(
             "andon_http_requests", "HTTP answers, by route.", ["method", "route", "status"], registry=self.registry
         )
@@ -73,6 +80,12 @@ class Telemetry:
         """Say how many orders stand in each delivery state."""
         for state, count in states.items():
             self.orders.labels(state).set(count)
+
+    def set_events(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Say how many events wait for each subscriber, and how many are parked."""
+        self.events_queue.clear()
+        for (subscriber, state), count in counts.items():
+            self.events_queue.labels(subscriber, state).set(count)
 
     def set_config(self, digest: str, parts: Mapping[str, str]) -> None:
         """Say which configuration is live: the digest of all of it and of each part."""

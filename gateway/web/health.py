@@ -93,10 +93,12 @@ async def ready(gateway: NamedDependency[Gateway]) -> Response[Ready]:
 async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
     """Give the numbers in the Prometheus text format."""
 
-    def look(tx: Tx) -> tuple[Counts, dict[str, int]]:
-        return tx.counts(), {state: len(tx.orders(state=state, limit=_MOST)) for state in _UNSETTLED}
+    def look(tx: Tx) -> tuple[Counts, dict[str, int], dict[tuple[str, str], int]]:
+        states = {state: len(tx.orders(state=state, limit=_MOST)) for state in _UNSETTLED}
+        return tx.counts(), states, tx.outgoing_counts()
 
-    counted, states = await gateway.store.read(look)
+    counted, states, events = await gateway.store.read(look)
+    gateway.telemetry.set_events(events)
     gateway.telemetry.set_orders({**states, "DELIVERED": counted.orders - sum(states.values())})
     for name in ("readings", "windows", "diagnoses", "episodes", "orders", "reports"):
         gateway.telemetry.stored.labels(name).set(getattr(counted, name))

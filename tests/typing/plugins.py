@@ -1,6 +1,7 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
 from connectors.erp import frappe, odoo, rest, sap, tryton
+from connectors.events.webhook import Webhook
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
 from connectors.line.modbus.source import Modbus
 from connectors.line.opcua.source import OpcUa
@@ -8,6 +9,7 @@ from gateway.core.ports import (
     Alarming,
     Diagnoser,
     ErpAdapter,
+    EventSink,
     Inspectable,
     Interpreter,
     LineSource,
@@ -54,6 +56,10 @@ def diagnoser(found: FusedDiagnoser) -> Diagnoser:
 
 
 def store(found: SqlStore) -> Store:
+    return found
+
+
+def sink(found: Webhook) -> EventSink:
     return found
 
 

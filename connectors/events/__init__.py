@@ -1,0 +1,1 @@
+"""Events out: CloudEvents over HTTP, signed as Standard Webhooks has it."""
