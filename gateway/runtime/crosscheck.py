@@ -1,6 +1,7 @@
 """What no single value of a settings file can say: names that must exist elsewhere. Looks at whatever is there."""
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
