@@ -5,16 +5,18 @@ import dataclasses
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from gateway.core.batch import Batch
 from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import EpisodeState
 from gateway.core.errors import Refused
-from gateway.core.ports import Store
+from gateway.core.ports import Store, Tx
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import BASELINES, Diagnosing
 from gateway.flow.feedback import apply
@@ -230,6 +232,16 @@ async def test_the_erps_word_that_our_own_withdrawal_was_heard_changes_nothing(s
     assert await keys(store) == [key]
 
 
+def cutter() -> Cutter:
+    """Windows of two seconds."""
+    return Cutter(timedelta(seconds=2), timedelta(seconds=3))
+
+
+def appended(one: Batch, tx: Tx) -> int:
+    """Journal a batch."""
+    return tx.append(one)
+
+
 class Learning(LevelDiagnoser):
     """A diagnoser that says which assets it has forgotten."""
 
@@ -251,15 +263,12 @@ async def test_what_is_normal_is_learnt_anew_by_the_first_window_after_a_repair(
     models = Learning()
     with ThreadPoolExecutor(1) as pool:
         wake = asyncio.Event()
-        job = Diagnosing(
-            store, models, BOOK, lambda: Cutter(timedelta(seconds=2), timedelta(seconds=3)), pool, lambda: at(0), wake,
-            lambda: None, lambda *_: None,
-        )  # fmt: skip
+        job = Diagnosing(store, models, BOOK, cutter, pool, lambda: at(0), wake, lambda: None, lambda *_: None)
         running = asyncio.create_task(job.run())
         async with asyncio.timeout(20):
             for number, there in ((1, []), (2, []), (3, ["M"]), (4, ["M"])):
                 each = batch(number, 2 * number, block("M", 2 * (number - 1), 0, seconds=2))
-                await store.write(lambda tx, each=each: tx.append(each))
+                await store.write(partial(appended, each))
                 while job.windows < number:
                     wake.set()
                     await asyncio.sleep(0.01)
