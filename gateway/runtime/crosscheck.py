@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from gateway.runtime.faults import Fault, suggest
 from gateway.core.event import NAMES
+from gateway.runtime.faults import Fault, suggest
 
 Rows = Mapping[str, Any]
 
@@ -28,8 +28,8 @@ def cross_faults(rows: Rows) -> Iterator[Fault]:
                     at = f"line.{source}.{kind}[{number}].asset"
                     yield Fault(at, f"no [[asset]] {tag['asset']!r}", suggest(tag["asset"], names))
     yield from _erp(rows)
-
     yield from _events(rows)
+
 
 def _zone(site: Rows) -> Iterator[Fault]:
     zone = site.get("timezone", "UTC")
@@ -61,7 +61,6 @@ def _erp(rows: Rows) -> Iterator[Fault]:
         yield Fault("orders.erp", "missing: there are several ERPs", f"one of: {', '.join(erps)}")
 
 
-def _table(rows: Rows, key: str) -> dict[str, Any]:
 def _events(rows: Rows) -> Iterator[Fault]:
     for number, row in _tables(_table(rows, "events"), "to"):
         types = row.get("types")
@@ -70,6 +69,7 @@ def _events(rows: Rows) -> Iterator[Fault]:
                 yield Fault(f"events.to[{number}].types[{place}]", f"no event {wanted!r}", suggest(wanted, NAMES))
 
 
+def _table(rows: Rows, key: str) -> dict[str, Any]:
     found = rows.get(key)
     return found if isinstance(found, dict) else {}
 

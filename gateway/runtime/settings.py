@@ -169,9 +169,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     diagnosis: DiagnosisSettings
     language: LanguageSettings
     orders: OrderSettings
+    events: EventSettings
     production: ProductionSettings
     line: dict[str, Any]
-    events: EventSettings
     erp: dict[str, Any]
     digest: str
     file: str
@@ -214,9 +214,9 @@ _TABLES: dict[str, tuple[str, Any]] = {
     "diagnosis": ("diagnosis", DiagnosisSettings),
     "language": ("language", LanguageSettings),
     "orders": ("orders", OrderSettings),
+    "events": ("events", EventSettings),
     "production": ("production", ProductionSettings),
 }
-    "events": ("events", EventSettings),
 
 
 def find(given: str | None) -> Path:
