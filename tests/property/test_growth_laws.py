@@ -47,7 +47,7 @@ class Story:
         first = seen(4, asset=asset)
         self.episode = Episode(
             "AN1", asset, "bearing", str(OUTER), "machine", EpisodeState.OPEN, at(0), at(6), 3, 0, 0.9, 0.5,
-            {str(OUTER): 2.7}, decision=Decision.JOINED if by_person else Decision.ORDER,
+            {str(OUTER): 0.6}, decision=Decision.JOINED if by_person else Decision.ORDER,
         )  # fmt: skip
         report = QualityReport(id="r0", text="noisy", reported_at=at(0))
         told = replace(TOLD, asset=asset, priority=4)
