@@ -1,5 +1,6 @@
 """The HTTP edge's part of `andon.toml`: where it listens, whom it trusts, how much it takes."""
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import msgspec
@@ -23,6 +24,10 @@ audience = "andon"
 jwks_url = "https://login.example/realms/plant/protocol/openid-connect/certs"
 algorithms = ["RS256"]
 types = ["at+jwt", "JWT"]
+
+[api.odoo]                         # an Odoo that tells of changes; api.frappe needs secrets alone
+secrets = [{ env = "ANDON_ODOO_WEBHOOK_SECRET" }]
+addresses = ["10.1.0.5"]
 """
 
 
@@ -59,13 +64,37 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("introspect_url, client_id and client_secret go together")
 
 
+class OdooHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An Odoo that calls /api/v1/webhooks/odoo/SECRET when a record changes.
+
+    It signs nothing: `secrets` are those that may stand in the address (24 characters or more of letters, digits,
+    - and _; several are live at once), `addresses` those that it calls from: 10.1.0.5, or all of 10.1.0.0/16.
+    """
+
+    secrets: tuple[SecretRef, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            ip_network(address)
+        if bool(self.secrets) != bool(self.addresses):
+            raise ValueError("secrets and addresses go together: Odoo signs nothing")
+
+
+class FrappeHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Frappe that calls /api/v1/webhooks/frappe; `secrets` are those that may sign, 24 characters or more."""
+
+    secrets: tuple[SecretRef, ...] = ()
+
+
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The HTTP edge. Port 0 takes a free port.
 
     `anonymous` are the scopes of a caller without a token; none by default, and a production order
     always needs a token. `hosts` are the names that the gateway answers to (without port); empty
     means any, or on a loopback address its own names. `erp_secrets` and `report_secrets` are the live
-    secrets of the inbound webhooks: one can be replaced while the other still counts. `deadline`
+    secrets of the inbound webhooks: one can be replaced while the other still counts; `odoo` and
+    `frappe` are for the webhooks of those two, which prove less. `deadline`
     bounds every answer that is not a stream. `token_folder` is where `andon tokens` keeps its key: with it the
     gateway takes the tokens that `andon tokens create` makes, for a plant without an identity provider.
     `public_url` is where people reach the gateway: with it the text of an order holds a link to its page.
@@ -80,6 +109,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     token_folder: str | None = None
     erp_secrets: tuple[SecretRef, ...] = ()
     report_secrets: tuple[SecretRef, ...] = ()
+    odoo: OdooHook = OdooHook()
+    frappe: FrappeHook = FrappeHook()
     max_body: Size = Size(256 * 1024)
     max_photo: Size = Size(10 * 1024 * 1024)
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200

@@ -5,12 +5,14 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
+from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.gateway import Gateway
 from gateway.web import (
     docs,
     equipment,
     evidence,
     health,
+    hints,
     joborder,
     line,
     orders,
@@ -26,6 +28,7 @@ from gateway.web.edge import guarded
 from gateway.web.lean import Lean
 from gateway.web.pages import ui
 from gateway.web.pages.stream import Streams
+from gateway.web.proofs import FrappeSigned, OdooSent, Verifier, revealed
 
 API = "/api/v1"
 
@@ -37,8 +40,7 @@ def build(gateway: Gateway) -> ASGIApp:
 
 def litestar_app(gateway: Gateway) -> Litestar:
     """Give the application without its outermost layer."""
-    erp_hooks = webhooks.Verifier(tuple(secret.reveal() for secret in gateway.api.erp_secrets))
-    report_hooks = webhooks.Verifier(tuple(secret.reveal() for secret in gateway.api.report_secrets))
+    proven = _proofs(gateway.api)
     pages, streams = ui.Pages(gateway), Streams(gateway)
     api = Router(
         API,
@@ -68,6 +70,8 @@ def litestar_app(gateway: Gateway) -> Litestar:
             joborder.standing,
             webhooks.erp_status,
             webhooks.signed_report,
+            hints.odoo,
+            hints.frappe,
         ],
     )
     return Lean(
@@ -76,8 +80,7 @@ def litestar_app(gateway: Gateway) -> Litestar:
             "gateway": Provide(lambda: gateway, sync_to_thread=False),
             "pages": Provide(lambda: pages, sync_to_thread=False),
             "streams": Provide(lambda: streams, sync_to_thread=False),
-            "erp_hooks": Provide(lambda: erp_hooks, sync_to_thread=False),
-            "report_hooks": Provide(lambda: report_hooks, sync_to_thread=False),
+            **{name: _given(proof) for name, proof in proven.items()},
         },
         exception_handlers={Exception: problems.answer},
         middleware=[Guard(gateway)],
@@ -88,3 +91,17 @@ def litestar_app(gateway: Gateway) -> Litestar:
         logging_config=None,
         request_max_body_size=gateway.api.max_body + 2 * gateway.api.max_photo,
     )
+
+
+def _proofs(api: ApiSettings) -> dict[str, object]:
+    """Give what proves the senders of webhooks, by the names under which handlers ask for it."""
+    return {
+        "erp_hooks": Verifier(tuple(secret.reveal() for secret in api.erp_secrets)),
+        "report_hooks": Verifier(tuple(secret.reveal() for secret in api.report_secrets)),
+        "odoo_sent": OdooSent(revealed(api.odoo.secrets, in_address=True), api.odoo.addresses),
+        "frappe_signed": FrappeSigned(revealed(api.frappe.secrets)),
+    }
+
+
+def _given(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)

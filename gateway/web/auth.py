@@ -18,7 +18,7 @@ from gateway.web.problems import Denied
 PUBLIC = "public"
 """Open to everybody: health, static files, the documentation."""
 SIGNED = "signed"
-"""Proven by a webhook signature that the handler checks itself."""
+"""Proven by what a webhook carries, a signature or a secret in its address: the handler checks it itself."""
 TOKEN_ONLY = frozenset({"production:write", "line:write"})
 EVERYWHERE, ONE_ASSET, OWN = "everywhere", "asset", "own"
 """How far a route reaches: it shows or changes the whole plant; one asset, that the address names; or its handler

@@ -1,24 +1,19 @@
 """Inbound webhooks (Standard Webhooks): proven by signature, applied once."""
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
-from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.core.delivery import StatusUpdate
 from gateway.flow.receive import take_status
 from gateway.runtime.gateway import Gateway
 from gateway.web.bodies import decode, raw
 from gateway.web.photo import look_at
-from gateway.web.problems import Denied
+from gateway.web.proofs import Verifier
 from gateway.web.reports import ReportIn, ReportTaken, check, picture_of, taken
-
-_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
-_LONGEST_ID = 128
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -35,37 +30,6 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw
 
 
-class Verifier:
-    """Checks signatures against every live secret of one sender."""
-
-    def __init__(self, secrets: tuple[str, ...]) -> None:
-        self._hooks = [Webhook(secret) for secret in secrets]
-
-    def event_of(self, headers: Mapping[str, str], content: bytes) -> str:
-        """Give the id of a proven event. Raises `Denied` 401 for everything that is not."""
-        said = {name: headers.get(name, "") for name in _HEADERS}
-        name = said["webhook-id"]
-        if not name or len(name) > _LONGEST_ID or "." in name or not name.isascii() or not name.isprintable():
-            raise _unproven()
-        if not said["webhook-timestamp"].isdigit():  # the library would take "1e9" and " 1 " too
-            raise _unproven()
-        if not any(_proves(hook, said, content) for hook in self._hooks):
-            raise _unproven()
-        return name
-
-
-def _proves(hook: Webhook, headers: dict[str, str], content: bytes) -> bool:
-    try:
-        hook.verify(content, headers, json_parse=False)
-    except (WebhookVerificationError, ValueError):  # it lets bare ValueErrors out for malformed signatures
-        return False
-    return True
-
-
-def _unproven() -> Denied:
-    return Denied(401, "the signature is missing, malformed, too old or not ours", error="invalid_signature")
-
-
 def _payload(content: bytes) -> bytes:
     """Unwrap {type, timestamp, data}; a bare payload stays as it is."""
     try:
@@ -78,15 +42,24 @@ def _payload(content: bytes) -> bytes:
 async def erp_status(
     request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], erp_hooks: NamedDependency[Verifier]
 ) -> Applied:
-    """Take in what the ERP says about one of our orders; each event is applied once."""
+    """Take in what the ERP says about one of our orders; each event is applied once.
+
+    Of an ERP that is not said to sign, it is only a reason to ask.
+    """
     content = await raw(request, gateway.api.max_body)
     event = erp_hooks.event_of(request.headers, content)
     update = decode(_payload(content), StatusUpdate)
-    fingerprint = hashlib.sha256(content).hexdigest()
-    false = gateway.false_codes
-    return Applied(
-        event, await take_status(gateway.store, update, event, fingerprint, gateway.now, false_codes=false)
+    applied = await take_status(
+        gateway.store,
+        update,
+        event,
+        hashlib.sha256(content).hexdigest(),
+        gateway.now,
+        trusted=gateway.erp_signs,
+        false_codes=gateway.false_codes,
     )
+    gateway.wake_follow()
+    return Applied(event, applied)
 
 
 @post("/webhooks/reports", status_code=202, opt={"scope": "signed", "body": ReportIn})
