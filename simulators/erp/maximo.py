@@ -119,7 +119,8 @@ class Maximo:
         rows = [order for order in self._book.orders(asked[1]) if asked[2] in (None, order.body.get(SITE))]
         select = request.query.get("oslc.select", "")
         names = {"href"} if not select else set(COLUMNS) | {STAMP, "href"} if select == "*" else {*select.split(",")}
-        member = [{name: value for name, value in self._shown(one).items() if name in {*names, "href"}} for one in rows]
+        always = {*names, "href", STAMP}
+        member = [{name: value for name, value in self._shown(one).items() if name in always} for one in rows]
         page = int(request.query.get("oslc.pageSize", "0")) or len(member)
         return json_response(200, {"member": member[:page], "href": f"/maximo/api/os/{STRUCTURE}", "responseInfo": {}})
 
