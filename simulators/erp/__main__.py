@@ -76,8 +76,7 @@ async def serve(options: argparse.Namespace) -> None:
     except (OSError, OverflowError) as wrong:
         raise UnusableError(f"cannot listen on {options.host}:{options.port}: {wrong}") from wrong
     control_port = await control.open(0)
-    if options.webhook:
-        erp.bell = Bell(options.webhook, options.webhook_secret)
+    erp.bell = Bell(options.webhook, options.webhook_secret)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -95,14 +94,14 @@ async def serve(options: argparse.Namespace) -> None:
         "outbound_client_secret": clients["erp-outbound"],
     }
     print("READY", json.dumps(ready), flush=True)
-    ringing = asyncio.create_task(erp.bell.run()) if erp.bell is not None else None
+    ringing = asyncio.create_task(erp.bell.run())
     await stop.wait()
     # Requests that still hang are cancelled below, which uvicorn would report as errors of ours.
     logging.getLogger("uvicorn.error").disabled = True
     for door in (erp.door, control):
         await door.shut()
         door.release()
-    for job in [*erp.jobs, *([ringing] if ringing else [])]:
+    for job in [*erp.jobs, ringing]:
         job.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await job

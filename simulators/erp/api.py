@@ -28,7 +28,7 @@ class Erp:
     idp: IdentityProvider
     habits: Habits
     door: Door | None = None
-    bell: Bell | None = None
+    bell: Bell = field(default_factory=Bell)
     jobs: set[asyncio.Task[None]] = field(default_factory=set)
     desks: dict[str, Desk] = field(default_factory=dict)
     generic: Orders = field(init=False)
@@ -119,8 +119,7 @@ class Erp:
         return self.generic.counted(await self.generic.answer(request, body, fault))
 
     def _ring(self, order: Order) -> None:
-        if self.bell is not None:
-            self.bell.ring(order)
+        self.bell.ring(order)
 
     def control(self, request: Request) -> Response:
         """Answer a request of the test or the demo; never disturbed by faults."""
@@ -141,6 +140,8 @@ class Erp:
                 self.plan.replace(body.get("faults", []), body.get("seed"))
             case "habits":
                 turn(self.habits, body)
+            case "bell":
+                turn(self.bell.manner, body)
             case "tokens":
                 turn(self.idp.policy, body)
             case "revoke":
@@ -169,7 +170,7 @@ class Erp:
             "faults_fired": self.plan.fired,
             "seed": self.plan.seed,
             "orders": [order.view() for order in self.book.orders()],
-            "webhooks": {"sent": self.bell.sent, "failed": self.bell.failed} if self.bell else None,
+            "webhooks": {"sent": self.bell.sent, "failed": self.bell.failed} if self.bell.manner.url else None,
             "journal": self.book.journal(),
         }
 

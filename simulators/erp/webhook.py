@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -13,16 +14,32 @@ from simulators.erp.book import Order
 _WAITS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Bell:
-    """Tells one address about every change of an order. One queue, so that news arrive in order."""
+@dataclass(slots=True)
+class Manner:
+    """How news are told: to which address, signed with which secret (whsec_...).
 
-    def __init__(self, url: str, secret: str) -> None:
-        self._url, self._signer = url, Webhook(secret)
+    Each message is sent `repeat` times more, under the same id. With `hold` so many are gathered first, and the
+    last is sent before the first.
+    """
+
+    url: str = ""
+    secret: str = ""
+    repeat: int = 0
+    hold: int = 0
+
+
+class Bell:
+    """Tells one address about every change of an order, from one queue; nobody while there is no address."""
+
+    def __init__(self, url: str = "", secret: str = "") -> None:
+        self.manner = Manner(url, secret)
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(10_000)
         self.sent = self.failed = 0
 
     def ring(self, order: Order) -> None:
         """Queue the news of one change. Raises QueueFull after 10,000."""
+        if not self.manner.url:
+            return
         data = {
             "key": order.reference,
             "number": order.number,
@@ -37,10 +54,18 @@ class Bell:
         """Send what is queued, for ever."""
         async with httpx2.AsyncClient(timeout=5.0, follow_redirects=False) as client:
             while True:
-                if await self._deliver(client, await self._queue.get(), f"msg_{uuid4().hex}"):
-                    self.sent += 1
-                else:
-                    self.failed += 1
+                news = [await self._queue.get()]
+                while len(news) < self.manner.hold:
+                    news.append(await self._queue.get())
+                for body in reversed(news):
+                    await self._tell(client, body, f"msg_{uuid4().hex}")
+
+    async def _tell(self, client: httpx2.AsyncClient, body: bytes, name: str) -> None:
+        for _ in range(1 + self.manner.repeat):
+            if await self._deliver(client, body, name):
+                self.sent += 1
+            else:
+                self.failed += 1
 
     async def _deliver(self, client: httpx2.AsyncClient, body: bytes, name: str) -> bool:
         for wait in _WAITS:
@@ -50,10 +75,10 @@ class Bell:
                 "content-type": "application/json",
                 "webhook-id": name,
                 "webhook-timestamp": str(int(at.timestamp())),
-                "webhook-signature": self._signer.sign(name, at, body.decode()),
+                "webhook-signature": Webhook(self.manner.secret).sign(name, at, body.decode()),
             }
             try:
-                answer = await client.post(self._url, content=body, headers=headers)
+                answer = await client.post(self.manner.url, content=body, headers=headers)
             except httpx2.TransportError:
                 continue
             if answer.is_success:
