@@ -52,6 +52,7 @@ token_url = "{token_url}"
 client_id = "{client_id}"
 client_secret = {{ env = "ANDON_DEMO_ERP" }}
 idempotency = "header"
+feedback = "signed"
 timeout = "3s"
 
 [line.machines]
