@@ -1,6 +1,7 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
-from connectors.erp import frappe, odoo, rest, sap, tryton
+from connectors.erp import dynamics, frappe, maximo, odoo, oracle, rest, sap, tryton
+from connectors.erp.jobcontrol.adapter import JobControl
 from connectors.events.webhook import Webhook
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
 from connectors.line.modbus.source import Modbus
@@ -18,6 +19,7 @@ from gateway.core.ports import (
     Store,
     Writable,
 )
+from gateway.core.production import JobReceiver
 from gateway.diagnosis.diagnoser import FusedDiagnoser
 from gateway.diagnosis.process import Process
 from gateway.diagnosis.vibration import Vibration
@@ -39,12 +41,20 @@ def settings(
     j: odoo.Settings,
     k: sap.Settings,
     m: frappe.Settings,
+    n: jobcontrol.Settings,
+    n: dynamics.Settings,
+    o: oracle.Settings,
+    p: maximo.Settings,
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d, f, g, h], [e, i, j, k, m]
+    return [a, b, c, d, f, g, h], [e, i, j, k, m, n, o, p]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:
     return [line.open() for line in lines], [erp.open() for erp in erps]
+
+
+def receiver(found: JobControl) -> JobReceiver:
+    return found
 
 
 def modalities() -> list[Modality]:
