@@ -32,6 +32,7 @@ types = ["order.*", "episode.closed"]
 _PREFIX = "whsec_"
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _SHORTEST_S, _LONGEST_S = 1.0, 60.0
+_MOST = 16
 
 
 class Subscriber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,10 +87,12 @@ class EventSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     source: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[\x21-\x7e]*$")] = ""
     allow: tuple[str, ...] = ()
-    to: Annotated[tuple[Subscriber, ...], msgspec.Meta(max_length=16)] = ()
+    to: tuple[Subscriber, ...] = ()
 
     def __post_init__(self) -> None:
         allowed_of(self.allow)
+        if len(self.to) > _MOST:
+            raise ValueError(f"There are {_MOST} receivers at most")
         names = [one.name for one in self.to]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

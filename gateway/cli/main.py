@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("gateway.cli.models:cli", "Models: train, show."),
     "db": ("gateway.cli.db:cli", "The store: upgrade, check, backup."),
     "tokens": ("gateway.cli.tokens:cli", "Access tokens made here: create, list, revoke."),
+    "events": ("gateway.cli.events:cli", "Events out: list who is told, test, enable."),
     "audit": ("gateway.cli.audit:cli", "The audit trail: list, verify."),
     "config": ("gateway.cli.config:cli", "Settings: print a sample, the history of what was applied."),
     "version": ("gateway.cli.version:cli", "Print the version."),

@@ -9,7 +9,10 @@ import msgspec
 from gateway.core.event import NAMES, Event
 from gateway.core.ports import AuditLine, Tx
 
-_SAID = frozenset({"order.made", "order.delivered", "order.amended", "order.parked", "order.duplicate", "order.status"})
+_SAID = frozenset(
+    f"order.{what}"
+    for what in ("made", "delivered", "amended", "parked", "duplicate", "status", "closing_code", "reopened")
+)
 """Lines whose detail is told too: it names no person. Others may hold words of people, or who acted."""
 _LONGEST = 200
 
@@ -32,6 +35,7 @@ class OrderTold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     erp_number: str | None = None
     erp_status: str = ""
     closing_code: str | None = None
+    capsule: str | None = None
     detail: str = ""
 
 
@@ -121,6 +125,7 @@ def _order(tx: Tx, line: AuditLine) -> OrderTold:
         erp_number=found.delivery.erp_number,
         erp_status=found.erp_status,
         closing_code=found.closing_code,
+        capsule=order.capsule,
         detail=detail,
     )
 

@@ -1,6 +1,8 @@
 """Events out: from the audit trail into each subscriber's queue, and what becomes of every try."""
 
+import ast
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from gateway.core.event import NAMES, Event, Gone, Heard, Heeded, Outgoing, Unhe
 from gateway.core.order import SourceRef, WorkOrder
 from gateway.core.ports import Store, Tx
 from gateway.core.report import QualityReport
+from gateway.flow import publish
 from gateway.flow.publish import LONGEST_ASKED, SCHEDULE, Pace, Publisher, after, turn_on
 from gateway.flow.tell import Teller
 from gateway.store.settings import Settings
@@ -392,3 +395,19 @@ def test_the_wait_that_a_receiver_asks_for_is_obeyed_and_capped(asked: float, wa
 def test_an_event_that_waited_for_days_is_given_up_however_few_its_attempts() -> None:
     old = after(waiting(2, at(0)), NO, at(4 * 86400 + 1), Pace())
     assert old is not None and old.state == "PARKED"
+
+
+def test_every_name_that_can_be_told_is_one_that_is_written_down() -> None:
+    """A name that nobody writes is a promise that is never kept."""
+    written: list[re.Pattern[str]] = []
+    for file in (Path(publish.__file__).parents[1]).rglob("*.py"):
+        if file.name == "event.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [re.escape(str(p.value)) if isinstance(p, ast.Constant) else r"[a-z_]+" for p in node.values]
+                written.append(re.compile("".join(parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                written.append(re.compile(re.escape(node.value)))
+    narrow = [one for one in written if re.match(r"(order|episode|report|production)\\\.", one.pattern)]
+    assert [name for name in NAMES if not any(one.fullmatch(name) for one in narrow)] == []
