@@ -1,0 +1,364 @@
+"""`andon verify` on real evidence: what is as it was is proven, and whatever was altered is named."""
+
+import asyncio
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace as replace_of
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from gateway.cli.main import andon
+from gateway.core import capsule as capsules
+from gateway.core.artifact import Part, read_manifest, write_manifest
+from gateway.core.order import WorkOrder
+from gateway.core.ports import Store, Tx
+from gateway.flow.retain import trim_to
+from gateway.flow.verify import Check
+from gateway.runtime.proof import dossier_of, prove
+from gateway.store.settings import Settings
+from gateway.store.tables import pack
+from tests.sealed_orders import BUNDLE, DESK, REPORT, fill, told
+
+Edit = Callable[[sqlite3.Connection], object]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("made")
+    return folder, asyncio.run(fill(folder))
+
+
+@pytest.fixture
+def place(made: tuple[Path, dict[str, str]], tmp_path: Path) -> Path:
+    """A copy of the store that a test may spoil."""
+    return Path(shutil.copytree(made[0], tmp_path / "store"))
+
+
+def spoilt(place: Path, edit: Edit) -> None:
+    database = sqlite3.connect(next(place.glob("*.db")))
+    with database:
+        edit(database)
+    database.close()
+
+
+def looked_at(place: Path, key: str, version: int | None = None, bundle: Path = BUNDLE) -> dict[str, Check]:
+    async def run() -> list[Check]:
+        store = Settings(path=str(place)).open()
+        try:
+            found = await dossier_of(store, key, version)
+        finally:
+            await store.close()
+        assert found is not None
+        return prove(found, bundle, bundle)
+
+    return {check.what: check for check in asyncio.run(run())}
+
+
+def read(place: Path, look: Callable[[Tx], WorkOrder | None]) -> WorkOrder:
+    async def run() -> WorkOrder | None:
+        store: Store = Settings(path=str(place)).open()
+        try:
+            return await store.read(look)
+        finally:
+            await store.close()
+
+    found = asyncio.run(run())
+    assert found is not None
+    return found
+
+
+def bad(checks: dict[str, Check]) -> dict[str, str]:
+    return {what: check.verdict for what, check in checks.items() if not check.fine}
+
+
+def test_a_machine_s_order_is_proven_from_its_capsule_alone(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    checks = looked_at(place, made[1]["machine"], 1)
+    assert bad(checks) == {}
+    proven = {what for what, check in checks.items() if check.verdict == "proven"}
+    assert proven >= {"capsule", "waveform vibration", "spectrum envelope", "spectrum amplitude", "frame thermal"}
+    assert proven >= {"log", "baseline", "order", "audit trail", "rules", "model", "decision", "spectra"}
+
+
+def test_the_order_s_text_carries_the_short_form_and_the_link(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    key = made[1]["machine"]
+    order = read(place, lambda tx: tx.order_version(key, 1))
+    assert order.capsule is not None
+    [line] = [line for line in order.description.splitlines() if line.startswith(f"Evidence {key}-v1")]
+    assert f"sha256:{order.capsule[:16]}" in line
+    assert "vibration 1 waveform" in line and "BPFO 105." in line and "2 log lines" in line
+    assert "3 tag values (2 not good)" in line and "3 gaps" in line
+    assert f"https://andon.example/ui/orders/{key}" in order.description.splitlines()
+
+
+def test_the_capsule_holds_every_value_with_its_quality_age_and_gaps(
+    made: tuple[Path, dict[str, str]], place: Path
+) -> None:
+    key = made[1]["machine"]
+    order = read(place, lambda tx: tx.order_version(key, 1))
+
+    async def document() -> bytes:
+        store = Settings(path=str(place)).open()
+        try:
+            found = await store.read(lambda tx: tx.blob(order.capsule or ""))
+        finally:
+            await store.close()
+        assert found is not None
+        return found[0]
+
+    known = capsules.read(asyncio.run(document()))
+    assert known.seen is not None
+    tags = {tag.tag: tag for tag in known.seen.tags}
+    assert (tags["ambient"].quality, tags["ambient"].why, tags["ambient"].last) == ("bad", "BadSensorFailure", None)
+    assert (tags["temperature"].quality, tags["temperature"].last) == ("uncertain", 45.0)
+    assert (tags["speed"].quality, tags["speed"].age_s, tags["speed"].unit) == ("good", 0.1, "")
+    assert {gap.cause for gap in known.seen.gaps} == {"bad: BadSensorFailure", "uncertain: range", "no samples"}
+    assert {mark.name for mark in known.seen.marks} >= {"1X", "BPFO", "BPFI", "FTF"}
+    assert known.model == read_manifest(BUNDLE).digest and known.terms.config == "cfg"
+    assert sum(piece.size for piece in known.evidence if piece.kind == "spectrum") <= 64 * 1024
+
+
+def test_a_version_that_grew_is_proven_with_the_one_before_it(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    key = made[1]["machine"]
+    first, second = (read(place, lambda tx, version=version: tx.order_version(key, version)) for version in (1, 2))
+    assert second.asset_down and not first.asset_down and first.capsule != second.capsule
+    assert bad(looked_at(place, key)) == {}
+
+
+def test_a_person_s_order_that_a_machine_confirmed_is_proven_with_the_window(
+    made: tuple[Path, dict[str, str]], place: Path
+) -> None:
+    key = made[1]["joined"]
+    order = read(place, lambda tx: tx.order_version(key, 2))
+    assert order.source.kind == "report" and order.diagnosis is not None
+    checks = looked_at(place, key, 2)
+    assert bad(checks) == {} and checks["decision"].verdict == "proven"
+    assert bad(looked_at(place, key, 1)) == {}
+
+
+def test_a_report_that_another_network_read_names_the_bundle_that_it_needs(tmp_path: Path) -> None:
+    async def run() -> str:
+        store = Settings(path=str(tmp_path)).open()
+        try:
+            key = await told(store, REPORT, replace_of(DESK, reader="000000000000"))
+        finally:
+            await store.close()
+        return key or ""
+
+    checks = looked_at(tmp_path, asyncio.run(run()))
+    assert bad(checks) == {"reading": "differs"}
+    assert "000000000000" in checks["reading"].detail and "--models" in checks["reading"].detail
+
+
+def test_a_person_s_order_is_proven_by_reading_the_words_again(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    key = made[1]["person"]
+    checks = looked_at(place, key)
+    assert bad(checks) == {}
+    assert {"report", "photo", "plant", "order"} <= set(checks) and checks["reading"].verdict == "proven"
+    assert b"Li Wei" not in b"".join(whole(place))
+
+
+def whole(place: Path) -> list[bytes]:
+    database = sqlite3.connect(next(place.glob("*.db")))
+    try:
+        return [row[0] for row in database.execute("SELECT content FROM blobs")]
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(
+    ("who", "kind", "named"),
+    [
+        ("machine", "waveform", "waveform vibration"),
+        ("machine", "spectrum", "spectrum envelope"),
+        ("machine", "frame", "frame thermal"),
+        ("machine", "log", "log"),
+        ("machine", "baseline", "baseline"),
+        ("person", "report", "report"),
+        ("person", "photo", "photo"),
+        ("person", "plant", "plant"),
+    ],
+)
+def test_one_altered_byte_is_named_and_so_is_a_lost_piece(
+    made: tuple[Path, dict[str, str]], place: Path, who: str, kind: str, named: str
+) -> None:
+    key = made[1][who]
+    order = read(place, lambda tx: tx.order_version(key, 1))
+    document = dict(rows(place))[order.capsule or ""]
+    sha256 = next(piece.sha256 for piece in capsules.read(document).pieces() if piece.kind == kind)
+    spoilt(place, lambda db: db.execute("UPDATE blobs SET content = ? WHERE sha256 = ?", altered(place, sha256)))
+    checks = looked_at(place, key, 1)
+    assert bad(checks) == {named: "differs"}
+    assert sha256 in checks[named].detail
+    spoilt(place, lambda db: db.execute("DELETE FROM blobs WHERE sha256 = ?", (sha256,)))
+    assert bad(looked_at(place, key, 1)) == {named: "missing"}
+
+
+def rows(place: Path) -> list[tuple[str, bytes]]:
+    database = sqlite3.connect(next(place.glob("*.db")))
+    try:
+        return database.execute("SELECT sha256, content FROM blobs").fetchall()
+    finally:
+        database.close()
+
+
+def altered(place: Path, sha256: str) -> tuple[bytes, str]:
+    content = bytearray(dict(rows(place))[sha256])
+    content[len(content) // 2] ^= 1
+    return bytes(content), sha256
+
+
+def test_an_altered_or_lost_capsule_is_named(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    key = made[1]["machine"]
+    name = read(place, lambda tx: tx.order_version(key, 1)).capsule or ""
+    document = dict(rows(place))[name]
+    other = document.replace(b'"confidence":0.9', b'"confidence":0.8')
+    assert other != document
+    spoilt(place, lambda db: db.execute("UPDATE blobs SET content = ? WHERE sha256 = ?", (other, name)))
+    checks = looked_at(place, key, 1)
+    assert checks["capsule"].verdict == "differs" and capsules.named(other) in checks["capsule"].detail
+    spoilt(place, lambda db: db.execute("DELETE FROM blobs WHERE sha256 = ?", (name,)))
+    assert bad(looked_at(place, key, 1)) == {"capsule": "missing"}
+
+
+def test_a_forged_capsule_under_its_right_name_is_found_by_judging_again(
+    made: tuple[Path, dict[str, str]], place: Path
+) -> None:
+    """Whoever writes a new capsule, names it rightly and has the order name it is still caught by the models."""
+    key = made[1]["machine"]
+    order = read(place, lambda tx: tx.order_version(key, 1))
+    known = capsules.read(dict(rows(place))[order.capsule or ""])
+    assert known.seen is not None
+    seen = replace(known.seen.diagnosis, probabilities={**known.seen.diagnosis.probabilities, "imbalance": 0.9})
+    forged = capsules.canonical(replace(known, seen=replace(known.seen, diagnosis=seen)))
+    name = capsules.named(forged)
+    body = pack(replace(order, capsule=name, diagnosis=seen))
+
+    def edit(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO blobs VALUES (?, ?, ?, ?)", (name, capsules.MEDIA, len(forged), forged))
+        db.execute("UPDATE order_versions SET body = ? WHERE key = ? AND version = 1", (body, key))
+
+    spoilt(place, edit)
+    found = bad(looked_at(place, key, 1))
+    assert found["decision"] == "differs" and found["audit trail"] == "missing" and found["order"] == "differs"
+
+
+def test_an_altered_order_is_named_by_its_fields(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    key = made[1]["person"]
+    order = read(place, lambda tx: tx.order_version(key, 1))
+    body = pack(replace(order, priority=1, title="something else"))
+    spoilt(place, lambda db: db.execute("UPDATE orders SET body = ? WHERE key = ?", (body, key)))
+    checks = looked_at(place, key)
+    assert bad(checks) == {"order": "differs"}
+    assert "title" in checks["order"].detail and "priority" in checks["order"].detail
+
+
+def test_an_altered_audit_trail_is_named(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    spoilt(place, lambda db: db.execute("UPDATE audit SET detail = detail || '!' WHERE number = 1"))
+    checks = looked_at(place, made[1]["machine"], 1)
+    assert bad(checks) == {"audit trail": "differs"} and "line 1" in checks["audit trail"].detail
+
+
+def test_other_models_are_named_and_nothing_is_judged_by_them(
+    made: tuple[Path, dict[str, str]], place: Path, tmp_path: Path
+) -> None:
+    manifest = read_manifest(BUNDLE)
+    other = replace(manifest, parts={**manifest.parts, "x": Part(sha256="0" * 64, size=1, made_by="nobody")})
+    (tmp_path / "other").mkdir()
+    write_manifest(tmp_path / "other", other)
+    checks = looked_at(place, made[1]["machine"], 1, tmp_path / "other")
+    assert bad(checks) == {"model": "differs"}
+    assert manifest.digest in checks["model"].detail and other.digest in checks["model"].detail
+    assert checks["decision"].verdict == "not checked"
+
+
+def test_evidence_stays_when_the_journal_is_emptied(made: tuple[Path, dict[str, str]], place: Path) -> None:
+    async def empty() -> None:
+        store = Settings(path=str(place)).open()
+        try:
+            await trim_to(store, 0, diagnosed=False)
+        finally:
+            await store.close()
+
+    before = len(rows(place))
+    asyncio.run(empty())
+    assert len(rows(place)) == before
+    assert bad(looked_at(place, made[1]["machine"], 1)) == {}
+
+
+async def test_the_store_never_puts_other_bytes_under_a_name(tmp_path: Path) -> None:
+    store = Settings(path=str(tmp_path)).open()
+    try:
+        name = await store.write(lambda tx: tx.keep(b"one", "text/plain"))
+        again = await store.write(lambda tx: tx.keep(b"one", "image/png"))
+        assert name == again == capsules.named(b"one")
+        assert await store.read(lambda tx: tx.blob(name)) == (b"one", "text/plain")
+    finally:
+        await store.close()
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(andon, list(words))
+
+
+@pytest.fixture
+def config(place: Path, tmp_path: Path) -> str:
+    file = tmp_path / "andon.toml"
+    file.write_text(f'[store]\npath = "{place}"\n')
+    return str(file)
+
+
+def test_the_command_tells_proven_altered_and_unknown_apart(
+    made: tuple[Path, dict[str, str]], place: Path, config: str
+) -> None:
+    key = made[1]["machine"]
+    done = call("verify", key, "-c", config, "-o", "json")
+    assert done.exit_code == 0, done.output
+    assert {row["verdict"] for row in msgspec.json.decode(done.stdout)} == {"proven"}
+    assert call("verify", "AN0", "-c", config).exit_code == 3
+    assert call("verify", key, "--version", "9", "-c", config).exit_code == 3
+    assert call("verify").exit_code == 2
+    sha256 = next(name for name, content in rows(place) if content.startswith("轴承".encode()))
+    spoilt(place, lambda db: db.execute("DELETE FROM blobs WHERE sha256 = ?", (sha256,)))
+    done = call("verify", key, "--version", "1", "-c", config, "-o", "table")
+    assert done.exit_code == 5 and "not proven: log" in done.stderr
+
+
+@pytest.mark.parametrize("who", ["machine", "person"])
+def test_an_exported_file_is_proven_without_the_store(
+    made: tuple[Path, dict[str, str]], place: Path, config: str, tmp_path: Path, who: str
+) -> None:
+    file = tmp_path / "order.zip"
+    assert call("orders", "export", "AN0", "--to", str(file), "-c", config).exit_code == 3
+    done = call("orders", "export", made[1][who], "--to", str(file), "-c", config)
+    assert done.exit_code == 0, done.output
+    shutil.rmtree(place)
+    with zipfile.ZipFile(file) as parcel:
+        names = parcel.namelist()
+        assert {"README.txt", "order.json", "capsule.json", "audit.jsonl"} <= set(names)
+        assert b"Li Wei" not in b"".join(parcel.read(name) for name in names)
+    done = call("verify", "--file", str(file), "-o", "json")
+    assert done.exit_code == 0, done.output
+    told = {row["what"]: row["verdict"] for row in msgspec.json.decode(done.stdout)}
+    assert told["order"] == "proven" and told["audit trail"] == "not checked"
+
+
+def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
+    made: tuple[Path, dict[str, str]], config: str, tmp_path: Path
+) -> None:
+    file, forged = tmp_path / "order.zip", tmp_path / "forged.zip"
+    assert call("orders", "export", made[1]["machine"], "--to", str(file), "-c", config).exit_code == 0
+    assert call("orders", "export", made[1]["machine"], "--to", str(file), "-c", config).exit_code == 1
+    with zipfile.ZipFile(file) as parcel, zipfile.ZipFile(forged, "w") as other:
+        for name in parcel.namelist():
+            content = parcel.read(name)
+            other.writestr(name, content + b"!" if name.startswith("evidence/") else content)
+    done = call("verify", "--file", str(forged))
+    assert done.exit_code == 5 and "not proven: " in done.stderr
+    (tmp_path / "none.zip").write_bytes(file.read_bytes()[:100])
+    assert call("verify", "--file", str(tmp_path / "none.zip")).exit_code == 1
