@@ -186,14 +186,14 @@ class Keys:
 
 
 class IdentityProvider(AuthorizationServer):  # type: ignore[misc]  # Authlib has no types
-    """The authorization server. `requests` counts token requests, `live` has every valid token."""
+    """The authorization server. `requests` counts token requests, `refused` those; `live` has every valid token."""
 
     def __init__(self, issuer: str, clients: dict[str, str], policy: Policy) -> None:
         super().__init__()
         self.issuer, self.policy, self.keys = issuer, policy, Keys()
         self.clients = clients
         self.live: dict[str, Live] = {}
-        self.requests = 0
+        self.requests = self.refused = 0
         self.seen: set[str] = set()
         self.keys.rotate()
         self.register_client_auth_method("private_key_jwt", self._asserted)
@@ -234,6 +234,7 @@ class IdentityProvider(AuthorizationServer):  # type: ignore[misc]  # Authlib ha
             self.policy.html -= 1
             return Response(200, b"<html><title>proxy</title></html>", {"content-type": "text/html"})
         answer: Response = self.create_token_response(request)
+        self.refused += answer.status != 200  # noqa: PLR2004  the only success of a token endpoint
         return answer
 
     def metadata(self) -> dict[str, object]:

@@ -15,13 +15,15 @@ import httpx2
 import structlog
 
 from connectors.erp.grant import Grant
-from connectors.erp.keeper import Kept, RefreshKeeper
+from connectors.erp.keeper import Kept, RefreshKeeper, Sealed
 from gateway.core.errors import Full, Misconfigured, Unreachable
 
 __all__ = ["ClientCredentials", "Grant", "NoToken", "Token"]
 
 _DEFAULT_LIFE_S = 300.0
 _TOKEN_DEADLINE_S = 10.0
+_TURNING_DEADLINE_S = 30.0
+"""A refresh token is used up by its request: whoever gives the answer up gives the next token up."""
 _PATIENCE_S = 60.0
 """A fetch ends by its own deadlines, a keeper's included; this one is for what nobody thought of."""
 _PAUSE_S = 5.0
@@ -99,8 +101,8 @@ class ClientCredentials(httpx2.Auth):
         self._closed = False
 
     def keep_with(self, keeper: RefreshKeeper) -> None:
-        """Keep refresh tokens there from now on; called before the first request."""
-        self._keeper = keeper
+        """Keep refresh tokens there from now on, encrypted; called before the first request."""
+        self._keeper = Sealed(keeper, self._first, self._grant.token_url, self._grant.client_id)
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """Send with a token; after the first 401 once more with a new one."""
@@ -149,16 +151,17 @@ class ClientCredentials(httpx2.Auth):
             raise NoToken("no token: fetching it did not end") from None
 
     async def close(self) -> None:
-        """Give up a fetch that is under way; none is begun after it."""
+        """Give up a fetch that is under way, or wait for one by refresh token; none is begun after it."""
+        turning = self._grant.refreshes
         with self._lock:
             self._closed = True
             fetch, running = self._fetch, self._running
-        if running is not None:
+        if running is not None and not turning:
             with contextlib.suppress(RuntimeError):  # its loop has ended by now
                 running[0].call_soon_threadsafe(running[1].cancel)
         if fetch is not None:
             with contextlib.suppress(NoToken, TimeoutError):
-                async with asyncio.timeout(_TOKEN_DEADLINE_S):
+                async with asyncio.timeout(_PATIENCE_S if turning else _TOKEN_DEADLINE_S):
                     await asyncio.shield(asyncio.wrap_future(fetch))
 
     def _held(self) -> "Token | Future[Token]":
@@ -224,15 +227,33 @@ class ClientCredentials(httpx2.Auth):
             self._running = (asyncio.get_running_loop(), task)
         if not self._grant.refreshes:
             return (await self._ask(""))[0]
-        newest = self._unkept or self._keeper.newest()
-        try:
-            token, turned = await self._ask(newest or self._first)
-        except NoToken as none:
-            if none.code != "invalid_grant" or not newest or newest == self._first:
-                raise
-            token, turned = await self._ask(self._first)
+        token, turned = await self._refresh()
         self._keep(turned)
         return token
+
+    async def _refresh(self) -> tuple[Token, str]:
+        """Ask with the newest refresh token; refused, with one that another gateway kept meanwhile, or with the first.
+
+        A newest one that cannot be read may be there all the same: to use up an older one would end them all.
+        """
+        newest = self._unkept or self._newest()
+        try:
+            return await self._ask(newest or self._first)
+        except NoToken as none:
+            if none.code != "invalid_grant":
+                raise
+            other = self._newest()
+            if other and other != newest:
+                return await self._ask(other)
+            if not newest or newest == self._first:
+                raise
+        return await self._ask(self._first)
+
+    def _newest(self) -> str:
+        try:
+            return self._keeper.newest()
+        except (Unreachable, Full) as lost:
+            raise NoToken(f"no token: the newest refresh token cannot be read ({type(lost).__name__})") from None
 
     def _keep(self, turned: str) -> None:
         """Make a turned refresh token durable before its access token is used."""
@@ -250,7 +271,8 @@ class ClientCredentials(httpx2.Auth):
         """Ask once; gives the token and the next refresh token, "" when it stays."""
         headers, body = self._grant.request(refresh_token)
         try:
-            async with asyncio.timeout(_TOKEN_DEADLINE_S), self._connect() as client:
+            within = _TURNING_DEADLINE_S if refresh_token else _TOKEN_DEADLINE_S
+            async with asyncio.timeout(within), self._connect() as client:
                 answer = await client.post(self._grant.token_url, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL, TimeoutError) as lost:
             raise NoToken(f"no token: the token endpoint did not answer ({type(lost).__name__})") from None

@@ -1,4 +1,4 @@
-"""`andon check`: the settings, before anything is started; with --live, against the equipment itself."""
+"""`andon check`: the settings, before anything is started; with --live, against the equipment and the ERP."""
 
 import asyncio
 import sys
@@ -14,14 +14,19 @@ _WRONG = 6
 
 @click.command()
 @click.argument("file", required=False)
-@click.option("--live", is_flag=True, help="Connect to every line and compare each tag with what is there.")
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Connect to every line and every ERP, and compare each tag and the mapping with what is there.",
+)
 @config_option
 @output_option
 def cli(file: str | None, live: bool, config: str | None, output: str | None) -> None:
     """Check the settings: every fault at once, with its place in the file and a suggestion. Exit 2 when there is one.
 
-    With --live every line is connected to and every tag read once: type, unit, range, namespace, certificates.
-    Each finding is named by its tag; exit 6 when one is wrong. Nothing is written to the line.
+    With --live every line is connected to and every tag read once: type, unit, range, namespace, certificates. Every
+    ERP is asked for credentials, rights, and its own metadata against the mapping. Each finding is named by its tag or
+    field; exit 6 when one is wrong. Nothing is written to the line or the ERP.
 
     Example:  andon check andon.toml --live
     """
@@ -43,8 +48,8 @@ def cli(file: str | None, live: bool, config: str | None, output: str | None) ->
 
 
 def _live(settings: Any, output: str | None) -> int:
-    """Look at every line; gives the exit code."""
-    from gateway.cli.doctor import COLUMNS
+    """Look at every line and ERP; gives the exit code."""
+    from gateway.cli.finding import COLUMNS
     from gateway.runtime.logs import configure
 
     configure("ERROR")
@@ -56,15 +61,18 @@ def _live(settings: Any, output: str | None) -> int:
 
 
 async def _look(settings: Any) -> list[Any]:
-    from gateway.cli.doctor import said
+    from gateway.cli.erp_look import look
+    from gateway.cli.finding import said
 
     looks = [said(f"line.{source.name}", _line(source), _DEADLINE_S) for source in settings.sources]
+    looks += [said(f"erp.{erp.name}", look(settings, erp), _DEADLINE_S) for erp in settings.erp.values()]
     return [finding for group in await asyncio.gather(*looks) for finding in group]
 
 
 async def _line(settings: Any) -> list[Any]:
     """Inspect a source that can be inspected; listen to any other."""
-    from gateway.cli.doctor import Finding, listen
+    from gateway.cli.doctor import listen
+    from gateway.cli.finding import Finding
     from gateway.core.ports import Inspectable
 
     source: Any = settings.open()

@@ -9,29 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.finding import COLUMNS, Finding, said
 
 _LISTEN_S = 6.0
+_ERP_S = 60.0
 _LOOK_S = 0.2
 _LOW_DISK = 2 * 1024**3
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at. `what` names the part (`line.cell-a`, `erp.main`), `detail` says what to do."""
-
-    part: str
-    ok: bool
-    detail: str
-
-
-COLUMNS: dict[str, Any] = {
-    "": lambda row: "ok" if row.ok else "BAD",
-    "part": lambda row: row.part,
-    "detail": lambda row: row.detail,
-}
 
 
 @click.command()
@@ -53,27 +39,14 @@ def cli(config: str | None, output: str | None) -> None:
 
 
 async def _look(settings: Any) -> list[Finding]:
+    from gateway.cli.erp_look import look
+
     findings = [_disk(settings), *await said("store", _store(settings)), *_models(settings)]
     sources = [said(f"line.{source.name}", listen(source)) for source in settings.sources]
     findings += [finding for group in await asyncio.gather(*sources) for finding in group]
     if settings.the_erp is not None:
-        findings += await said(f"erp.{settings.the_erp.name}", _erp(settings.the_erp))
+        findings += await said(f"erp.{settings.the_erp.name}", look(settings, settings.the_erp), _ERP_S)
     return findings
-
-
-async def said(part: str, looking: Awaitable[list[Finding]], deadline_s: float = _LISTEN_S + 10) -> list[Finding]:
-    """Turn what goes wrong while looking into a finding."""
-    from gateway.core.errors import AndonError
-
-    found: list[Finding] = []
-    try:
-        async with asyncio.timeout(deadline_s):
-            found = await looking
-    except* AndonError as wrong:
-        found = [Finding(part, ok=False, detail=str(error)) for error in wrong.exceptions]
-    except* TimeoutError:
-        found = [Finding(part, ok=False, detail="no answer in time")]
-    return found
 
 
 def _disk(settings: Any) -> Finding:
@@ -138,14 +111,6 @@ async def _hear(source: Any) -> None:
 def _healthy(source: Any) -> bool:
     tags = source.tags()
     return bool(tags) and all(tag.healthy for tag in tags)
-
-
-async def _erp(settings: Any) -> list[Finding]:
-    erp = settings.open()
-    async with _closing(erp.close):
-        wrong = await erp.verify()
-    part = f"erp.{settings.name}"
-    return [Finding(part, ok=False, detail=fault) for fault in wrong] or [Finding(part, ok=True, detail="answers")]
 
 
 @contextlib.asynccontextmanager

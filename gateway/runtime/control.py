@@ -28,9 +28,12 @@ _LONGEST_S = 600.0
 
 
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A question. Without `text` the gateway reads its own file again; `keep` what does not get well."""
+    """A question. Without `text` the gateway reads its own file again; `keep` what does not get well.
 
-    do: Literal["running", "plan", "apply"]
+    "verify" lets the gateway look at its ERP by itself: it alone may use up a refresh token that turns.
+    """
+
+    do: Literal["running", "plan", "apply", "verify"]
     text: str | None = None
     file: str = "andon.toml"
     within_s: Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_S)] = WITHIN_S
@@ -96,6 +99,8 @@ async def _answer(line: bytes, reloading: Reloading) -> Told | str:
         question = msgspec.json.decode(line, type=Ask)
         if question.do == "running":
             return reloading.running()
+        if question.do == "verify":
+            return await reloading.verified()
         text, file = (question.text, question.file) if question.text is not None else await reloading.own_file()
         if question.do == "plan":
             return await reloading.plan(text, file)

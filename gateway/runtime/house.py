@@ -16,6 +16,7 @@ from gateway.core.errors import AndonError
 from gateway.core.ports import ErpAdapter, Store
 from gateway.core.production import JobReceiver
 from gateway.core.report import Extraction
+from gateway.flow.checked import Checked
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Diagnosing
 from gateway.flow.follow import Follower
@@ -32,6 +33,7 @@ from gateway.runtime.fullness import Fullness
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.line import Job, Line
 from gateway.runtime.models import Models
+from gateway.runtime.refresh import remember as remember_tokens
 from gateway.runtime.settings import LineSettings, Settings
 from gateway.runtime.telemetry import Telemetry
 from gateway.runtime.telling import JOB, Telling, jobs_of
@@ -95,7 +97,7 @@ class Build:
         self._hall, self._line, self._current = hall, line, current
         self.secret = making.secret_of(settings, hall.secret)
         self.desk = making.desk_of(settings, self.secret)
-        self.erp: ErpAdapter | None = None
+        self.erp: Checked | None = None
         self.patience: Patience | None = None
         self.receiver: JobReceiver | None = None
         self.diagnosing: Diagnosing | None = None
@@ -115,7 +117,9 @@ class Build:
     def open(self) -> None:
         """Open what was not taken over. Raises `Misconfigured`."""
         if self.settings.the_erp is not None and self.erp is None:
-            self.erp = self.settings.the_erp.open()
+            erp = self.settings.the_erp.open()
+            remember_tokens(erp, self._hall.store)
+            self.erp = Checked(erp, waits=self.settings.orders.verify == "wait", well=self._hall.deliver.set)
             self.patience = Patience(making.now, making.policy_of(self.settings).longest_wait, self.erp.name)
         if self.settings.production.receiver and self.receiver is None:
             self.receiver = making.receiver_of(self.settings)
@@ -185,12 +189,15 @@ class Build:
         await self.listening.run()
 
     async def deliver(self) -> None:
-        """Send orders until cancelled."""
+        """Look at the ERP, and send orders, until cancelled."""
         if self.erp is not None and self.patience is not None:
             hall, policy = self._hall, making.policy_of(self.settings)
-            await Deliverer(
+            deliverer = Deliverer(
                 hall.store, self.erp, making.now, hall.deliver, policy, self.patience, self._tried(self.erp.name)
-            ).run()
+            )
+            async with asyncio.TaskGroup() as jobs:
+                jobs.create_task(self.erp.run(), name="verify")
+                jobs.create_task(deliverer.run(), name="deliver")
 
     async def reconcile(self) -> None:
         """End the doubt about orders until cancelled; shares the circuit breaker with `deliver`."""
@@ -310,9 +317,10 @@ class House:
     def _troubles(self) -> Sequence[str]:
         """Say why an ERP is being left alone, what ails the journal, which certificates end soon."""
         patience, erp = self.build.patience, self.build.erp
+        wrong = [f"erp.{fault}" for fault in erp.faults] if erp is not None else []
         away = [f"erp.{erp.name}: {patience.why}"] if erp is not None and patience is not None and patience.why else []
         return (
-            *away,
+            *(wrong or away),
             *self._fullness.troubles(),
             *self._certificates.warnings(),
             *self._hall.telling.troubles(),

@@ -80,6 +80,10 @@ class Reloading:
         settings = self._house.build.settings
         return Told("same", settings.digest, settings.digest, parts=settings.parts)
 
+    async def verified(self) -> Told:
+        """Look at the ERP, with the adapter that runs; `why` has what is wrong with it."""
+        return msgspec.structs.replace(self.running(), why=tuple(await self._house.build.ailing({"deliver"})))
+
     async def own_file(self) -> tuple[str, str]:
         """Give text and name of the file that the gateway was started with. Raises `Misconfigured`."""
         try:

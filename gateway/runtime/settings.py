@@ -135,7 +135,8 @@ class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     A machine's trouble that nobody else told of, that was never severe and is over within `false_alarm_within` of its
     first sign was a false alarm: its order is taken back ("0s": never). `false_codes` are the ERP's closing
     codes that say so of an order that was looked into. `follow` is how often the ERP is asked how a young order
-    stands (an old one: once an hour), `follow_for` for how long.
+    stands (an old one: once an hour), `follow_for` for how long. While the ERP's own metadata say that the mapping
+    cannot be, orders wait (`verify = "wait"`) or go out all the same ("warn").
     """
 
     erp: str | None = None
@@ -143,6 +144,7 @@ class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     secret: SecretRef | None = None
     give_up_after: Duration = Duration(72 * 3600)
     lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    verify: Literal["wait", "warn"] = "wait"
     false_alarm_within: Duration = Duration(15 * 60)
     false_codes: Annotated[tuple[ClosingCode, ...], msgspec.Meta(max_length=100)] = ()
     follow: Duration = Duration(5 * 60)

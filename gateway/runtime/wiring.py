@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Running:
 async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Running]:
     """Make and join everything; close it in the reverse order."""
     async with AsyncExitStack() as stack:
-        _alone(settings, stack)
+        alone(settings, stack)
         store = await _store(settings, stack)
         pool = ThreadPoolExecutor(2, thread_name_prefix="models")
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
@@ -51,7 +51,7 @@ async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Run
         yield Running(house.gateway, house)
 
 
-def _alone(settings: Settings, stack: AsyncExitStack) -> None:
+def alone(settings: Settings, stack: ExitStack | AsyncExitStack) -> None:
     """Take the folder for this gateway alone: two on one embedded store would each tell half of the story.
 
     Raises `Misconfigured` when another gateway has it. PostgreSQL may be shared.

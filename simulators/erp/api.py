@@ -166,6 +166,8 @@ class Erp:
         return {
             **self.book.counts(),
             "token_requests": self.idp.requests,
+            "token_refusals": self.idp.refused,
+            "refresh_token": self.idp.policy.refresh,
             "faults": [asdict(fault) for fault in self.plan.faults],
             "faults_fired": self.plan.fired,
             "seed": self.plan.seed,

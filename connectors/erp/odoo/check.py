@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from connectors.erp.mapping import Rule
 from connectors.erp.odoo.door import Door
 from connectors.erp.odoo.fields import Kind, NoValueError, kinds, stamp, written
+from gateway.core.advice import Advice
 from gateway.core.errors import Refused
 
 ATTRIBUTES = ["type", "required", "readonly", "relation", "selection"]
@@ -123,4 +124,4 @@ async def _key(door: Door, name: str, now: datetime) -> list[str]:
     ends = [end for row in rows if (end := stamp(row.get("expiration_date"))) is not None]
     if not ends or max(ends) - now > _SOON:
         return []
-    return [f"the API key {name!r} ends at {max(ends):%Y-%m-%d %H:%M} UTC; make a new one in Odoo before"]
+    return [Advice(f"the API key {name!r} ends at {max(ends):%Y-%m-%d %H:%M} UTC; make a new one in Odoo before")]

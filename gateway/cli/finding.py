@@ -1,0 +1,39 @@
+"""What `andon doctor` and `andon check --live` found: one line per thing that was looked at."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+
+_DEADLINE_S = 16.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `part` names it (`line.cell-a`, `erp.main`), `detail` says what to do."""
+
+    part: str
+    ok: bool
+    detail: str
+
+
+COLUMNS: dict[str, Any] = {
+    "": lambda row: "ok" if row.ok else "BAD",
+    "part": lambda row: row.part,
+    "detail": lambda row: row.detail,
+}
+
+
+async def said(part: str, looking: Awaitable[list[Finding]], deadline_s: float = _DEADLINE_S) -> list[Finding]:
+    """Turn what goes wrong while looking into a finding."""
+    from gateway.core.errors import AndonError
+
+    found: list[Finding] = []
+    try:
+        async with asyncio.timeout(deadline_s):
+            found = await looking
+    except* AndonError as wrong:
+        found = [Finding(part, ok=False, detail=str(error)) for error in wrong.exceptions]
+    except* TimeoutError:
+        found = [Finding(part, ok=False, detail="no answer in time")]
+    return found
