@@ -22,7 +22,8 @@ LABELS: Mapping[int, str] = {
     690_970_004: "Posted",
     690_970_005: "Canceled",
 }
-_SET = re.compile(r"^/(\w+)\(")
+_LINK = re.compile(r"^/\w+\(")
+_BY_ID = re.compile(r"^/(\w+)\(([0-9a-fA-F-]{36})\)$")
 _FIELDS = (
     re.compile(r"property '([\w.@]+)'"),
     re.compile(r"the '([\w.]+)' attribute"),
@@ -49,18 +50,24 @@ class Linked(Coded):
 
     @property
     def sets(self) -> Mapping[str, str]:
-        """Where each link leads: target field to entity set, as far as a link is by an id."""
-        told = {target: [*_known(rule), *self._links.get(target, "").split()] for target, rule in self.rules.items()}
-        found = {target: _SET.match(str(links[0])) for target, links in told.items() if target.endswith(BIND) and links}
-        return {target: match[1] for target, match in found.items() if match}
+        """Give the entity set of each link that is by an id alone: only these are known again in a record."""
+        told: dict[str, str] = {}
+        for target, rule in self.rules.items():
+            found = [_BY_ID.match(str(one)) for one in _known(rule)]
+            if target.endswith(BIND) and target not in self._links and found[0] and all(found):
+                told[target] = found[0][1]
+        return told
 
     def fields(self, order: WorkOrder) -> dict[str, Any]:
         """Give an order as columns and links."""
         return {name: self._told(name, value) for name, value in super().fields(order).items()}
 
     def _told(self, name: str, value: Any) -> Any:
-        if not name.endswith(BIND) or _is_link(value):
+        if not name.endswith(BIND):
             return value
+        if _is_link(value):
+            # Dataverse shows an id in small letters.
+            return value.lower() if _BY_ID.match(value) else value
         link = self._links.get(name)
         if link is None:
             raise Refused(f"field {name}: there is no link for {str(value)[:60]!r}; see values and links")
@@ -73,7 +80,7 @@ def _known(rule: Rule) -> list[Any]:
 
 
 def _is_link(value: Any) -> bool:
-    return isinstance(value, str) and _SET.match(value) is not None
+    return isinstance(value, str) and _LINK.match(value) is not None
 
 
 def reading(status: str, sets: Mapping[str, str]) -> Reading:
