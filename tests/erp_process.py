@@ -44,8 +44,8 @@ class Erp:
         """Set the habits of a system of another make (odoo, sap)."""
         self._post(desk, values)
 
-    def order(self, number: str, **fields: object) -> None:
-        """Change an order as a planner would: status, closing_code, title; the webhook rings."""
+    def edit(self, number: str, **fields: object) -> None:
+        """Change an order of the generic profile as a planner does."""
         self._post("order", {"number": number, **fields})
 
     def tokens(self, **values: object) -> None:

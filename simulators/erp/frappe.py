@@ -92,7 +92,7 @@ class Frappe:
         if edit is not None:
             order = self._by_name(str(edit.pop("name")))
             if order is not None:
-                self._rewrite(order, edit)
+                self._ring(self._rewrite(order, edit))
         if make is not None:
             self._book.commit({"reference": make["name"], "title": "", "docstatus": 0, **make}, None)
 

@@ -156,7 +156,7 @@ async def test_an_order_is_asked_about_until_it_is_over_and_its_end_ends_the_epi
     assert await rig.later() == 1
     assert ((await rig.held(number)).erp_status, (await rig.held(number)).erp_state) == ("OPEN", "open")
     assert await rig.later() == 1
-    rig.plant.order(number, status="Closed", closing_code="WORN")
+    rig.plant.edit(number, status="Closed", closing_code="WORN")
     assert await rig.later() == 1
     held = await rig.held(number)
     assert (held.erp_state, held.closing_code) == ("done", "WORN")
@@ -167,12 +167,12 @@ async def test_an_order_is_asked_about_until_it_is_over_and_its_end_ends_the_epi
 async def test_an_order_with_a_hint_is_asked_about_at_once_and_before_the_others(rig: Rig) -> None:
     rig.pace = Pace(at_once=1)
     first, hinted = await rig.order("b1"), await rig.order("b2")
-    rig.plant.order(hinted, status="In Progress")
+    rig.plant.edit(hinted, status="In Progress")
     await rig.hint(hinted)
     assert await rig.follower.step() == 1
     assert (await rig.held(hinted)).erp_status == "In Progress"
     await rig.hint(hinted)
-    rig.plant.order(hinted, status="Closed")
+    rig.plant.edit(hinted, status="Closed")
     assert await rig.later() == 1
     assert ((await rig.held(hinted)).erp_state, (await rig.held(first)).erp_state) == ("done", "unknown")
 
@@ -180,9 +180,9 @@ async def test_an_order_with_a_hint_is_asked_about_at_once_and_before_the_others
 async def test_a_closing_code_that_comes_after_the_end_is_waited_for_a_few_times(rig: Rig) -> None:
     early, never = await rig.order("c1"), await rig.order("c2")
     for number in (early, never):
-        rig.plant.order(number, status="Completed")
+        rig.plant.edit(number, status="Completed")
     assert await rig.later() == 2
-    rig.plant.order(early, closing_code="WORN")
+    rig.plant.edit(early, closing_code="WORN")
     assert await rig.later() == 2
     assert (await rig.held(early)).closing_code == "WORN"
     looks = [await rig.later(wait) for wait in (10 * MINUTE, *([DAY] * 9))]
@@ -342,7 +342,7 @@ async def test_a_running_follower_wakes_at_a_hint_and_outlives_a_store_that_is_a
 
     follower = Follower(cast(Store, Away()), rig.erp, rig.clock, rig.wake, rig.pace, rig.patience)
     job = asyncio.create_task(follower.run())
-    rig.plant.order(number, status="Closed")
+    rig.plant.edit(number, status="Closed")
 
     async def closed() -> bool:
         return (await rig.held(number)).erp_state == "done"
