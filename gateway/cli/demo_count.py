@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.core.delivery import DeliveryState
 from gateway.core.episode import Decision
 from gateway.core.ports import Tx
 
@@ -74,6 +75,9 @@ def accepted(tx: Tx, reports: frozenset[str]) -> Accepted:
     )
     owed = {line.key for line in orders}
     owed |= {episode.key for episode in tx.episodes(limit=_MANY) if episode.decision is Decision.ORDER}
+    # A false alarm that was over before its order left is owed to nobody.
+    dropped = tx.orders(state=DeliveryState.WITHDRAWN, limit=_MANY)
+    owed -= {stored.order.key for stored in dropped if stored.delivery.erp_number is None}
     unread = 0
     for name in reports:
         stored = tx.report(name)

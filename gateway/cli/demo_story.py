@@ -157,11 +157,11 @@ class Story:
         return machine and len(taken.orders) >= least and all(key in there for key in taken.owed)
 
     async def _settled(self, stage: Plant, store: Store) -> bool:
-        """Every order is delivered, and the ERP has it."""
+        """Every order is delivered, or was taken back, and the ERP has what it is owed."""
         states = await store.read(lambda tx: {str(stored.delivery.state) for stored in tx.orders(limit=10_000)})
         taken = await self._taken(store)
         there = in_erp(stage.erp_database).keys
-        return states == {"DELIVERED"} and not taken.unread and all(key in there for key in taken.owed)
+        return states <= {"DELIVERED", "WITHDRAWN"} and not taken.unread and all(key in there for key in taken.owed)
 
     async def _taken(self, store: Store) -> Accepted:
         told = frozenset(self._told)

@@ -15,6 +15,7 @@ COLUMNS: dict[str, Any] = {
     "hits": lambda row: row.hits,
     "confidence": lambda row: f"{row.peak_confidence:.2f}",
     "decision": lambda row: row.decision,
+    "ruled": lambda row: row.ruled,
     "reports": lambda row: len(row.reports),
 }
 

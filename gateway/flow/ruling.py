@@ -54,7 +54,7 @@ def by_erp(tx: Tx, order: StoredOrder, at: datetime, false_codes: Collection[str
     elif episode.state is not EpisodeState.CLOSED:
         tx.put_episode(closed(episode, at))
         tx.note("episode.closed", key, at, f"by the ERP: {code or order.erp_status}"[:_LONGEST])
-        if order.order.asset and order.order.work_type == "maintenance":
+        if order.order.asset and order.order.work_type == "maintenance" and order.order.activity != "inspection":
             tx.put(REPAIRED + order.order.asset, at.isoformat().encode())
 
 

@@ -110,7 +110,10 @@ def test_an_order_has_a_bounded_number_of_versions_and_an_emergency_always_gets_
     story = Story(asset="M", by_person=by_person)
     story.order = replace(story.order, version=grow.MOST)
     for number, move in enumerate(told):
-        story.order = story.next(move, number)[0] or story.order
+        before = story.order
+        story.order = story.next(move, number)[0] or before
+        worse = (before.priority, before.impact, before.asset_down)
+        assert story.order is before or (story.order.priority, story.order.impact, story.order.asset_down) != worse
     assert story.order.version <= grow.MOST + 6
     alarm = replace(TOLD, machine_down=True, priority=1, masked="it burns")
     after, _ = story.next((1.0, alarm), 999)

@@ -159,8 +159,11 @@ class Streams:
 
         def look(tx: Tx) -> list[object]:
             return [
-                [(held.order.key, held.delivery.state, held.erp_status) for held in tx.orders(limit=200)],
-                [(held.key, held.state, held.decision) for held in tx.episodes(live=True, limit=200)],
+                [
+                    (held.order.key, held.order.version, held.delivery.state, held.erp_status)
+                    for held in tx.orders(limit=200)
+                ],
+                [(held.key, held.state, held.decision, held.ruled) for held in tx.episodes(live=True, limit=200)],
                 [held.report.id for held in tx.reports(route="review", limit=200)],
             ]
 

@@ -94,7 +94,7 @@ async def overview(gateway: Gateway, *, limit: int = 100) -> Overview:
 
 def _tile(gateway: Gateway, asset: AssetNow, orders: Sequence[StoredOrder], episodes: Sequence[Episode]) -> Tile:
     view = gateway.live.of(asset.asset)
-    open_ones = [held for held in episodes if held.asset == asset.asset and held.state == "open"]
+    open_ones = [held for held in episodes if held.asset == asset.asset and held.state == "open" and not held.ruled]
     by_key = {held.order.key: held for held in orders}
     ordered = [by_key[held.key] for held in open_ones if held.key in by_key]
     worst = min(ordered, key=lambda held: held.order.priority, default=None)
