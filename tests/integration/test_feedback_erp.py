@@ -190,15 +190,16 @@ async def test_what_is_signed_counts_at_once_also_repeated_and_out_of_order(tmp_
     async with road(tmp_path, erp) as way:
         ref = await way.order("signed 1")
         bell(plant, way.edge.url, repeat=2, hold=3)
+        before = plant.state()["webhooks"]
         planner.write(ref, "a new title")
         planner.begin(ref)
         planner.finish(ref)
         held = await way.stands(ref, "done")
         assert (held.erp_status, held.closing_code) == ("CLOSED", "BEARING_REPLACED")
-        await plant.until(lambda state: state["webhooks"]["sent"] == 9)
+        await plant.until(lambda state: state["webhooks"]["sent"] == before["sent"] + 9)
         # What came late was older than what was known: the ERP was asked, and said the same again.
         assert ((await way.held(ref)).erp_status, (await way.held(ref)).erp_state) == ("CLOSED", "done")
-        assert plant.state()["webhooks"]["failed"] == 0
+        assert plant.state()["webhooks"]["failed"] == before["failed"]
         said = await way.events(ref)
         assert (said.count("order.status"), said.count("episode.closed")) == (1, 1)
         assert await way.edge.gateway.store.read(lambda tx: tx.episodes(live=True)) == []
