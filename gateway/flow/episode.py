@@ -114,9 +114,7 @@ def same_trouble(live: Iterable[Episode], told: Extraction, report: QualityRepor
     subject = subject_of(told)
     known = list(live)
     for episode in known:
-        after, before = report.reported_at - episode.last_at, episode.started_at - report.reported_at
-        # Both ways: a report that was stamped next year must not swallow all of this year's.
-        if episode.state is not EpisodeState.OPEN or episode.ruled or max(after, before) > SAME_REPORT:
+        if episode.state is not EpisodeState.OPEN or not _near(episode, report):
             continue
         here = episode.asset == told.asset if told.asset else bool(subject) and episode.subject == subject
         if not here:
@@ -141,15 +139,21 @@ def told_before(live: Iterable[Episode], confirmed: Episode) -> Episode | None:
     return None
 
 
-def contradicted(live: Iterable[Episode], told: Extraction) -> list[Episode]:
+def contradicted(live: Iterable[Episode], told: Extraction, report: QualityReport) -> list[Episode]:
     """Find machines' troubles that somebody ruled out and a person now tells of: their silence is over."""
     codes = set(told.failure_modes) | set(told.defects)
     return [
         episode
         for episode in live
         if episode.ruled and episode.source == "machine" and episode.asset == told.asset
-        if felt_as(episode.family, codes)
+        if _near(episode, report) and felt_as(episode.family, codes)
     ]
+
+
+def _near(episode: Episode, report: QualityReport) -> bool:
+    """Tell whether a report is of an episode's time; one that was stamped next year is not of all of this year's."""
+    after, before = report.reported_at - episode.last_at, episode.started_at - report.reported_at
+    return max(after, before) <= SAME_REPORT
 
 
 def closed(episode: Episode, at: datetime, ruled: Literal["", "false", "cancelled"] = "") -> Episode:

@@ -95,7 +95,7 @@ class Desk:
         new one: the person who tells of it now has seen it.
         """
         live = self._live(tx, report, told)
-        for ruled in contradicted(live, told):
+        for ruled in contradicted(live, told, report):
             live.remove(ruled)
             stored = tx.order(ruled.key)
             if stored is not None and amend.stands(stored):

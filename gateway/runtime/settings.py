@@ -45,6 +45,11 @@ port = 8000
 # What a caller without a token may do. Name an [[api.issuer]] and take this away where others can reach the port.
 anonymous = ["read", "reports:write", "review:write"]
 
+[orders]
+language = "en"
+# A machine's trouble that nobody else saw and that is over so soon was a false alarm: its order is taken back.
+false_alarm_within = "15min"
+
 [[asset]]
 id = "M-01"
 line = "LINE-A"

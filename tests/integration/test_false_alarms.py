@@ -160,6 +160,16 @@ async def test_a_person_who_tells_of_what_another_ruled_out_gets_an_order(store:
     assert confirmed.order.diagnosis is not None
 
 
+async def test_an_old_report_does_not_end_the_silence_of_what_was_ruled_out(store: Store) -> None:
+    await shown(store, 0, *SICK)
+    [key] = await keys(store)
+    await withdraw(store, key, "it is nothing", "cli", lambda: at(7))
+    told = await heard(store, "r1", seconds=-2 * 24 * 3600)
+    await shown(store, 20, *SICK, seen(0))
+    assert sorted(await keys(store)) == sorted([key, told or ""])
+    assert await ruled(store, key) == ("false", EpisodeState.OPEN)
+
+
 async def test_a_person_who_tells_of_what_the_erp_would_not_cancel_joins_that_order(store: Store) -> None:
     await shown(store, 0, *SICK)
     [key] = await keys(store)
