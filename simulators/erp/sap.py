@@ -178,6 +178,8 @@ class Sap:
             if fault is not None and fault.kind in ("ghost", "slow"):
                 await asyncio.sleep(fault.seconds)
             return self._make(entity, body)
+        if fault is not None and fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
         order = self._one(entity, rest) if request.method == "PATCH" else None
         action = self.habits.actions.get(rest) if request.method == "POST" else None
         if action is not None:

@@ -22,6 +22,8 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract, OAuthContract
+from tests.erp_planners import AtFrappe
+from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
 
 KEY = "0123456789abcdef"
@@ -115,6 +117,16 @@ class TestByName(ErpAdapterContract):
 
     create: ClassVar[dict[str, str]] = MAKE
     ask: ClassVar[dict[str, str]] = LIST
+    bad: ClassVar[dict[str, Any]] = {"detected_at": None}
+    change: ClassVar[dict[str, str]] = PUT
+    withdraw: ClassVar[dict[str, str]] = PUT
+
+    def open(self, plant: Erp) -> ErpAdapter:
+        return settings(plant).open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtFrappe(plant)
 
     async def test_an_order_is_a_document_whose_name_is_our_key(self, erp: ErpAdapter, plant: Erp) -> None:
         ref = await deliver(erp, "fields")
@@ -173,6 +185,16 @@ class TestByUniqueField(OAuthContract):
     ask: ClassVar[dict[str, str]] = {"method": "GET", "path": V1}
     # What every call begins with; the token endpoint is under /frappe/api/method, too.
     everything: ClassVar[str] = "/frappe/api/method/frappe.desk"
+    bad: ClassVar[dict[str, Any]] = {"detected_at": None}
+    change: ClassVar[dict[str, str]] = {"method": "PUT", "path": V1}
+    withdraw: ClassVar[dict[str, str]] = {"method": "PUT", "path": V1}
+
+    def open(self, plant: Erp) -> ErpAdapter:
+        return with_token(plant, api="v1", identity="field", key_field="custom_andon_key").open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtFrappe(plant)
 
     @pytest.fixture
     def plant(self, another: Erp) -> Erp:
@@ -180,8 +202,9 @@ class TestByUniqueField(OAuthContract):
 
     @pytest.fixture
     async def erp(self, plant: Erp) -> AsyncIterator[ErpAdapter]:
-        plant.tokens(refresh="the-first-one", rotate=True, fail=0)
-        adapter = with_token(plant, api="v1", identity="field", key_field="custom_andon_key").open()
+        # It may be used again: nothing keeps the newest for the next adapter of these tests.
+        plant.tokens(refresh="the-first-one", rotate=False, fail=0)
+        adapter = self.open(plant)
         yield adapter
         await adapter.close()
 
@@ -217,6 +240,17 @@ class TestLookup(ErpAdapterContract):
 
     create: ClassVar[dict[str, str]] = MAKE
     ask: ClassVar[dict[str, str]] = LIST
+    bad: ClassVar[dict[str, Any]] = {"detected_at": None}
+    change: ClassVar[dict[str, str]] = PUT
+    withdraw: ClassVar[dict[str, str]] = PUT
+
+    def open(self, plant: Erp) -> ErpAdapter:
+        given = {"identity": "lookup", "key_field": "custom_loose_key", "settle": Duration(1.6)}
+        return settings(plant, **given).open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtFrappe(plant)
 
     @pytest.fixture
     def plant(self, third: Erp) -> Erp:
@@ -224,8 +258,7 @@ class TestLookup(ErpAdapterContract):
 
     @pytest.fixture
     async def erp(self, plant: Erp) -> AsyncIterator[ErpAdapter]:
-        given = {"identity": "lookup", "key_field": "custom_loose_key", "settle": Duration(1.6)}
-        adapter = settings(plant, **given).open()
+        adapter = self.open(plant)
         assert adapter.capabilities.idempotency is Idempotency.LOOKUP
         yield adapter
         await adapter.close()

@@ -17,6 +17,8 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract
+from tests.erp_planners import AtOdoo
+from tests.erp_plant import Planner
 from tests.erp_process import Erp, make_order, running_erp
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -75,6 +77,16 @@ async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
 class TestOdoo(ErpAdapterContract):
     create: ClassVar[dict[str, str]] = LOAD
     ask: ClassVar[dict[str, str]] = SEARCH
+    change: ClassVar[dict[str, str]] = WRITE
+    withdraw: ClassVar[dict[str, str]] = WRITE
+    compares: ClassVar[bool] = False  # Odoo's write knows no precondition
+
+    def open(self, plant: Erp) -> ErpAdapter:
+        return settings(plant).open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtOdoo(plant)
 
     async def test_a_key_that_is_not_accepted_pauses_and_makes_nothing(self, erp: ErpAdapter, plant: Erp) -> None:
         order = make_order("always 401")

@@ -20,6 +20,8 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract, OAuthContract
+from tests.erp_planners import AtSap
+from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
 
 ROOT = "/sap/opu/odata/sap/"
@@ -111,6 +113,15 @@ class TestRequestId(ErpAdapterContract):
 
     create: ClassVar[dict[str, str]] = POST_NOTIFICATION
     ask: ClassVar[dict[str, str]] = ASK
+    change: ClassVar[dict[str, str]] = {"method": "PATCH", "path": ROOT}
+    bad: ClassVar[dict[str, Any]] = {"asset": "M" * 19}
+
+    def open(self, plant: Erp) -> ErpAdapter:
+        return settings(plant).open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtSap(plant)
 
     @pytest.fixture
     async def erp(self, plant: Erp) -> AsyncIterator[ErpAdapter]:
@@ -128,6 +139,16 @@ class TestLookup(OAuthContract):
     create: ClassVar[dict[str, str]] = POST_ORDER
     ask: ClassVar[dict[str, str]] = ASK
     everything: ClassVar[str] = ROOT
+    change: ClassVar[dict[str, str]] = {"method": "PATCH", "path": ROOT}
+    bad: ClassVar[dict[str, Any]] = {"asset": "M" * 19}
+    withdraw: ClassVar[dict[str, str]] = {"method": "POST", "path": f"{ROOT}API_MAINTENANCEORDER;v=0002/CloseOrder"}
+
+    def open(self, plant: Erp) -> ErpAdapter:
+        return with_token(plant, cancel_action="CloseOrder").open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtSap(plant)
 
     @pytest.fixture
     def plant(self, another: Erp) -> Erp:
@@ -136,7 +157,7 @@ class TestLookup(OAuthContract):
     @pytest.fixture
     async def erp(self, plant: Erp) -> AsyncIterator[ErpAdapter]:
         plant.turn("sap", repeatability="unsupported")
-        adapter = with_token(plant).open()
+        adapter = self.open(plant)
         assert await adapter.verify() == []
         assert adapter.capabilities.idempotency is Idempotency.LOOKUP
         yield adapter

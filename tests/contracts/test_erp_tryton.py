@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
 from tests.contracts.erp_adapter import ErpAdapterContract
+from tests.erp_plant import Planner
 from tests.erp_process import make_order
 from tests.faulty_link import Faults, FaultyLink
 from tests.tryton import DATABASE, Tryton, running_tryton
@@ -72,15 +73,60 @@ def production(tryton: Tryton, **mapping: object) -> dict[str, Any]:
     }
 
 
+class AtTryton(Planner):
+    """At a quality alert, by the planner's own key."""
+
+    touched: ClassVar[str] = "description"
+    other: ClassVar[str] = "title"
+
+    def __init__(self, tryton: Tryton) -> None:
+        self.tryton = tryton
+
+    def fields(self, ref: ErpRef) -> dict[str, Any]:
+        [row] = [row for row in self.tryton.orders_in_database(ref.key) if row["number"] == ref.number]
+        return row
+
+    def write(self, ref: ErpRef, text: str) -> None:
+        self.tryton.ask("PUT", f"quality.alert/{self.fields(ref)['id']}", {"description": text})
+
+    def begin(self, ref: ErpRef) -> None:
+        self._press(ref, "process")
+
+    def finish(self, ref: ErpRef) -> None:
+        self._press(ref, "resolve")
+
+    def drop(self, ref: ErpRef) -> None:
+        self._press(ref, "defer")
+
+    def _press(self, ref: ErpRef, button: str) -> None:
+        row = self.fields(ref)
+        for one in ("process", button) if row["state"] == "open" and button != "process" else (button,):
+            self.tryton.ask("POST", f"quality.alert/{row['id']}/{one}", {})
+
+
 class TestTryton(ErpAdapterContract):
+    change: ClassVar[dict[str, str]] = {"method": "PUT", "path": "/api/orders"}
+    withdraw: ClassVar[dict[str, str]] = {"method": "PUT", "path": "/api/orders"}
+    bad: ClassVar[dict[str, Any]] = {"asset": "M-99"}
+
+    def open(self, plant: TrytonPlant) -> TrytonAdapter:
+        return settings(plant.tryton, plant.url).open()
+
+    @pytest.fixture
+    def planner(self, tryton: Tryton) -> Planner:
+        return AtTryton(tryton)
+
     @pytest.fixture
     async def plant(self, tryton: Tryton) -> AsyncIterator[TrytonPlant]:  # the contract names the fixture only
         async with TrytonPlant(tryton).open() as plant:
             yield plant
 
     @pytest.fixture
-    async def erp(self, tryton: Tryton, plant: TrytonPlant) -> AsyncIterator[TrytonAdapter]:
-        adapter = settings(tryton, plant.url).open()
+    async def erp(self, request: pytest.FixtureRequest, plant: TrytonPlant) -> AsyncIterator[TrytonAdapter]:
+        adapter = self.open(plant)
+        if request.node.name == "test_one_bad_order_does_not_keep_the_others_out":
+            origins = {"M-99": "quality.inspection,4711"}
+            adapter = settings(plant.tryton, plant.url, origins=origins).open()
         yield adapter
         await adapter.close()
 
