@@ -4,6 +4,7 @@ import asyncio
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -12,13 +13,15 @@ import pytest
 from connectors.erp.dynamics import SAMPLE, Settings
 from connectors.erp.dynamics.record import Linked, reading
 from connectors.erp.http import Answer
-from connectors.erp.mapping import Rule
+from connectors.erp.mapping import Rule, Table
 from gateway.core.delivery import Delivered, ErpRef, Idempotency, Rejected, Throttled, Uncertain
 from gateway.core.errors import Misconfigured, Refused
 from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import OAuthContract
+from tests.erp_planners import AtDesk
+from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
 
 ROOT = "/api/data/v9.2/"
@@ -80,10 +83,34 @@ async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
     return outcome.ref
 
 
+class AtDynamics(AtDesk):
+    """At a Field Service, whose status is a code."""
+
+    desk = "dynamics"
+    touched: ClassVar[str] = "msdyn_workordersummary"
+    other: ClassVar[str] = "msdyn_instructions"
+    closing: ClassVar[str | None] = "BEARING"
+    begun: ClassVar[dict[str, Any]] = {"msdyn_systemstatus": 690970002}
+    done: ClassVar[dict[str, Any]] = {"msdyn_systemstatus": 690970003, "andon_closingcode": "BEARING"}
+    dropped: ClassVar[dict[str, Any]] = {"msdyn_systemstatus": 690970005}
+
+    def which(self, ref: ErpRef) -> dict[str, Any]:
+        return {"key": ref.key}
+
+
 class TestContract(OAuthContract):
     create: ClassVar[dict[str, str]] = CREATE
     ask: ClassVar[dict[str, str]] = {"method": "GET", "path": ROOT}
+    change: ClassVar[dict[str, str]] = CREATE
+    withdraw: ClassVar[dict[str, str]] = CREATE
     everything: ClassVar[str] = ROOT
+
+    def open(self, plant: Any) -> ErpAdapter:
+        return settings(plant, closing_column="andon_closingcode").open()
+
+    @pytest.fixture
+    def planner(self, plant: Erp) -> Planner:
+        return AtDynamics(plant)
 
 
 class TestDelivery:
@@ -129,6 +156,14 @@ class TestDelivery:
         assert isinstance(outcome, Rejected)
         assert "as another order" in outcome.reason and "msdyn_workordersummary" in outcome.reason
         assert record(plant, order.key)["msdyn_workordersummary"] == "a pump"
+
+    @pytest.mark.parametrize("kind", ["garbage", "truncated", "error_before"])
+    async def test_what_cannot_be_read_back_stays_in_doubt(self, erp: ErpAdapter, plant: Erp, kind: str) -> None:
+        order = make_order(f"not read back {kind}")
+        await erp.deliver([order])
+        plant.faults({"kind": kind, "method": "GET", "path": ROOT})
+        [outcome] = await erp.deliver([order])
+        assert isinstance(outcome, Uncertain)
 
     async def test_an_unknown_column_is_named(self, plant: Erp) -> None:
         adapter = settings(plant, mapping={"andon_colour": "impact"}).open()
@@ -284,8 +319,21 @@ def test_a_link_that_is_none_is_a_fault_at_start(plant: Erp) -> None:
         settings(plant, mapping={"andon_key": "key"}).open()
 
 
+def test_a_link_is_known_again_only_when_it_is_by_an_id_alone() -> None:
+    whole = f"/msdyn_customerassets({'AB' * 4}-0000-0000-0000-000000000001)"
+    by_id: Table = {ASSET: Rule(source="asset", values={"M-07": whole})}
+    mixed: Table = {ASSET: Rule(source="asset", values={"M-07": whole, "M-08": "/msdyn_customerassets(a='8')"})}
+    assert Linked(by_id, {}).sets == {ASSET: "msdyn_customerassets"}
+    assert Linked(mixed, {}).sets == {}
+    assert Linked(by_id, {ASSET: "/msdyn_customerassets(a='{}')"}).sets == {}
+    body = Linked(by_id, {})
+    row = b'{"_msdyn_customerasset_value": "abababab-0000-0000-0000-000000000001"}'
+    shown = reading("msdyn_systemstatus", body.sets)(Answer(200, httpx2.Headers(), row)).body
+    assert shown[ASSET] == body.fields(make_order("by id", asset="M-07"))[ASSET]
+
+
 def test_links_are_encoded_and_an_asset_without_one_is_refused() -> None:
-    table = {ASSET: "asset", "b@odata.bind": Rule(source="asset", values={"M-07": "/things(1)"})}
+    table: Table = {ASSET: "asset", "b@odata.bind": Rule(source="asset", values={"M-07": "/things(1)"})}
     body = Linked(table, {ASSET: "/msdyn_customerassets(andon_asset='{}')"})
     told = body.fields(make_order("link", asset="M-07"))
     assert told == {ASSET: "/msdyn_customerassets(andon_asset='M-07')", "b@odata.bind": "/things(1)"}
@@ -305,3 +353,44 @@ def test_an_answer_that_is_none_is_read_without_a_fault(body: bytes) -> None:
     for status in (200, 400, 403, 500):
         said = read(Answer(status, httpx2.Headers(), body))
         assert said.status == status
+
+
+class TestSimulator:
+    """The simulated environment does what Microsoft documents, beyond what our adapter asks of it."""
+
+    @pytest.fixture
+    def http(self, plant: Erp) -> Iterator[httpx2.Client]:
+        form = {"grant_type": "client_credentials", "scope": f"{plant.url}/.default"}
+        who = (quote(plant.ready["client_id"], safe=""), quote(SECRET, safe=""))
+        token = plant.http.post("/oauth/token", data=form, auth=who).json()["access_token"]
+        headers = {"authorization": f"Bearer {token}"}
+        with httpx2.Client(base_url=f"{plant.url}{ROOT}", headers=headers, trust_env=False) as client:
+            yield client
+
+    def test_an_upsert_without_a_condition_makes_and_then_writes_over(self, http: httpx2.Client) -> None:
+        path = "msdyn_workorders(andon_key='AN-UPSERT')"
+        made = http.patch(path, json={"msdyn_workordersummary": "one"})
+        assert made.status_code == 204 and "/msdyn_workorders(0000" in made.headers["odata-entityid"]
+        assert http.patch(path, json={"msdyn_workordersummary": "two"}).status_code == 204
+        assert http.get(path).json()["msdyn_workordersummary"] == "two"
+
+    def test_conditions_keep_from_making_and_from_writing_over(self, http: httpx2.Client) -> None:
+        path = "msdyn_workorders(andon_key='AN-LIMIT')"
+        assert http.patch(path, json={}, headers={"if-match": "*"}).status_code == 404
+        assert http.patch(path, json={}, headers={"if-none-match": "*"}).status_code == 204
+        again = http.patch(path, json={}, headers={"if-none-match": "*"})
+        assert (again.status_code, again.json()["error"]["code"]) == (412, "")
+        assert http.patch(path, json={}, headers={"if-match": 'W/"1"'}).status_code == 412
+        assert http.patch(path, json={}, headers={"if-match": http.get(path).json()["@odata.etag"]}).status_code == 204
+
+    def test_several_are_made_or_none(self, http: httpx2.Client) -> None:
+        path = "msdyn_workorders/Microsoft.Dynamics.CRM.CreateMultiple"
+        kind = {"@odata.type": "Microsoft.Dynamics.CRM.msdyn_workorder"}
+        good = [{**kind, "andon_key": f"AN-MANY-{number}"} for number in range(3)]
+        assert len(http.post(path, json={"Targets": good}).json()["Ids"]) == 3
+        mixed = [{**kind, "andon_key": "AN-MANY-9"}, good[0]]
+        assert http.post(path, json={"Targets": mixed}).status_code == 412
+        assert http.get("msdyn_workorders(andon_key='AN-MANY-9')").status_code == 404
+
+    def test_a_token_for_another_place_is_none(self, plant: Erp) -> None:
+        assert plant.http.get(f"{ROOT}WhoAmI").status_code == 401
