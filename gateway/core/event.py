@@ -7,6 +7,7 @@ import msgspec
 
 NAMES = (
     "order.made",
+    "order.grown",
     "order.delivered",
     "order.amended",
     "order.not_amended",

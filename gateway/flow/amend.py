@@ -64,5 +64,5 @@ def _amend(tx: Tx, before: WorkOrder, capsule: Capsule, now: datetime) -> bool:
     if after is None or not tx.change_order(after, now):
         return False
     fields = ", ".join(field for field in grow.changed(before, after) if field != "capsule")
-    tx.note("order.amended", after.key, now, f"version {after.version}: {fields} capsule {after.capsule}")
+    tx.note("order.grown", after.key, now, f"version {after.version}: {fields} capsule {after.capsule}")
     return True

@@ -39,7 +39,7 @@ async def test_a_trouble_that_gets_severe_raises_the_priority_of_its_order_once(
     assert order.diagnosis is not None
     assert order.diagnosis.end == at(8)
     told = f"version 2: description, priority, impact, diagnosis capsule {order.capsule}"
-    assert await events(store, "order.amended") == [told]
+    assert await events(store, "order.grown") == [told]
 
 
 async def test_a_trouble_that_stays_as_it_is_changes_no_order(store: Store) -> None:
