@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping
 from datetime import datetime
 
-from gateway.core.errors import Conflict
+from gateway.core.errors import Reused
 from gateway.core.series import ticks
 
 _NAME = "key."
@@ -28,7 +28,7 @@ class Keys:
         self._marks = {key: mark for _, mark, key in sorted(held)}
 
     def seen(self, key: str, mark: bytes) -> bool:
-        """Say whether this was committed under its key. Raises `Conflict` when other bytes were."""
+        """Say whether this was committed under its key. Raises `Reused` when other bytes were."""
         held = self._marks.get(key)
         if held is None:
             return False
@@ -37,9 +37,9 @@ class Keys:
 
     @staticmethod
     def same(held: bytes, mark: bytes) -> None:
-        """Raise `Conflict` when a key stands for other bytes."""
+        """Raise `Reused` when a key stands for other bytes."""
         if held != mark:
-            raise Conflict("this Idempotency-Key already stands for other content")
+            raise Reused("this Idempotency-Key already stands for other content")
 
     def keep(self, key: str, mark: bytes, at: datetime) -> dict[str, bytes]:
         """Give what is to be committed with the values: the key, and the oldest forgotten."""

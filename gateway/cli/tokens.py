@@ -10,6 +10,7 @@ COLUMNS: dict[str, Any] = {
     "id": lambda row: row.id,
     "subject": lambda row: row.subject,
     "scopes": lambda row: " ".join(row.scopes),
+    "roles": lambda row: " ".join(row.roles),
     "lines": lambda row: " ".join(row.lines),
     "ends": lambda row: row.ends_at.strftime("%Y-%m-%d %H:%M"),
     "revoked": lambda row: "yes" if row.revoked else "",
@@ -25,13 +26,20 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("subject")
-@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(_SCOPES), help="May be repeated.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), help="May be repeated.")
+@click.option("--role", "roles", multiple=True, help="A role of [api.roles]; may be repeated.")
 @click.option("--line", "lines", multiple=True, help="A line of the assets; may be repeated. Without it: every line.")
 @click.option("--life", default="90d", show_default=True, help="How long it counts: 8h, 90d; a year at most.")
 @config_option
 @output_option
 def create(
-    subject: str, scopes: tuple[str, ...], lines: tuple[str, ...], life: str, config: str | None, output: str | None
+    subject: str,
+    scopes: tuple[str, ...],
+    roles: tuple[str, ...],
+    lines: tuple[str, ...],
+    life: str,
+    config: str | None,
+    output: str | None,
 ) -> None:
     """Make a token for SUBJECT and print it once: it is kept nowhere.
 
@@ -52,6 +60,12 @@ def create(
     if not timedelta(0) < lasts <= timedelta(days=366):
         raise click.BadParameter("more than nothing and at most a year", param_hint="--life")
     settings = load(config)
+    if not scopes and not roles:
+        raise click.UsageError("say what it opens: --scope or --role")
+    strange = sorted(set(roles) - set(settings.api.roles))
+    if strange:
+        known = ", ".join(sorted(settings.api.roles)) or "none"
+        raise click.BadParameter(f"no {strange[0]!r} under [api.roles]; there is: {known}", param_hint="--role")
     plant = {asset.line for asset in settings.assets if asset.line}
     unknown = sorted(set(lines) - plant)
     if unknown:
@@ -60,7 +74,7 @@ def create(
         )
     made = datetime.now(UTC).replace(microsecond=0)
     desk = _desk(settings)
-    token, issued = desk.create(subject, scopes, lines or ("*",), settings.site.id, made, made + lasts)
+    token, issued = desk.create(subject, scopes, lines or ("*",), settings.site.id, made, made + lasts, roles)
     if output == "json":
         click.echo(json.dumps({"id": issued.id, "token": token}))
     else:

@@ -41,6 +41,10 @@ class Conflict(Refused):
     """The same key was used for something else (RFC 9110: 409, 422)."""
 
 
+class Reused(Conflict):
+    """The sender's Idempotency-Key stands for another request: it must choose a new one for this."""
+
+
 class Misconfigured(AndonError):
     """The operator must act. Raised at start only. `faults` has every fault, each with its place."""
 

@@ -9,6 +9,8 @@ from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, Size
 
 Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "Ed25519"]
+Scope = Literal["read", "reports:write", "review:write", "line:push", "line:write", "production:write"]
+Role = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 OpenScope = Literal["read", "reports:write", "review:write", "line:push"]
 
 SAMPLE = """
@@ -40,6 +42,8 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `lines_claim` names the claim with the lines that a token is for ("*" for every one); a token without it is
     then for none. `site_claim` names the claim with the site. Without these names its tokens are for all.
+    `roles_claim` names the claim with the roles, which open what `[api.roles]` says of them. A claim within a
+    claim is named by dots: "realm_access.roles".
     """
 
     issuer: Annotated[str, msgspec.Meta(min_length=1)]
@@ -49,6 +53,7 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     algorithms: Annotated[tuple[Algorithm, ...], msgspec.Meta(min_length=1)] = ("RS256", "ES256")
     types: tuple[str, ...] = ("at+jwt",)
     scope_claim: str = "scope"
+    roles_claim: str = ""
     introspect_url: Annotated[str, msgspec.Meta(pattern=r"^https?://")] | None = None
     client_id: str = ""
     client_secret: SecretRef | None = None
@@ -97,6 +102,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `frappe` are for the webhooks of those two, which prove less. `deadline`
     bounds every answer that is not a stream. `token_folder` is where `andon tokens` keeps its key: with it the
     gateway takes the tokens that `andon tokens create` makes, for a plant without an identity provider.
+    `roles` says which scopes a role opens: an issuer's (see `roles_claim`), or one of `andon tokens create --role`.
     `public_url` is where people reach the gateway: with it the text of an order holds a link to its page.
     """
 
@@ -107,6 +113,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?$")] = ""
     issuer: tuple[Issuer, ...] = ()
     token_folder: str | None = None
+    roles: dict[Role, tuple[Scope, ...]] = {}
     erp_secrets: tuple[SecretRef, ...] = ()
     report_secrets: tuple[SecretRef, ...] = ()
     odoo: OdooHook = OdooHook()

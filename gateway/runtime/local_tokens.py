@@ -36,6 +36,7 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     lines: tuple[str, ...]
     site: str
+    roles: tuple[str, ...] = ()
     made_at: Moment
     ends_at: Moment
     revoked: bool = False
@@ -48,6 +49,7 @@ def issuer_of(folder: str) -> Issuer:
         audience=AUDIENCE,
         jwks_file=str(Path(folder) / _PUBLIC),
         algorithms=(ALGORITHM,),
+        roles_claim="roles",
         lines_claim="lines",
         site_claim="site",
     )
@@ -60,7 +62,14 @@ class Desk:
         self._folder = Path(folder)
 
     def create(
-        self, subject: str, scopes: Sequence[str], lines: Sequence[str], site: str, made_at: datetime, ends_at: datetime
+        self,
+        subject: str,
+        scopes: Sequence[str],
+        lines: Sequence[str],
+        site: str,
+        made_at: datetime,
+        ends_at: datetime,
+        roles: Sequence[str] = (),
     ) -> tuple[str, Issued]:
         """Make a token; gives it, and what is remembered. Raises `Misconfigured` when the folder cannot be used."""
         from joserfc import jwt  # noqa: PLC0415  cryptography takes 10 MiB, and few make tokens
@@ -71,6 +80,7 @@ class Desk:
             scopes=tuple(scopes),
             lines=tuple(lines),
             site=site,
+            roles=tuple(roles),
             made_at=made_at,
             ends_at=ends_at,
         )
@@ -80,6 +90,7 @@ class Desk:
             "sub": subject,
             "client_id": subject,
             "scope": " ".join(scopes),
+            "roles": list(roles),
             "lines": list(lines),
             "site": site,
             "jti": issued.id,

@@ -57,7 +57,7 @@ class Guard(ASGIMiddleware):
             return
         async with asyncio.timeout(self._api.deadline):
             if opt.get("once") and scope["type"] == ScopeType.HTTP and scope["method"] == "POST":
-                await self._once.handle(scope, receive, send, next_app, scope["user"].subject)
+                await self._once.handle(scope, receive, send, next_app, scope["user"])
             else:
                 await next_app(scope, receive, send)
 

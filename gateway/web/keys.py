@@ -13,11 +13,11 @@ from joserfc.jwk import KeySet
 
 from gateway.core.errors import Unreachable
 from gateway.runtime.api_settings import Issuer
+from gateway.web.fetch import fetched
 
 COOL_DOWN_S = 30.0
 _FILE_COOL_DOWN_S = 1.0
 FRESH_S = 3600.0
-_DEADLINE_S = 5.0
 _MOST_BYTES = 512 * 1024
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -70,12 +70,7 @@ class Keys:
     async def _content(self) -> bytes:
         if self._issuer.jwks_file is not None:
             return await asyncio.to_thread(Path(self._issuer.jwks_file).read_bytes)
-        async with asyncio.timeout(_DEADLINE_S), httpx2.AsyncClient(timeout=_DEADLINE_S) as client:
-            answer = await client.get(str(self._issuer.jwks_url))
-        answer.raise_for_status()
-        if len(answer.content) > _MOST_BYTES:
-            raise ValueError("too many keys")
-        return answer.content
+        return await fetched("GET", str(self._issuer.jwks_url), _MOST_BYTES)
 
 
 def _public(content: bytes) -> KeySet:

@@ -19,6 +19,7 @@ from gateway.core.errors import Doubtful
 from gateway.core.ports import Tx
 from gateway.runtime.gateway import Gateway
 from gateway.web.bodies import raw
+from gateway.web.caller import Caller
 from gateway.web.problems import MEDIA_TYPE, Wrong, problem_of
 
 AGAIN, NEVER, NEEDED = "again", "never", "needed"
@@ -27,6 +28,7 @@ once by itself; it must not, and nobody knows whether it was done; or as the sec
 
 _SCOPE = "idempotency"
 _KEY = re.compile(r'"?([\x20\x21\x23-\x5b\x5d-\x7e]{8,128})"?')
+_BOUNDARY = re.compile(r"^multipart/form-data\s*;.*boundary=\"?([^\s\";,]{8,})", re.IGNORECASE)
 _KEPT_HEADERS = frozenset({b"content-type", b"location"})
 _BUSINESS = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.UNPROCESSABLE_ENTITY})
 
@@ -47,7 +49,7 @@ class Once:
         self._gateway = gateway
         self._running: set[str] = set()
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, subject: str) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, caller: Caller) -> None:
         """Run the handler, or give the first answer again. Raises `Wrong` and `Doubtful`, and what the handler does."""
         rule = scope["route_handler"].opt["once"]
         request: Request[Any, Any, Any] = Request(scope, receive, send)
@@ -55,11 +57,10 @@ class Once:
         if key is None:
             await next_app(scope, receive, send)
             return
-        content = await raw(request, self._gateway.api.max_body)
-        facts = [subject, request.method, request.url.path, key]
+        content = await raw(request, self._largest(scope))
+        facts = [caller.issuer, caller.subject, request.method, request.url.path, key]
         name = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
-        asked = f"{request.url.query}\n{request.headers.get('content-type', '')}\n".encode() + content
-        fingerprint = hashlib.sha256(asked).hexdigest()
+        fingerprint = _fingerprint(request, content)
         if name in self._running:
             # Another request under this key is refused for what it is, even while the first runs.
             held = await self._gateway.store.read(lambda tx: _held(tx, name))
@@ -75,6 +76,11 @@ class Once:
             await self._run(name, _Held(fingerprint), rule, scope, _given(content), send, next_app)
         finally:
             self._running.discard(name)
+
+    def _largest(self, scope: Scope) -> int:
+        """Give how many bytes a request may have: where a form is taken, it may bring a photo (in base64 too)."""
+        api = self._gateway.api
+        return api.max_body + (api.max_photo * 4 // 3 if "form" in scope["route_handler"].opt else 0)
 
     async def _begin(self, name: str, fingerprint: str, rule: str) -> _Held | None:
         """Make durable that it runs, before anything is done; or give the answer that it had."""
@@ -139,6 +145,16 @@ def _key_of(request: Request[Any, Any, Any], *, needed: bool) -> str | None:
     if found is None:
         raise Wrong(400, "send one Idempotency-Key: a string of 8 to 128 characters", kind="idempotency-key")
     return found.group(1)
+
+
+def _fingerprint(request: Request[Any, Any, Any], content: bytes) -> str:
+    """Say what a request is. A form is the same whatever stands between its parts: each try invents that anew."""
+    kind = request.headers.get("content-type", "")
+    boundary = _BOUNDARY.search(kind)
+    if boundary is not None:
+        kind = "multipart/form-data"
+        content = content.replace(boundary.group(1).encode("latin-1"), b"")
+    return hashlib.sha256(f"{request.url.query}\n{kind}\n".encode() + content).hexdigest()
 
 
 def _held(tx: Tx, name: str) -> _Held | None:

@@ -10,7 +10,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway.core.errors import Conflict, Doubtful, Full, Misconfigured, Refused, Unreachable
+from gateway.core.errors import Conflict, Doubtful, Full, Misconfigured, Refused, Reused, Unreachable
 from gateway.flow.receive import Missing
 
 MEDIA_TYPE = "application/problem+json"
@@ -74,6 +74,8 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
             return _said(504, "doubtful", str(error)), {}
         case Unreachable():
             return _said(503, "unreachable", str(error)), _wait(error)
+        case Reused():
+            return _said(422, "idempotency-key-reused", str(error)), {}
         case Conflict():
             return _said(409, "conflict", str(error)), {}
         case Missing():

@@ -91,4 +91,5 @@ def _key(request: Request[Any, Any, Any]) -> str:
     bare = key.strip().removeprefix('"').removesuffix('"')
     if not _SHORTEST_KEY <= len(bare) <= _LONGEST_KEY:
         raise Wrong(400, f"Idempotency-Key: {_SHORTEST_KEY} to {_LONGEST_KEY} characters")
-    return msgspec.json.encode([caller_of(request).subject, bare]).decode()
+    caller = caller_of(request)
+    return msgspec.json.encode([caller.issuer, caller.subject, bare]).decode()

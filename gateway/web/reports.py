@@ -85,7 +85,11 @@ class Reports(msgspec.Struct, frozen=True):
     items: Sequence[StoredReport]
 
 
-@post("/reports", status_code=202, opt={"scope": "reports:write", "reach": "own", "body": ReportIn, "form": ReportForm})
+@post(
+    "/reports",
+    status_code=202,
+    opt={"scope": "reports:write", "reach": "own", "once": "again", "body": ReportIn, "form": ReportForm},
+)
 async def submit(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Response[ReportTaken]:
     """Take a report in; 202 means that it is on disk. The same id again gives the same answer."""
     given, picture = await _read(request, gateway)
@@ -204,5 +208,6 @@ def _name_of(request: Request[Any, Any, Any]) -> str:
     bare = key.strip().removeprefix('"').removesuffix('"')
     if not _SHORTEST_KEY <= len(bare) <= _LONGEST_KEY:
         raise Wrong(400, f"Idempotency-Key: {_SHORTEST_KEY} to {_LONGEST_KEY} characters")
-    facts = json.dumps([caller_of(request).subject, bare])
+    caller = caller_of(request)
+    facts = json.dumps([caller.issuer, caller.subject, bare])
     return f"R-{hashlib.sha256(facts.encode()).hexdigest()[:20]}"

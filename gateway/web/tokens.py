@@ -40,6 +40,7 @@ class Tokens:
         }
         # Keys and answers are kept apart for each issuer: one must not vouch for another's tokens.
         self._revoked = None if api.token_folder is None else Revoked(api.token_folder)
+        self._roles = {role: frozenset(scopes) for role, scopes in api.roles.items()}
         self._now = now
 
     async def caller(self, token: str) -> Caller:
@@ -104,18 +105,32 @@ class Tokens:
 
     def _caller(self, issuer: Issuer, claims: Mapping[str, Any]) -> Caller:
         subject = claims.get("sub") or claims.get("client_id") or ""
-        lines = _words(claims.get(issuer.lines_claim)) if issuer.lines_claim else frozenset("*")
+        lines = _words(_claim(claims, issuer.lines_claim)) if issuer.lines_claim else frozenset("*")
         site = ""
         if issuer.site_claim:
-            site = claims[issuer.site_claim]
-            if not isinstance(site, str) or not site:
+            found = _claim(claims, issuer.site_claim)
+            if not isinstance(found, str) or not found:
                 raise ValueError("no site")
+            site = found
+        scopes = _words(_claim(claims, issuer.scope_claim))
+        roles = _words(_claim(claims, issuer.roles_claim)) if issuer.roles_claim else frozenset()
         return Caller(
             str(subject),
-            _words(claims.get(issuer.scope_claim)),
+            scopes.union(*(self._roles.get(role, frozenset()) for role in roles)),
             None if "*" in lines else lines,
             "" if site == "*" else site,
+            issuer.issuer,
         )
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> object:
+    """Give a claim by its name, or by the dotted way to it; None when there is none."""
+    if name in claims:
+        return claims[name]
+    found: object = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 def _header(token: str, issuer: Issuer) -> dict[str, str]:

@@ -5,6 +5,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -156,3 +157,25 @@ def test_two_who_make_tokens_at_once_lose_none_of_the_list(tmp_path: Path) -> No
         names = set(crew.map(one, range(16)))
     assert {row.id for row in Desk(str(tmp_path / "tokens")).listed()} == names
     assert len({*names}) == 16
+
+
+async def test_a_token_made_for_a_role_opens_what_the_settings_say_of_the_role(config: Path, tmp_path: Path) -> None:
+    with config.open("a") as file:
+        file.write('\n[api.roles]\nviewer = ["read"]\ncamera = ["line:push"]\n')
+    _, viewer = made(config, "screen", "--role", "viewer")
+    _, camera = made(config, "press-camera", "--role", "camera", "--line", "L2")
+    roles: dict[str, tuple[Any, ...]] = {"viewer": ("read",), "camera": ("line:push",)}
+    async with serving(tmp_path, anonymous=(), token_folder=str(tmp_path / "tokens"), roles=roles) as edge:
+        assert [await status(edge.client, one) for one in (viewer, camera)] == [200, 403]
+    async with serving(tmp_path, anonymous=(), token_folder=str(tmp_path / "tokens")) as edge:
+        assert await status(edge.client, viewer) == 403  # the role is not in the settings any more
+    assert "viewer" in andon(config, "list", "-o", "json").stdout
+
+
+def test_a_token_for_nothing_or_for_an_unknown_role_is_not_made(config: Path) -> None:
+    with config.open("a") as file:
+        file.write('\n[api.roles]\nviewer = ["read"]\n')
+    nothing = andon(config, "create", "screen")
+    assert nothing.exit_code == 2 and "--scope or --role" in nothing.output
+    unknown = andon(config, "create", "screen", "--role", "veiwer")
+    assert unknown.exit_code == 2 and "viewer" in unknown.output

@@ -86,7 +86,7 @@ async def test_the_same_key_is_one_value_also_after_a_restart(tmp_path: Path) ->
         again = await edge.client.post(WAVE + "?rate_hz=1", content=SAMPLES, headers=keyed)
         assert again.status_code == 202 and again.headers["idempotent-replayed"] == "true"
         other = await edge.client.post(WAVE + "?rate_hz=1", content=SAMPLES[:40], headers=keyed)
-        assert other.status_code == 409
+        assert other.status_code == 422 and other.json()["type"] == "urn:andon:problem:idempotency-key-reused"
         assert (await stored(edge))[0] == 1
 
 
