@@ -172,13 +172,13 @@ class TestAmend:
         ref = await deliver(erp, "amend")
         plant.turn("odoo", edit={"id": int(ref.number), "name": "the planner's own words"})
         after = msgspec.structs.replace(before, priority=1, title="it grew", description="worse now")
-        outcome = await erp.amend(ref, before, after)  # type: ignore[attr-defined]  # the port gets it
+        outcome = await erp.amend(ref, before, after)
         assert isinstance(outcome, Delivered) and outcome.kept == ("name",)
         told = record(plant, ref)
         assert (told["name"], told["priority"]) == ("the planner's own words", "3")
         assert "worse now" in told["description"]
         writes = _count(plant, "/write")
-        again = await erp.amend(ref, before, after)  # type: ignore[attr-defined]  # the port gets it
+        again = await erp.amend(ref, before, after)
         assert isinstance(again, Delivered) and again.kept == ("name",) and again.ref.version
         assert _count(plant, "/write") == writes
 
@@ -189,9 +189,9 @@ class TestAmend:
         ref = await deliver(erp, "amend lost")
         after = msgspec.structs.replace(before, priority=4)
         plant.faults({"kind": "lost_reply", "count": 1, **WRITE})
-        outcome = await erp.amend(ref, before, after)  # type: ignore[attr-defined]  # the port gets it
+        outcome = await erp.amend(ref, before, after)
         assert isinstance(outcome, Uncertain)
-        again = await erp.amend(ref, before, after)  # type: ignore[attr-defined]  # the port gets it
+        again = await erp.amend(ref, before, after)
         assert isinstance(again, Delivered) and again.kept == ()
         assert record(plant, ref)["priority"] == "0"
 
@@ -201,17 +201,17 @@ class TestAmend:
         order = make_order("cancel")
         ref = await deliver(erp, "cancel")
         for _ in range(2):
-            outcome = await erp.cancel(ref, order, "the sensor was loose")  # type: ignore[attr-defined]  # the port gets it
+            outcome = await erp.cancel(ref, order, "the sensor was loose")
             assert isinstance(outcome, Delivered) and outcome.ref.state == "cancelled"
         told = record(plant, ref)
         assert told["archive"] is True and told["description"].count("the sensor was loose") == 1
-        late = await erp.amend(ref, order, msgspec.structs.replace(order, priority=1))  # type: ignore[attr-defined]  # the port gets it
+        late = await erp.amend(ref, order, msgspec.structs.replace(order, priority=1))
         assert isinstance(late, Rejected) and "cancelled" in late.reason
 
     async def test_a_request_that_somebody_began_is_not_taken_back(self, erp: ErpAdapter, plant: Erp) -> None:
         ref = await deliver(erp, "begun")
         plant.turn("odoo", edit={"id": int(ref.number), "stage_id": 2})
-        outcome = await erp.cancel(ref, make_order("begun"), "false alarm")  # type: ignore[attr-defined]  # the port gets it
+        outcome = await erp.cancel(ref, make_order("begun"), "false alarm")
         assert isinstance(outcome, Rejected) and "In Progress" in outcome.reason
         assert record(plant, ref)["archive"] is False
 

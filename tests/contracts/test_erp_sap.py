@@ -251,7 +251,7 @@ class TestChange:
         plant.turn("sap", edit={"number": ref.number, "MaintenanceOrderDesc": "the planner's own"})
         after = msgspec.structs.replace(before, title="it grew", priority=1)
         for _ in range(2):
-            outcome = await erp.amend(ref, before, after)  # type: ignore[attr-defined]  # the port gets it
+            outcome = await erp.amend(ref, before, after)
             assert isinstance(outcome, Delivered), outcome
             assert outcome.kept == ("MaintenanceOrderDesc",)
         order = record(plant, ref.number)
@@ -264,7 +264,7 @@ class TestChange:
         ref = await deliver(erp, "stale")
         after = msgspec.structs.replace(before, priority=4)
         plant.faults({"kind": "slow", "seconds": 0.3, "method": "GET", "path": f"{ORDERS}('{ref.number}')"})
-        change = asyncio.create_task(erp.amend(ref, before, after))  # type: ignore[attr-defined]  # the port gets it
+        change = asyncio.create_task(erp.amend(ref, before, after))
         await plant.until(lambda state: state["faults"][0]["fired"] >= 2)
         plant.turn("sap", edit={"number": ref.number, "MaintenanceActivityType": "101"})
         outcome = await change
@@ -276,11 +276,11 @@ class TestChange:
         order = make_order("cancel")
         ref = await deliver(erp, "cancel")
         for _ in range(2):
-            outcome = await erp.cancel(ref, order, "false alarm")  # type: ignore[attr-defined]  # the port gets it
+            outcome = await erp.cancel(ref, order, "false alarm")
             assert isinstance(outcome, Delivered) and outcome.ref.state == "cancelled"
         begun = await deliver(erp, "begun")
         plant.turn("sap", edit={"number": begun.number, "ConcatenatedActiveSystStsName": "REL MANC"})
-        outcome = await erp.cancel(begun, make_order("begun"), "false alarm")  # type: ignore[attr-defined]  # the port gets it
+        outcome = await erp.cancel(begun, make_order("begun"), "false alarm")
         assert isinstance(outcome, Rejected) and "REL" in outcome.reason
 
     async def test_a_notification_alone_is_enough_where_that_is_wanted(self, plant: Erp) -> None:
@@ -289,7 +289,7 @@ class TestChange:
         assert [found.number for found in await adapter.find(ref.key)] == [ref.number]
         told = await adapter.status(ref)
         assert (told.status, told.state) == ("OSNO", "open") and told.version
-        outcome = await adapter.cancel(ref, make_order("notification only"), "false alarm")  # type: ignore[attr-defined]  # the port gets it
+        outcome = await adapter.cancel(ref, make_order("notification only"), "false alarm")
         assert isinstance(outcome, Delivered) and outcome.ref.state == "done"
         assert plant.commits(ref.key) == 0
         await adapter.close()
