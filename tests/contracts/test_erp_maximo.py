@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 import pytest
 
-from connectors.erp.http import Answer
+from connectors.erp.http import Answer, reason_of
 from connectors.erp.mapping import Rule
 from connectors.erp.maximo import SAMPLE, Settings
 from connectors.erp.maximo.record import reading
@@ -310,6 +310,20 @@ def test_without_the_key_it_does_not_open(plant: Erp) -> None:
 def test_a_mapping_that_breaks_the_promise_is_a_fault_at_start(plant: Erp, mapping: dict[str, Rule]) -> None:
     with pytest.raises(Misconfigured, match=next(iter(mapping))):
         settings(plant, mapping=mapping).open()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"errorattrname": "location"}, "field location: BMXAA2661E - YES is not a valid location."),
+        ({"errorattrname": 5}, "BMXAA2661E - YES is not a valid location."),
+        ({}, "BMXAA2661E - YES is not a valid location."),
+    ],
+)
+def test_a_refusal_names_the_attribute_where_maximo_does(named: dict[str, object], said: str) -> None:
+    error = {"reasonCode": "BMXAA2661E", "message": "BMXAA2661E - YES is not a valid location.", "statusCode": "400"}
+    body = msgspec.json.encode({"Error": error | named})
+    assert reason_of(reading(())(Answer(400, httpx2.Headers(), body)).answer) == said
 
 
 @pytest.mark.parametrize(

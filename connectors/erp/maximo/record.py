@@ -32,7 +32,8 @@ def reading(stale: Sequence[str]) -> Reading:
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             # The message may name the user.
             return problem(answer, code)
+        named = error.get("errorattrname")
         field = next((found[1].lower() for one in _FIELDS if (found := one.search(text))), "")
-        return problem(answer, text, field)
+        return problem(answer, text, named if isinstance(named, str) else field)
 
     return read
