@@ -20,6 +20,7 @@ from gateway.core.window import Gap
 
 MEDIA = "application/vnd.andon.capsule+json"
 FLOAT32 = "application/vnd.andon.float32-le"
+FLOAT64 = "application/vnd.andon.float64-le"
 UINT16 = "application/vnd.andon.uint16-le"
 
 
@@ -77,11 +78,12 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 class Grounds(msgspec.Struct, frozen=True):
     """What a judgement stood on beside its window.
 
-    `baseline` is what was known of the asset before the window, as `Diagnoser.restore` takes it; the rest is for
-    people.
+    `baseline` is what was known of the asset before the window, as `Diagnoser.restore` takes it; `features` is the row
+    that was judged, as `Grounded.decide` takes it; the rest is for people.
     """
 
     baseline: bytes
+    features: bytes = b""
     spectra: tuple[Spectrum, ...] = ()
     marks: tuple[Mark, ...] = ()
     spot: Spot | None = None
@@ -129,7 +131,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What a machine's order stands on: the window, and what the models made of it.
 
     The waveforms, spectra, frame and log are in the capsule's evidence. `baseline` is what was known of the asset
-    before the window.
+    before the window, `features` the very numbers that were judged.
     """
 
     start: datetime
@@ -140,6 +142,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lines: tuple[Line, ...] = ()
     diagnosis: Diagnosis
     baseline: Evidence | None = None
+    features: Evidence | None = None
     marks: tuple[Mark, ...] = ()
     spot: Spot | None = None
     journal: tuple[int, ...] = ()
@@ -185,8 +188,8 @@ class Capsule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def pieces(self) -> Iterator[Evidence]:
         """Give all that stands beside the document."""
         yield from self.evidence
-        if self.seen is not None and self.seen.baseline is not None:
-            yield self.seen.baseline
+        if self.seen is not None:
+            yield from (piece for piece in (self.seen.baseline, self.seen.features) if piece is not None)
         if self.told is not None:
             yield self.told.plant
 

@@ -37,7 +37,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     such thing. `rate_hz` is that of a waveform. What the numbers of a media type are stands in the media type.
     """
 
-    kind: Literal["waveform", "spectrum", "frame", "log", "values", "report", "photo", "baseline", "plant"]
+    kind: Literal["waveform", "spectrum", "frame", "log", "values", "report", "photo", "baseline", "features", "plant"]
     sha256: str
     size: int
     media_type: str

@@ -165,10 +165,14 @@ class Diagnoser(Protocol):
 class Grounded(Protocol):
     """A diagnoser that also says what it stood on: with the grounds and the window alone the same comes out again.
 
-    `judge` is `diagnose`, and gives with each diagnosis of a fault its `Grounds`; None with the others.
+    `judge` is `diagnose`, and gives with each diagnosis of a fault its `Grounds`; None with the others, unless `every`
+    one is asked for. `decide` gives the verdict on features as grounds hold them, from their numbers alone; it raises
+    ValueError for others.
     """
 
-    def judge(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, Grounds | None]]: ...
+    def judge(self, windows: Sequence[Window], *, every: bool = False) -> list[tuple[Diagnosis, Grounds | None]]: ...
+
+    def decide(self, features: bytes) -> Verdict: ...
 
 
 class Interpreter(Protocol):

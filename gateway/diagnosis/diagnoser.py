@@ -64,22 +64,32 @@ class FusedDiagnoser:
         """Diagnose windows in order of time; one that cannot be read says so and the others go on."""
         return [seen for seen, _ in self._judged_by_time(windows)]
 
-    def judge(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, Grounds | None]]:
+    def judge(self, windows: Sequence[Window], *, every: bool = False) -> list[tuple[Diagnosis, Grounds | None]]:
         """Diagnose windows, and say of each fault what it was found by: the baseline before the window, the spectra."""
         answers: list[tuple[Diagnosis, Grounds | None]] = []
-        for (seen, before), window in zip(self._judged_by_time(windows), windows, strict=True):
+        for (seen, before), window in zip(self._judged_by_time(windows, every=every), windows, strict=True):
             asset = self._plant.asset(window.asset) or Asset(id=window.asset)
             answers.append((seen, None if before is None else grounds_of(window, asset, before)))
         return answers
 
-    def _judged_by_time(self, windows: Sequence[Window]) -> list[tuple[Diagnosis, bytes | None]]:
-        """Give diagnoses; with one of a fault, the asset's baseline as it was before."""
+    def decide(self, features: bytes) -> Verdict:
+        """Give the verdict on a row as `judge` gave it. Raises ValueError when it is not as long as the columns."""
+        row = np.frombuffer(features, "<f8")
+        if row.size != len(self.columns):
+            raise ValueError(f"{row.size} features, these models judge {len(self.columns)}")
+        [verdict] = self._judge.verdicts(row[None])
+        return verdict
+
+    def _judged_by_time(
+        self, windows: Sequence[Window], *, every: bool = False
+    ) -> list[tuple[Diagnosis, Grounds | None]]:
+        """Give diagnoses; with one of a fault the row that was judged, and the asset's baseline as it was before."""
         assets = [self._plant.asset(window.asset) or Asset(id=window.asset) for window in windows]
         encoded, remarks = self._encode(windows, assets)
         with self._lock:
-            answers: dict[int, tuple[Diagnosis, bytes | None]] = {}
+            answers: dict[int, tuple[Diagnosis, Grounds | None]] = {}
             for place in sorted(range(len(windows)), key=lambda one: windows[one].start):
-                answers[place] = self._judged(windows[place], encoded[place], remarks[place])
+                answers[place] = self._judged(windows[place], encoded[place], remarks[place], every=every)
         return [answers[place] for place in range(len(windows))]
 
     def baselines(self) -> bytes:
@@ -131,8 +141,8 @@ class FusedDiagnoser:
         return alone
 
     def _judged(
-        self, window: Window, vectors: Sequence[list[float] | None], remarks: list[str]
-    ) -> tuple[Diagnosis, bytes | None]:
+        self, window: Window, vectors: Sequence[list[float] | None], remarks: list[str], *, every: bool
+    ) -> tuple[Diagnosis, Grounds | None]:
         memory = self._memories.setdefault(window.asset, Memory())
         values = dict(self._values(vectors))
         present = tuple(m.name for m, v in zip(self._modalities, vectors, strict=True) if v is not None)
@@ -145,8 +155,8 @@ class FusedDiagnoser:
         profiles = self._layout.profiles(vectors)
         row = self._layout.row(direct, against, [*memory.lately(window.start, at), profiles], normal)
         [verdict] = self._judge.verdicts(row[None])
-        sick = verdict.fault is not None and verdict.fault is not Fault.HEALTHY
-        before = self._kept({window.asset: memory}) if sick else None
+        sick = every or (verdict.fault is not None and verdict.fault is not Fault.HEALTHY)
+        before = Grounds(self._kept({window.asset: memory}), row.astype("<f8").tobytes()) if sick else None
         memory.note(window.start, at, profiles)
         if max(verdict.probabilities, key=lambda one: verdict.probabilities[one]) == Fault.HEALTHY:
             memory.learn(window.start, at, against)

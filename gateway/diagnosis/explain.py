@@ -69,15 +69,15 @@ def hot_spot(window: Window) -> HotSpot | None:
     return find_hot_spot(picture_of(window.frame))
 
 
-def grounds_of(window: Window, asset: Asset, baseline: bytes) -> Grounds:
-    """Give what a diagnosis stood on: the baseline as it was, and the spectra and the hot spot as people see them."""
+def grounds_of(window: Window, asset: Asset, judged: Grounds) -> Grounds:
+    """Add to what a diagnosis stood on the spectra and the hot spot, as people see them."""
     try:
         spectra, marks = _spectra(window, asset)
         spot = hot_spot(window)
     except Exception:  # noqa: BLE001  (what is for people only must not lose the order)
-        return Grounds(baseline)
+        return judged
     shown = None if spot is None else Spot(spot.row, spot.column, round(spot.peak_c, 2), round(spot.background_c, 2))
-    return Grounds(baseline, spectra, marks, shown)
+    return Grounds(judged.baseline, judged.features, spectra, marks, shown)
 
 
 def _spectra(window: Window, asset: Asset) -> tuple[tuple[capsule.Spectrum, ...], tuple[capsule.Mark, ...]]:

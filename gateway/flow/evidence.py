@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from gateway.core.asset import Plant
-from gateway.core.capsule import FLOAT32, UINT16, Grounds, Line, Picture, Seen, TagValue, Told, plant_document
+from gateway.core.capsule import FLOAT32, FLOAT64, UINT16, Grounds, Line, Picture, Seen, TagValue, Told, plant_document
 from gateway.core.diagnosis import Diagnosis, Evidence
 from gateway.core.ports import Tx
 from gateway.core.reading import LogLine, Quality, ThermalFrame
@@ -47,10 +47,8 @@ def of_window(tx: Tx, window: Window, seen: Diagnosis, grounds: Grounds = NOTHIN
     texts = [line.text.encode("utf-8", "replace") for line in window.lines]
     if texts:
         kept.append(_kept(tx, Evidence("log", "", 0, "text/plain", window.lines[-1].at), b"\n".join(texts)))
-    baseline = None
-    if grounds.baseline:
-        told = Evidence("baseline", "", 0, "application/msgpack", window.start)
-        baseline = _kept(tx, told, grounds.baseline)
+    baseline = Evidence("baseline", "", 0, "application/msgpack", window.start)
+    features = Evidence("features", "", 0, FLOAT64, window.start)
     return tuple(kept), Seen(
         start=window.start,
         end=window.end,
@@ -59,7 +57,8 @@ def of_window(tx: Tx, window: Window, seen: Diagnosis, grounds: Grounds = NOTHIN
         picture=None if frame is None else Picture(frame.height, frame.width, frame.form, frame.scale, frame.offset),
         lines=tuple(_line(line, len(text)) for line, text in zip(window.lines, texts, strict=True)),
         diagnosis=seen,
-        baseline=baseline,
+        baseline=_kept(tx, baseline, grounds.baseline) if grounds.baseline else None,
+        features=_kept(tx, features, grounds.features) if grounds.features else None,
         marks=grounds.marks,
         spot=grounds.spot,
         journal=window.journal,

@@ -14,25 +14,28 @@ from gateway.core.diagnosis import Diagnosis, Evidence
 from gateway.core.episode import Decision
 from gateway.core.errors import Misconfigured
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Diagnoser, Grounded, Interpreter
+from gateway.core.ports import Diagnoser, Grounded, Interpreter, Verdict
 from gateway.core.report import QualityReport
 from gateway.flow import evidence, grow, policy, seal
 from gateway.flow.dossier import Blobs, Dossier, opened, pieces_of, window_of
 
-TOLERANCE = 1e-3
-"""How far a probability may lie from the one that was decided by: a window alone and one among many are added up in
-another order, and another processor rounds in another way. On one machine it is mostly 0."""
-_LOG_ODDS = 0.02
+TOLERANCE = 1e-4
+"""How far a probability may lie from the one that was decided by, when the very same features are judged again."""
+NEAR = 1e-4
+"""How far a feature may lie from the one that was judged, relative to its size, when it is computed again from the raw
+bytes. One window alone and one among many are added up in another order, and another processor rounds in another way: a
+tree may then turn the other way, which is why the features that were judged are kept beside the bytes."""
+_LOG_ODDS = 0.001
 _LEVEL = 0.01
 
-Verdict = Literal["proven", "differs", "missing", "not checked"]
+Finding = Literal["proven", "differs", "missing", "not checked"]
 
 
 class Check(msgspec.Struct, frozen=True):
     """One thing that was looked at. `differs` and `missing` mean that the order is not proven."""
 
     what: str
-    verdict: Verdict
+    verdict: Finding
     detail: str = ""
 
     @property
@@ -157,9 +160,18 @@ def _judgement(known: Capsule, seen: Seen, blobs: Blobs, models: Models) -> Iter
         return
     if seen.baseline is not None:
         diagnoser.restore(blobs[seen.baseline.sha256])
-    [(again, grounds)] = seal.judged(diagnoser, [window])
-    yield _compared(seen.diagnosis, again)
-    if isinstance(diagnoser, Grounded) and grounds is not None:
+    if seen.features is None or not isinstance(diagnoser, Grounded):
+        [again] = diagnoser.diagnose([window])
+        yield _compared(seen.diagnosis, again)
+        return
+    [(_, grounds)] = diagnoser.judge([window], every=True)
+    row = blobs[seen.features.sha256]
+    yield _features(row, b"" if grounds is None else grounds.features)
+    try:
+        yield _compared(seen.diagnosis, diagnoser.decide(row))
+    except ValueError as bad:
+        yield Check("decision", "differs", str(bad))
+    if grounds is not None:
         kept = [blobs[piece.sha256] for piece in known.evidence if piece.kind == "spectrum"]
         yield _spectra(kept, [spectrum.values for spectrum in grounds.spectra])
 
@@ -173,7 +185,23 @@ def _rules(known: Capsule) -> Check:
     return Check("rules", "proven" if decided and episode.hits >= terms.confirm else "differs", told)
 
 
-def _compared(before: Diagnosis, again: Diagnosis) -> Check:
+def _features(judged: bytes, again: bytes) -> Check:
+    """Compare the features that were judged with those that come out of the raw bytes again."""
+    one, other = np.frombuffer(judged, "<f8"), np.frombuffer(again, "<f8")
+    if one.size != other.size:
+        return Check("window", "differs", f"{one.size} features were judged, the window gives {other.size}")
+    away = np.isnan(one) != np.isnan(other)
+    far = np.nan_to_num(np.abs(one - other) / (1 + np.abs(one)))
+    if away.any() or far.max(initial=0.0) > NEAR:
+        return Check(
+            "window",
+            "differs",
+            f"{int((away | (far > NEAR)).sum())} of {one.size} features are not those of the raw bytes",
+        )
+    return Check("window", "proven", f"{one.size} features from the raw bytes again, within {far.max(initial=0.0):.1g}")
+
+
+def _compared(before: Diagnosis, again: Diagnosis | Verdict) -> Check:
     if before.fault != again.fault:
         return Check(
             "decision", "differs", f"decided {before.fault or 'nothing'}, judged again {again.fault or 'nothing'}"

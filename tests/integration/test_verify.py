@@ -9,6 +9,7 @@ from dataclasses import replace as replace_of
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
@@ -16,8 +17,10 @@ from msgspec.structs import replace
 from gateway.cli.main import andon
 from gateway.core import capsule as capsules
 from gateway.core.artifact import Part, read_manifest, write_manifest
+from gateway.core.capsule import Capsule
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Store, Tx
+from gateway.flow import seal
 from gateway.flow.retain import trim_to
 from gateway.flow.verify import Check
 from gateway.runtime.proof import dossier_of, prove
@@ -82,7 +85,18 @@ def test_a_machine_s_order_is_proven_from_its_capsule_alone(made: tuple[Path, di
     assert bad(checks) == {}
     proven = {what for what, check in checks.items() if check.verdict == "proven"}
     assert proven >= {"capsule", "waveform vibration", "spectrum envelope", "spectrum amplitude", "frame thermal"}
-    assert proven >= {"log", "baseline", "order", "audit trail", "rules", "model", "decision", "spectra"}
+    assert proven >= {
+        "log",
+        "baseline",
+        "features",
+        "order",
+        "audit trail",
+        "window",
+        "rules",
+        "model",
+        "decision",
+        "spectra",
+    }
 
 
 def test_the_order_s_text_carries_the_short_form_and_the_link(made: tuple[Path, dict[str, str]], place: Path) -> None:
@@ -179,6 +193,7 @@ def whole(place: Path) -> list[bytes]:
         ("machine", "frame", "frame thermal"),
         ("machine", "log", "log"),
         ("machine", "baseline", "baseline"),
+        ("machine", "features", "features"),
         ("person", "report", "report"),
         ("person", "photo", "photo"),
         ("person", "plant", "plant"),
@@ -226,26 +241,43 @@ def test_an_altered_or_lost_capsule_is_named(made: tuple[Path, dict[str, str]], 
     assert bad(looked_at(place, key, 1)) == {"capsule": "missing"}
 
 
-def test_a_forged_capsule_under_its_right_name_is_found_by_judging_again(
-    made: tuple[Path, dict[str, str]], place: Path
-) -> None:
-    """Whoever writes a new capsule, names it rightly and has the order name it is still caught by the models."""
-    key = made[1]["machine"]
-    order = read(place, lambda tx: tx.order_version(key, 1))
-    known = capsules.read(dict(rows(place))[order.capsule or ""])
+def other_verdict(known: Capsule) -> tuple[Capsule, bytes]:
+    """Forge the probabilities."""
     assert known.seen is not None
     seen = replace(known.seen.diagnosis, probabilities={**known.seen.diagnosis.probabilities, "imbalance": 0.9})
-    forged = capsules.canonical(replace(known, seen=replace(known.seen, diagnosis=seen)))
-    name = capsules.named(forged)
-    body = pack(replace(order, capsule=name, diagnosis=seen))
+    return replace(known, seen=replace(known.seen, diagnosis=seen)), b""
+
+
+def other_features(known: Capsule) -> tuple[Capsule, bytes]:
+    """Forge what was judged: it is not what the waveform says."""
+    assert known.seen is not None and known.seen.features is not None
+    row = np.full(known.seen.features.size // 8, 0.5, "<f8").tobytes()
+    piece = replace(known.seen.features, sha256=capsules.named(row))
+    return replace(known, seen=replace(known.seen, features=piece)), row
+
+
+@pytest.mark.parametrize(("forge", "named"), [(other_verdict, {"decision"}), (other_features, {"window", "decision"})])
+def test_what_was_forged_under_right_names_is_found_by_judging_again(
+    made: tuple[Path, dict[str, str]],
+    place: Path,
+    forge: Callable[[Capsule], tuple[Capsule, bytes]],
+    named: set[str],
+) -> None:
+    """Whoever keeps new bytes under their right names, and has the order name them, is caught by the models."""
+    key = made[1]["machine"]
+    order = read(place, lambda tx: tx.order_version(key, 1))
+    known, more = forge(capsules.read(dict(rows(place))[order.capsule or ""]))
+    document = capsules.canonical(known)
+    name = capsules.named(document)
+    body = pack(seal.again(known, name))
 
     def edit(db: sqlite3.Connection) -> None:
-        db.execute("INSERT INTO blobs VALUES (?, ?, ?, ?)", (name, capsules.MEDIA, len(forged), forged))
+        for content in filter(None, (document, more)):
+            db.execute("INSERT INTO blobs VALUES (?, 'x', ?, ?)", (capsules.named(content), len(content), content))
         db.execute("UPDATE order_versions SET body = ? WHERE key = ? AND version = 1", (body, key))
 
     spoilt(place, edit)
-    found = bad(looked_at(place, key, 1))
-    assert found["decision"] == "differs" and found["audit trail"] == "missing" and found["order"] == "differs"
+    assert bad(looked_at(place, key, 1)) == {"audit trail": "missing", **dict.fromkeys(named, "differs")}
 
 
 def test_an_altered_order_is_named_by_its_fields(made: tuple[Path, dict[str, str]], place: Path) -> None:

@@ -85,6 +85,7 @@ class Shelf:
 def sealed(window: Window, seen: Diagnosis, shelf: Shelf) -> Capsule:
     grounds = Grounds(
         b"baseline",
+        b"features",
         (Spectrum("envelope", "log", 0.5, b"\0" * 8),),
         (Mark("BPFO", 3.59, 105.8, 2.0, 0.01),),
         Spot(1, 1, 60.0, 22.0),
