@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -54,6 +55,12 @@ def written(folder: Path, receiver: Receiver, **more: str) -> str:
         text = text.replace(old, new)
     (folder / "andon.toml").write_text(text)
     return str(folder / "andon.toml")
+
+
+def quieted(config: str) -> None:
+    """Take the receiver out of the settings."""
+    file = Path(config)
+    file.write_text(file.read_text().partition("[[events.to]]")[0])
 
 
 def andon(config: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -223,3 +230,30 @@ def test_a_plan_names_the_subscriber_that_changes_and_touches_it_alone(tmp_path:
     [change] = changes(rows(), rows(**{'allow = ["127.0.0.1"]': "allow = []"}))
     assert (change.part, change.touches) == ("events", ("publish.mes",))
     assert changes(rows(), rows()) == []
+
+
+async def test_a_subscriber_is_added_and_taken_away_while_the_gateway_runs(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        config = written(tmp_path, receiver)
+        quieted(config)
+        async with running(tmp_path / "log", "gateway.cli.main", "up", "-c", config, env=ENV) as gateway:
+            await report(gateway.ready["url"], "r-0")
+            written(tmp_path, receiver)
+            gateway.child.send_signal(signal.SIGHUP)
+            async with beside(tmp_path) as store:
+                await subscribed(store)
+                await report(gateway.ready["url"], "r-1")
+                await receiver.wait(lambda: bool(receiver.got))
+                await marked(store)
+                quieted(config)
+                gateway.child.send_signal(signal.SIGHUP)
+
+                async def applied() -> bool:
+                    lines = await store.read(lambda tx: [line.event for line in tx.audit()])
+                    return lines.count("config.applied") == 2
+
+                await until(applied, "the second change")
+                await report(gateway.ready["url"], "r-2")
+            [row] = json.loads((await in_thread(config, "events", "list", "-o", "json")).stdout)
+            assert row["state"] == "not in the settings"
+        assert [one.event.get_subject() for one in receiver.events] == ["r-1"]
