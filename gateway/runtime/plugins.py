@@ -6,7 +6,7 @@ from typing import Any
 
 _OURS = {
     "line": ("drop", "http", "modbus", "mqtt", "opcua", "syslog", "tail"),
-    "erp": ("dynamics", "frappe", "jobcontrol", "maximo", "odoo", "oracle", "rest", "sap", "tryton"),
+    "erp": ("b2mml", "dynamics", "frappe", "jobcontrol", "maximo", "odoo", "oracle", "rest", "sap", "tryton"),
 }
 
 

@@ -11,6 +11,7 @@ import sys
 
 from simulators.erp.api import Erp
 from simulators.erp.asgi import Door
+from simulators.erp.b2mml import B2mml
 from simulators.erp.book import Book
 from simulators.erp.dynamics import Dynamics
 from simulators.erp.faults import Plan
@@ -64,6 +65,7 @@ async def serve(options: argparse.Namespace) -> None:
         "dynamics": Dynamics(erp.book, idp),
         "oracle": Oracle(erp.book, idp, options.client_id, clients[options.client_id]),
         "maximo": Maximo(erp.book, api_key, options.site),
+        "b2mml": B2mml(erp.book, idp),
     }
     try:
         erp.plan.replace(json.loads(options.faults), None)

@@ -1,6 +1,6 @@
 """Checked by mypy, never run: every adapter fits its port, and every settings type fits its plug-in."""
 
-from connectors.erp import dynamics, frappe, jobcontrol, maximo, odoo, oracle, rest, sap, tryton
+from connectors.erp import b2mml, dynamics, frappe, jobcontrol, maximo, odoo, oracle, rest, sap, tryton
 from connectors.erp.jobcontrol.adapter import JobControl
 from connectors.events.webhook import Webhook
 from connectors.line import drop, http, modbus, mqtt, opcua, syslog, tail
@@ -42,11 +42,12 @@ def settings(
     k: sap.Settings,
     m: frappe.Settings,
     r: jobcontrol.Settings,
+    s: b2mml.Settings,
     n: dynamics.Settings,
     o: oracle.Settings,
     p: maximo.Settings,
 ) -> tuple[list[LineSettings], list[ErpSettings]]:
-    return [a, b, c, d, f, g, h], [e, i, j, k, m, n, o, p, r]
+    return [a, b, c, d, f, g, h], [e, i, j, k, m, n, o, p, r, s]
 
 
 def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[LineSource], list[ErpAdapter]]:

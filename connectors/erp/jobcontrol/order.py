@@ -6,35 +6,14 @@ from typing import Any
 
 from asyncua import ua
 
-from connectors.erp.mapping import Body, Rule, Table, cut
+from connectors.erp.isa95 import LONGEST_TITLE, MOST_EVIDENCE, PARAMETERS
+from connectors.erp.mapping import Body, Table, cut
 from gateway.core.delivery import ProductionOrder
 from gateway.core.diagnosis import Evidence
 from gateway.core.order import WorkOrder
 
 Job = dict[str, Any]
 
-DEFAULT: Table = {
-    "work_type": "work_type",
-    "activity": "activity",
-    "description": Rule(source="description", longest=4000),
-    "component": "component",
-    "failure_mode": "failure_mode",
-    "iso_mode": "iso_mode",
-    "mechanism": "mechanism",
-    "cause": "cause",
-    "effect": "effect",
-    "detection": "detection",
-    "impact": "impact",
-    "asset_down": "asset_down",
-    "detected_at": "detected_at",
-    "confidence": "diagnosis.confidence",
-    "model": "diagnosis.model",
-    "batch": "product.batch",
-    "production_order": "product.order",
-}
-"""The parameters of a work order, when the settings name none."""
-_TITLE = 200
-_MOST_EVIDENCE = 50
 _DAY = 10
 _LAST = time(23, 59, 59)
 
@@ -43,14 +22,14 @@ class Jobs:
     """Writes orders as jobs. Raises `Misconfigured` for a table of parameters that cannot be."""
 
     def __init__(self, parameters: Table, work_master: str, link: str) -> None:
-        self._body = Body(parameters or DEFAULT, None, 20)
+        self._body = Body(parameters or PARAMETERS, None, 20)
         self._work_master, self._link = work_master, link
 
     def of(self, order: WorkOrder) -> Job:
         """Give the job of a work order."""
         job: Job = {
             "JobOrderID": order.key,
-            "Description": [ua.LocalizedText(cut(order.title, _TITLE), order.language)],
+            "Description": [ua.LocalizedText(cut(order.title, LONGEST_TITLE), order.language)],
             "Priority": order.priority,
             "JobOrderParameters": [*self._parameters(order), *_evidence(order.evidence, self._uri(order))],
         }
@@ -121,7 +100,7 @@ def made_of(job: Mapping[str, Any]) -> tuple[str, float | str]:
 
 def _evidence(found: Sequence[Evidence], uri: str) -> list[Job]:
     told = []
-    for one in found[:_MOST_EVIDENCE]:
+    for one in found[:MOST_EVIDENCE]:
         facts = {"kind": one.kind, "sha256": one.sha256, "media_type": one.media_type, "tag": one.tag}
         parts = [{"ID": name, "Value": _variant(value)} for name, value in facts.items() if value]
         told.append({"ID": "evidence", "Value": _variant(one.sha256), "Subparameters": parts})
