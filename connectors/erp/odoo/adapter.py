@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from connectors.erp.mapping import Body
 from connectors.erp.odoo import check
 from connectors.erp.odoo.door import Door, NotAccepted, Row, refused_load
-from connectors.erp.odoo.fields import Kind, NoValueError, Value, kinds, loaded, same, stamp, written
+from connectors.erp.odoo.fields import Kind, NoValueError, Value, loaded, same, written
+from connectors.erp.odoo.record import REQUEST_MODEL, About, Plan, learn, ref_of, wanted
 from gateway.core.delivery import (
     Capabilities,
     Delivered,
@@ -25,33 +26,10 @@ from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Clock
 
-REQUEST_MODEL = "maintenance.request"
 _GRACE = timedelta(seconds=2)
 _CALLS = 4
 """Requests that one delivery may need before and for its `load`: external ids, records, equipment, the load."""
 _MOST_KNOWN = 10_000
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the settings say of an Odoo; the same names as there. `timeout` is in seconds."""
-
-    name: str
-    module: str
-    key_name: str
-    equipment_by: str
-    equipment: dict[str, int]
-    unknown_equipment: Literal["refuse", "leave_out"]
-    cancel: dict[str, str | int | bool]
-    closing_field: str
-    batch: int
-    timeout: float
-
-
-class About(msgspec.Struct, frozen=True):
-    """What an Odoo says of itself: the fields of a request, and its stages in order (id, name, done)."""
-
-    kinds: dict[str, Kind]
-    stages: tuple[tuple[int, str, bool], ...]
 
 
 class Odoo:
@@ -89,7 +67,7 @@ class Odoo:
     async def verify(self) -> list[str]:
         """Name what is wrong with key, rights, mapping, teams and equipment. Raises `Unreachable`."""
         try:
-            self._about = await self._learn()
+            self._about = await learn(self._door)
             faults = await check.faults(self._door, self._plan, self._body.rules, self._about.kinds, self._now())
         except NotAccepted:
             faults = ["the API key is not accepted; has it expired, and is its scope rpc?"]
@@ -130,7 +108,7 @@ class Odoo:
 
     async def status(self, ref: ErpRef) -> ErpRef:
         """Read a request back. Raises `Unreachable` or `Refused`."""
-        return self._ref(ref.key, await self._read(ref), await self._known())
+        return ref_of(self._plan, ref.key, await self._read(ref), await self._known())
 
     async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
         """Write the fields that changed, where Odoo still has what `before` says; the others are a planner's."""
@@ -145,7 +123,7 @@ class Odoo:
             return Unsent(f"not sent: {lost}")
         except (Refused, NoValueError) as no:
             return Rejected(str(no)[:500])
-        now = self._ref(ref.key, row, about)
+        now = ref_of(self._plan, ref.key, row, about)
         if now.state in {"done", "cancelled"}:
             return Rejected(f"the request is {now.state} ({now.status}); nothing was changed")
         differ = [name for name in {**was, **new} if was.get(name) != new.get(name)]
@@ -167,7 +145,7 @@ class Odoo:
             return Unsent(f"not sent: {lost}")
         except Refused as no:
             return Rejected(str(no)[:500])
-        now = self._ref(ref.key, row, about)
+        now = ref_of(self._plan, ref.key, row, about)
         if now.state == "cancelled":
             return Delivered(now, created=False)
         first = about.stages[0][1] if about.stages else now.status
@@ -183,18 +161,9 @@ class Odoo:
         """Close every connection. May be called twice."""
         await self._door.close()
 
-    async def _learn(self) -> About:
-        try:
-            known = kinds(await self._door.ask(REQUEST_MODEL, "fields_get", {"attributes": check.ATTRIBUTES}))
-        except ValueError as no:
-            raise Refused(f"{no}; is base_url an Odoo with JSON-2?") from no
-        rows = await self._door.search("maintenance.stage", [], ["name", "sequence", "done"], 200)
-        ordered = sorted(rows, key=lambda row: (row.get("sequence") or 0, row["id"]))
-        return About(known, tuple((row["id"], str(row.get("name")), bool(row.get("done"))) for row in ordered))
-
     async def _known(self) -> About:
         if self._about is None:
-            self._about = await self._learn()
+            self._about = await learn(self._door)
         return self._about
 
     async def _meet(self, assets: set[str]) -> None:
@@ -224,38 +193,20 @@ class Odoo:
         if not ids:
             return {}
         about = await self._known()
-        found = await self._door.search(REQUEST_MODEL, [["id", "in", list(ids)]], self._wanted(about), len(ids))
-        return {ids[row["id"]]: self._ref(ids[row["id"]], row, about) for row in found if row["id"] in ids}
+        found = await self._door.search(
+            REQUEST_MODEL, [["id", "in", list(ids)]], wanted(self._plan, self._body.rules, about), len(ids)
+        )
+        return {ids[row["id"]]: ref_of(self._plan, ids[row["id"]], row, about) for row in found if row["id"] in ids}
 
     async def _read(self, ref: ErpRef) -> Row:
         about = await self._known()
         number = int(ref.number) if ref.number.isdecimal() else 0
-        rows = await self._door.search(REQUEST_MODEL, [["id", "=", number]], self._wanted(about), 1)
+        rows = await self._door.search(
+            REQUEST_MODEL, [["id", "=", number]], wanted(self._plan, self._body.rules, about), 1
+        )
         if not rows or rows[0]["id"] != number:
             raise Refused(f"there is no request {ref.number} in the ERP any more")
         return rows[0]
-
-    def _wanted(self, about: About) -> list[str]:
-        known = {"stage_id", "done", "write_date", "description", self._plan.closing_field, *self._plan.cancel}
-        return sorted((known | set(self._body.rules)) & set(about.kinds))
-
-    def _ref(self, key: str, row: Row, about: About) -> ErpRef:
-        stage = row.get("stage_id")
-        at = stage[0] if isinstance(stage, list) and stage else 0
-        name, done = next(((name, done) for one, name, done in about.stages if one == at), ("", False))
-        cancel = self._plan.cancel
-        gone = bool(cancel) and all(
-            field in about.kinds and same(row.get(field), value, about.kinds[field]) for field, value in cancel.items()
-        )
-        code = str(row.get(self._plan.closing_field) or "") if self._plan.closing_field else name
-        return ErpRef(
-            key,
-            str(row["id"]),
-            name[:64],
-            version=str(row.get("write_date") or "") if stamp(row.get("write_date")) else "",
-            closing_code=code[:64] or None if done else None,
-            state="cancelled" if gone else "done" if done else "open",
-        )
 
     def _values(self, order: WorkOrder, about: About) -> dict[str, Value]:
         """Give an order as `write` takes it. Raises `NoValueError`."""

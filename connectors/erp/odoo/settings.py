@@ -9,9 +9,10 @@ import msgspec
 
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Body, Rule
-from connectors.erp.odoo.adapter import Odoo, Plan
+from connectors.erp.odoo.adapter import Odoo
 from connectors.erp.odoo.door import Door
 from connectors.erp.odoo.fields import REQUEST
+from connectors.erp.odoo.record import Plan
 from connectors.erp.place import Reach, Url, plain
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock, ErpAdapter

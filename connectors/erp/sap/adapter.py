@@ -1,7 +1,7 @@
 """The SAP adapter: notification, then order; questions, changes by ETag, withdrawals."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal
@@ -10,6 +10,20 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from connectors.erp.mapping import Body
+from connectors.erp.sap.check import wrong
+from connectors.erp.sap.record import (
+    BEGUN,
+    LONG_TEXT,
+    NOTIFICATION,
+    NOTIFICATIONS,
+    ORDER,
+    ORDERS,
+    REFERENCE,
+    Row,
+    digits,
+    number_of,
+    ref_of,
+)
 from connectors.erp.sap.session import NotAccepted, Outdated, Session, Stale
 from connectors.erp.sap.values import NoValueError, Property, encoded, properties, same
 from gateway.core.delivery import (
@@ -27,21 +41,11 @@ from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Clock
 
-NOTIFICATIONS, NOTIFICATION = "API_MAINTNOTIFICATION", "MaintenanceNotification"
-ORDERS, ORDER = "API_MAINTENANCEORDER;v=0002", "MaintenanceOrder"
-REFERENCE, STATUS, LONG_TEXT = (
-    "MaintNotifExtReferenceNumber",
-    "ConcatenatedActiveSystStsName",
-    "MaintNotifLongTextForEdit",
-)
-_DONE, _GONE, _BEGUN = {"TECO", "CLSD", "NOCO"}, {"DLFL"}, {"REL", "PCNF", "CNF", "NOPR"}
 _GRACE = timedelta(seconds=2)
 _CALLS = 8
 """Requests that one delivery may need: metadata twice, look-ups, tokens, the notification, the order."""
 _NOBODY = "AN000000000000000000"
 _MOST_MOMENTS = 10_000
-
-Row = dict[str, Any]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +107,7 @@ class Sap:
             for service, entity in self._entities.items():
                 await self._session.learn(service, self._repeats(_NOBODY, "verify"))
                 known = self._known[service] = properties(await self._session.metadata(service), entity)
-                faults += _wrong(service, known, self._bodies[service])
+                faults += wrong(service, known, self._bodies[service])
             await self._notifications(_NOBODY)
         except NotAccepted as no:
             faults.append(str(no))
@@ -125,16 +129,16 @@ class Sap:
         found: list[ErpRef] = []
         for row in await self._notifications(key):
             if not self._plan.orders:
-                found.append(_ref(key, row, NOTIFICATION))
+                found.append(ref_of(key, row, NOTIFICATION))
                 continue
-            found += [_ref(key, order, ORDER) for order in await self._orders(str(row[NOTIFICATION]))]
+            found += [ref_of(key, order, ORDER) for order in await self._orders(str(row[NOTIFICATION]))]
         return sorted(found, key=lambda ref: ref.number)
 
     async def status(self, ref: ErpRef) -> ErpRef:
         """Read an order back. Raises `Unreachable` or `Refused`."""
         service = ORDERS if self._plan.orders else NOTIFICATIONS
-        row, etag = await self._session.one(service, self._entities[service], _digits(ref.number))
-        return _ref(ref.key, row, self._entities[service], etag)
+        row, etag = await self._session.one(service, self._entities[service], digits(ref.number))
+        return ref_of(ref.key, row, self._entities[service], etag)
 
     async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
         """Write the fields that changed, where SAP still has what `before` says, under the ETag that was read."""
@@ -174,23 +178,23 @@ class Sap:
             made = await self._make(order.key, NOTIFICATIONS, bodies[NOTIFICATIONS])
             if isinstance(made, Outcome):
                 return made
-            number = _number(made, NOTIFICATION)
+            number = number_of(made, NOTIFICATION)
             if not number:
                 return Uncertain("the ERP answered without a notification number")
             known = [made]
         if not self._plan.orders:
-            return Delivered(_ref(order.key, known[0], NOTIFICATION), created=created)
+            return Delivered(ref_of(order.key, known[0], NOTIFICATION), created=created)
         there = [] if created else await self._orders(number)
         if there:
-            return Delivered(_ref(order.key, there[0], ORDER), created=False)
+            return Delivered(ref_of(order.key, there[0], ORDER), created=False)
         made = await self._make(order.key, ORDERS, {**bodies[ORDERS], NOTIFICATION: number})
         if isinstance(made, Rejected):
             return Rejected(f"{made.reason}; its notification {number} is there"[:500])
         if isinstance(made, Outcome):
             return made
-        if not _number(made, ORDER):
+        if not number_of(made, ORDER):
             return Uncertain("the ERP answered without an order number")
-        return Delivered(_ref(order.key, made, ORDER))
+        return Delivered(ref_of(order.key, made, ORDER))
 
     async def _make(self, key: str, service: str, body: Row) -> Row | Outcome:
         return await self._session.write("POST", service, self._entities[service], body, self._repeats(key, service))
@@ -199,10 +203,10 @@ class Sap:
         now = await self.status(ref)
         if now.state in {"done", "cancelled"}:
             return Rejected(f"the order is {now.state} ({now.status}); nothing was changed")
-        numbers = {ORDERS: _digits(ref.number)} if self._plan.orders else {NOTIFICATIONS: _digits(ref.number)}
+        numbers = {ORDERS: digits(ref.number)} if self._plan.orders else {NOTIFICATIONS: digits(ref.number)}
         if self._plan.orders:
             row, _ = await self._session.one(ORDERS, ORDER, numbers[ORDERS])
-            numbers[NOTIFICATIONS] = _digits(str(row.get(NOTIFICATION, "")))
+            numbers[NOTIFICATIONS] = digits(str(row.get(NOTIFICATION, "")))
         kept: set[str] = set()
         for service in self._entities:
             was, new = await self._body(service, before), await self._body(service, after)
@@ -246,10 +250,10 @@ class Sap:
             now = await self.status(ref)
             if now.state == "cancelled":
                 return Delivered(now, created=False)
-            if now.state == "done" or set(now.status.split()) & _BEGUN:
+            if now.state == "done" or set(now.status.split()) & BEGUN:
                 return Rejected(f"somebody has started: the order is {now.status}")
             service = ORDERS if self._plan.orders else NOTIFICATIONS
-            rest = f"{self._plan.cancel_action}?{self._entities[service]}='{_digits(ref.number)}'"
+            rest = f"{self._plan.cancel_action}?{self._entities[service]}='{digits(ref.number)}'"
             try:
                 told = await self._session.write("POST", service, rest, None, {"if-match": now.version})
             except Stale:
@@ -275,13 +279,13 @@ class Sap:
     async def _notifications(self, key: str) -> list[Row]:
         rows = await self._session.rows(NOTIFICATIONS, NOTIFICATION, f"{REFERENCE} eq '{key}'", 2)
         # "Not found" leads to sending: an answer to another question must not pass for it.
-        if any(row.get(REFERENCE) != key or not _number(row, NOTIFICATION) for row in rows):
+        if any(row.get(REFERENCE) != key or not number_of(row, NOTIFICATION) for row in rows):
             raise Refused(f"the ERP gave notifications of another {REFERENCE}")
         return sorted(rows, key=lambda row: str(row[NOTIFICATION]))
 
     async def _orders(self, notification: str) -> list[Row]:
         rows = await self._session.rows(ORDERS, ORDER, f"{NOTIFICATION} eq '{notification}'", 2)
-        if any(row.get(NOTIFICATION) != notification or not _number(row, ORDER) for row in rows):
+        if any(row.get(NOTIFICATION) != notification or not number_of(row, ORDER) for row in rows):
             raise Refused("the ERP gave orders of another notification")
         return sorted(rows, key=lambda row: str(row[ORDER]))
 
@@ -292,44 +296,3 @@ class Sap:
         at = self._moments.setdefault(key, self._now())
         name = hashlib.sha256(f"{key}|{step}".encode()).hexdigest()[:32].upper()
         return {"requestid": name, "repeatabilitycreation": format_datetime(at, usegmt=True)}
-
-
-def _wrong(service: str, known: Mapping[str, Property], body: Body) -> list[str]:
-    if not known:
-        return [f"{service}: its $metadata names no entity of ours; is the service activated?"]
-    found = [f"mapping.{name}: {service} has no such property" for name in body.rules if name not in known]
-    for name, rule in body.rules.items():
-        longest = known[name].longest if name in known else None
-        values = (*rule.values.values(), *([] if rule.constant is None else [rule.constant]))
-        found += [
-            f"mapping.{name}: {value!r} is longer than {longest} characters"
-            for value in values
-            if longest is not None and len(str(value)) > longest
-        ]
-    dates = [name for name in body.rules if name.startswith(("RequiredStart", "RequiredEnd"))]
-    if dates and "MaintPriority" in body.rules:
-        found.append(f"mapping.{dates[0]}: SAP computes it from MaintPriority; send one of both")
-    return found
-
-
-def _number(row: Row, name: str) -> str:
-    value = row.get(name)
-    return value if isinstance(value, str) and value.isdecimal() and len(value) <= 12 else ""  # noqa: PLR2004  CHAR 12
-
-
-def _digits(number: str) -> str:
-    if not number.isdecimal() or len(number) > 12:  # noqa: PLR2004  CHAR 12
-        raise Refused(f"{number[:20]!r} is no number of an SAP order")
-    return number
-
-
-def _ref(key: str, row: Row, entity: str, etag: str = "") -> ErpRef:
-    status = str(row.get(STATUS) or "")
-    words = set(status.split())
-    state: Literal["open", "done", "cancelled", "unknown"] = "open" if words else "unknown"
-    if words & _DONE:
-        state = "done"
-    if words & _GONE:
-        state = "cancelled"
-    code = str(row.get("MaintenanceActivityType") or "") if state == "done" else ""
-    return ErpRef(key, str(row.get(entity, "")), status[:64], version=etag, closing_code=code or None, state=state)

@@ -11,7 +11,8 @@ from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Body, Rule, Table
 from connectors.erp.oauth import ClientCredentials, Grant
 from connectors.erp.place import Reach, Url, plain
-from connectors.erp.sap.adapter import NOTIFICATION, REFERENCE, Plan, Sap
+from connectors.erp.sap.adapter import Plan, Sap
+from connectors.erp.sap.record import NOTIFICATION, REFERENCE
 from connectors.erp.sap.session import Session
 from connectors.erp.sap.values import NOTIFICATION as NOTIFICATION_TABLE
 from connectors.erp.sap.values import ORDER as ORDER_TABLE
