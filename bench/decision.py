@@ -1,7 +1,7 @@
 """Decision time: from a complete window to a committed order, on the embedded store and the shipped models.
 
 Every window is a machine of its own with a confirmed trouble, so each decision writes a diagnosis, an
-episode, its evidence, an order, an outbox row and two audit lines, and commits with the disk's word. The
+episode, its evidence and capsule, an order, an outbox row and two audit lines, and commits with the disk's word. The
 baseline is one bare commit of one row on the same disk in the same run.
 """
 
@@ -19,11 +19,13 @@ from msgspec.structs import replace
 from report import Row, arguments, publish
 
 from gateway.core.asset import Asset, Bearing, Plant, Site
+from gateway.core.capsule import Grounds
 from gateway.core.diagnosis import Diagnosis, Fault
 from gateway.core.ports import Diagnoser, Store, Tx
 from gateway.core.reading import LogLine, Quality, ThermalFrame, Waveform
 from gateway.core.window import Scalar, Window
 from gateway.diagnosis.diagnoser import open_diagnoser
+from gateway.flow import seal
 from gateway.flow.book import Book
 from gateway.flow.episode import Rules
 from gateway.runtime.making import bundle_of
@@ -87,13 +89,13 @@ def window_of(run: Path, name: str, number: int) -> tuple[Window, Asset]:
 class Timed:
     """The step that a decision commits: whatever the models said, the trouble is taken as confirmed."""
 
-    def __init__(self, book: Book, seen: Diagnosis, window: Window) -> None:
-        self._book, self._window = book, window
+    def __init__(self, book: Book, seen: Diagnosis, window: Window, grounds: Grounds | None) -> None:
+        self._book, self._window, self._grounds = book, window, grounds
         self._seen = replace(seen, fault=Fault.BEARING_OUTER, confidence=0.95, severity=0.8)
 
     def __call__(self, tx: Tx) -> int:
         """Conclude it."""
-        return len(self._book.conclude(tx, self._seen, self._window, self._window.end))
+        return len(self._book.conclude(tx, self._seen, self._window, self._window.end, self._grounds))
 
 
 async def decide(store: Store, diagnoser: Diagnoser, book: Book, windows: list[Window]) -> list[float]:
@@ -102,8 +104,8 @@ async def decide(store: Store, diagnoser: Diagnoser, book: Book, windows: list[W
     loop = asyncio.get_running_loop()
     for window in windows:
         began = time.perf_counter()
-        [seen] = await loop.run_in_executor(None, diagnoser.diagnose, [window])
-        await store.write(Timed(book, seen, window))
+        [(seen, grounds)] = await loop.run_in_executor(None, seal.judged, diagnoser, [window])
+        await store.write(Timed(book, seen, window, grounds))
         times.append(time.perf_counter() - began)
     return times
 
