@@ -61,12 +61,12 @@ class Preset(Rest):
         """Look whether it is our order that is there already; where nothing is, it was refused for another reason."""
         told = f"the ERP answered {said.status}"
         try:
-            found = await self._rows(order.key)
+            found = await self._reader.rows(order.key)
         except (Unreachable, Refused) as lost:
             return Uncertain(f"{told}, and whether it is there cannot be read: {lost}"[:500])
         if not found:
             return Uncertain(f"{told}: there already, but not found") if said.status in _CERTAIN else self._no(said)
-        differ = foreign(order.key, self._wanted(order), self._shown(found[0].row), self._body.rules)
+        differ = foreign(order.key, self._changer.wanted(order), self._changer.shown(found[0].row), self._body.rules)
         if differ:
             return Rejected(f"{told}: our key is there as another order; it differs in {', '.join(differ)}"[:500])
         return Delivered(found[0].ref, created=False)

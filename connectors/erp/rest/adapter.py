@@ -1,21 +1,21 @@
 """The REST adapter: orders in, questions, changes and withdrawals, all as its plan says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from connectors.erp.keeper import RefreshKeeper
-from connectors.erp.mapping import Body, cut
+from connectors.erp.mapping import Body
 from connectors.erp.oauth import ClientCredentials
 from connectors.erp.rest import check
 from connectors.erp.rest.batch import opened, packed
+from connectors.erp.rest.change import Changer
 from connectors.erp.rest.door import Door, Said
-from connectors.erp.rest.plan import CALLS, Amend, Batch, Call, Cancel, Plan
-from connectors.erp.rest.record import difference, dig, flat, id_of, last_part, put, ref_of
+from connectors.erp.rest.look import Look
+from connectors.erp.rest.plan import CALLS, Batch, Plan
+from connectors.erp.rest.record import difference, dig, last_part
 from gateway.core.delivery import (
     Capabilities,
     Delivered,
@@ -34,15 +34,6 @@ NOBODY = "AN000000000000000000"
 """A key that no order has: asked for to see whether the ERP answers."""
 
 _GRACE = timedelta(seconds=2)
-_SOON = timedelta(seconds=1)
-_TWICE = "it was changed by somebody else in between, twice"
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """A record that was read: what it says to us, and itself."""
-
-    ref: ErpRef
-    row: Any
 
 
 class Rest:
@@ -50,6 +41,8 @@ class Rest:
 
     def __init__(self, plan: Plan, door: Door, body: Body, tokens: ClientCredentials | None) -> None:
         self._plan, self._door, self._body, self._tokens = plan, door, body, tokens
+        self._reader = Look(plan, door)
+        self._changer = Changer(plan, door, body, self._reader)
 
     @property
     def name(self) -> str:
@@ -101,7 +94,7 @@ class Rest:
         faults = []
         if self._plan.find is not None:
             try:
-                await self._rows(NOBODY)
+                await self._reader.rows(NOBODY)
             except Refused as no:
                 faults.append(f"orders cannot be looked up at {self._plan.find.path}: {no}")
         if self._plan.probe is not None:
@@ -161,7 +154,7 @@ class Rest:
     async def _made(self, key: str, said: Said) -> Outcome:
         """Read what was made out of the answer; an answer without a word is followed by a look."""
         again = said.header("idempotent-replayed").lower() == "true" or said.status in self._plan.create.there
-        ref = self._ref(said, key)
+        ref = self._reader.ref(said, key)
         if ref is None and said.empty and self._plan.record.number_header:
             ref = ErpRef(key, last_part(said.header(self._plan.record.number_header))[:64], version=said.header("etag"))
         if (ref is None or not ref.number) and said.empty and self._plan.find is not None:
@@ -186,7 +179,9 @@ class Rest:
         told = f"the ERP answered {said.status}: it is there already"
         values = {"key": order.key, "number": order.key, "id": order.key}
         try:
-            found = (await self._rows(order.key)) or [await self._read(ErpRef(order.key, order.key), values)]
+            found = (await self._reader.rows(order.key)) or [
+                await self._reader.read(ErpRef(order.key, order.key), values)
+            ]
         except Unreachable as lost:
             return Uncertain(f"{told}, and cannot be read: {lost}"[:500])
         except Refused as no:
@@ -195,8 +190,8 @@ class Rest:
         key = dig(seen.row, self._plan.record.key) if self._plan.record.key else None
         if key == order.key:
             return Delivered(seen.ref, created=False)
-        shown = self._shown(seen.row)
-        wanted = self._wanted(order)
+        shown = self._changer.shown(seen.row)
+        wanted = self._changer.wanted(order)
         differ = difference(dict.fromkeys(wanted), wanted, shown)
         other = sorted({*differ[0], *differ[1]})
         if key in (None, "") and not other:
@@ -205,125 +200,25 @@ class Rest:
 
     async def find(self, key: str) -> list[ErpRef]:
         """Look an order up by our key, the oldest first. Raises `Unreachable` or `Refused`."""
-        return [seen.ref for seen in await self._rows(key)]
-
-    async def _rows(self, key: str) -> list[Seen]:
-        find, record = self._plan.find, self._plan.record
-        if find is None:
-            raise Refused("orders cannot be looked up in this ERP")
-        said = await self._door.ask(find, {"key": key}, missing=find.single)
-        if find.single:
-            found = [] if said.status == HTTPStatus.NOT_FOUND else [dig(said.body, record.at)]
-            rows: Any = [row for row in found if row is not None]
-            if len(rows) < len(found):
-                raise Refused(f"the answer has no record at {record.at!r}; see record.at")
-        else:
-            rows = dig(said.body, find.rows)
-        if not isinstance(rows, list):
-            raise Refused(f"the answer has no list at {find.rows!r}; see list_field and find.rows")
-        # "Not found" leads to sending again: an answer to another question must not pass for it.
-        if record.key and any(dig(row, record.key) != key for row in rows):
-            raise Refused(f"the ERP gave orders of another {record.key!r}; see lookup_param and find")
-        etag = said.header("etag") if find.single else ""
-        seen = [Seen(ref, row) for row in rows if (ref := ref_of(row, record, self._plan.states, key, etag))]
-        if len(seen) < len(rows):
-            raise Refused(f"an order was found without {record.number!r}; see number_field")
-        return sorted(seen, key=lambda one: (len(one.ref.number), one.ref.number))
+        return [seen.ref for seen in await self._reader.rows(key)]
 
     async def status(self, ref: ErpRef) -> ErpRef:
         """Read an order back by its number. Raises `Unreachable` or `Refused`."""
-        return (await self._read(ref)).ref
-
-    async def _read(self, ref: ErpRef, values: Mapping[str, str] | None = None) -> Seen:
-        said = await self._door.ask(self._plan.read, values or {"key": ref.key, "number": ref.number})
-        row = dig(said.body, self._plan.record.at)
-        if self._plan.find is not None and self._plan.read.path == self._plan.find.path:
-            # Records that can only be asked for as a list.
-            rows = dig(said.body, self._plan.find.rows)
-            row = rows[0] if isinstance(rows, list) and len(rows) == 1 else None
-        now = ref_of(row, self._plan.record, self._plan.states, ref.key, said.header("etag"))
-        if now is None:
-            raise Refused(f"the answer has no {self._plan.record.number!r}; see number_field")
-        return Seen(now, row)
+        return (await self._reader.read(ref)).ref
 
     async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
         """Write the fields that changed, where the ERP still has what `before` says; the others are a planner's."""
         amend = self._plan.amend
         if amend is None:
             return Rejected("orders are not changed in this ERP")
-        return await self._safely(self._amend(amend, ref, before, after))
-
-    async def _amend(self, amend: Amend, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
-        was, wanted = self._wanted(before), self._wanted(after)
-        for _ in range(2):
-            seen = await self._read(ref)
-            if seen.ref.state in {"done", "cancelled"}:
-                return Rejected(f"the order is {seen.ref.state} ({seen.ref.status}); nothing was changed")
-            shown = self._shown(seen.row)
-            change, kept = difference(was, wanted, shown)
-            if not change:
-                return Delivered(seen.ref, created=False, kept=kept)
-            if amend.whole:
-                change = {place: shown[place] if place in kept else value for place, value in wanted.items()}
-            body: dict[str, Any] = {}
-            for place, value in change.items():
-                put(body, place, value)
-            told = await self._change(amend, seen, body)
-            if told is not None:
-                return told if not isinstance(told, Delivered) else msgspec.structs.replace(told, kept=kept)
-        return Throttled(_SOON, _TWICE)
+        return await self._safely(self._changer.amend(amend, ref, before, after))
 
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:  # noqa: ARG002  the port's
         """Take back an order that nobody has begun."""
         cancel = self._plan.cancel
         if cancel is None:
             return Rejected("orders are not taken back in this ERP")
-        return await self._safely(self._cancel(cancel, ref, reason))
-
-    async def _cancel(self, cancel: Cancel, ref: ErpRef, reason: str) -> Outcome:
-        body: dict[str, Any] = {}
-        for place, value in cancel.body.items():
-            put(body, place, value)
-        if cancel.reason:
-            put(body, cancel.reason, cut(reason, cancel.longest_reason))
-        for _ in range(2):
-            try:
-                seen = await self._read(ref)
-            except Refused:
-                if cancel.method == "DELETE" and not await self._rows(ref.key):
-                    return Delivered(msgspec.structs.replace(ref, state="cancelled", version=""), created=False)
-                raise
-            if seen.ref.state == "cancelled":
-                return Delivered(seen.ref, created=False)
-            if not self._plan.states.untouched(seen.ref.status):
-                return Rejected(
-                    f"somebody has begun: the order is {seen.ref.status or 'in no state that is known'}"[:500]
-                )
-            told = await self._change(cancel, seen, None if cancel.method == "DELETE" else body)
-            if told is not None:
-                return _taken_back(told)
-        return Throttled(_SOON, _TWICE)
-
-    async def _change(self, call: Call, seen: Seen, body: dict[str, Any] | None) -> Outcome | None:
-        """Send a change of a record under the precondition that there is; None when that does not hold any more."""
-        headers: dict[str, str] = {}
-        version = seen.ref.version
-        if self._plan.precondition != "none" and not version:
-            return Rejected("the ERP shows no version of the order, so that it cannot be changed; see precondition")
-        if self._plan.precondition == "etag":
-            headers["if-match"] = version
-        elif self._plan.precondition == "timestamp" and body is not None:
-            put(body, self._plan.record.version, dig(seen.row, self._plan.record.version))
-        values = {"key": seen.ref.key, "number": seen.ref.number, "id": id_of(seen.row, self._plan.record)}
-        said = await self._door.write(call, values, body, headers)
-        if isinstance(said, Outcome):
-            return said
-        if said.status in self._plan.stale:
-            return None
-        if said.status in {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}:
-            now = self._ref(said, seen.ref.key) or msgspec.structs.replace(seen.ref, version=said.header("etag"))
-            return Delivered(now, created=False)
-        return self._door.outcome(said, creates=False)
+        return await self._safely(self._changer.cancel(cancel, ref, reason))
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""
@@ -340,20 +235,3 @@ class Rest:
         except Refused as no:
             return Rejected(f"{no}"[:500])
         return outcome
-
-    def _ref(self, said: Said, key: str) -> ErpRef | None:
-        record = self._plan.record
-        return ref_of(dig(said.body, record.at), record, self._plan.states, key, said.header("etag"))
-
-    def _wanted(self, order: WorkOrder) -> dict[str, Any]:
-        return flat(self._body.fields(order), list(self._body.rules))
-
-    def _shown(self, row: Any) -> dict[str, Any]:
-        return flat(dig(row, self._plan.record.fields) or {}, list(self._body.rules))
-
-
-def _taken_back(told: Outcome) -> Outcome:
-    """Say what the answer to a withdrawal means: an answer that still shows the old state is one of before it."""
-    if isinstance(told, Delivered) and told.ref.state != "cancelled":
-        return msgspec.structs.replace(told, ref=msgspec.structs.replace(told.ref, state="cancelled"))
-    return told
