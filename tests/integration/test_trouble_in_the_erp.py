@@ -1,0 +1,112 @@
+"""A trouble from its first window to its end, as the ERP has it: one record, which grows, or is cancelled."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from connectors.erp.rest import Settings
+from connectors.erp.rest.plan import Amend, Cancel
+from gateway.core.ports import ErpAdapter, Store
+from gateway.core.secret import SecretRef
+from gateway.flow.withdraw import withdraw
+from gateway.store.settings import Settings as StoreSettings
+from tests.erp_process import SECRET, Erp, running_erp
+from tests.growing import HEALTHY, TOLD, heard, seen, shown
+from tests.tryton_delivery import delivering, now
+
+PLACE = "/api/orders/{number}"
+
+
+@pytest.fixture(scope="module")
+def plant() -> Iterator[Erp]:
+    with running_erp() as erp:
+        yield erp
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = StoreSettings(path=str(tmp_path)).open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def erp(plant: Erp, monkeypatch: pytest.MonkeyPatch) -> ErpAdapter:
+    monkeypatch.setenv("TEST_ERP_SECRET", SECRET)
+    return Settings(
+        name="main",
+        base_url=plant.url,
+        token_url=plant.ready["token_url"],
+        client_id=plant.ready["client_id"],
+        client_secret=SecretRef(env="TEST_ERP_SECRET"),
+        audience="erp",
+        idempotency="header",
+        fields_in="order",
+        precondition="etag",
+        amend=Amend(path=PLACE),
+        cancel=Cancel(path=PLACE, body={"status": "CANCELLED"}, reason="closing_code"),
+    ).open()
+
+
+def record(state: dict[str, Any], asset: str) -> dict[str, Any]:
+    """The ERP's only record about an asset."""
+    [found] = [order for order in state["orders"] if order["equipment"] == asset]
+    return dict(found)
+
+
+def status(state: dict[str, Any], asset: str) -> str:
+    """How the ERP's records about an asset stand, joined; "" while there is none."""
+    return " ".join(order["status"] for order in state["orders"] if order["equipment"] == asset)
+
+
+async def test_a_trouble_that_grows_stays_one_record_and_a_planners_title_stays_his(
+    store: Store, erp: ErpAdapter, plant: Erp
+) -> None:
+    async with delivering(store, erp, []):
+        await shown(store, 0, *[seen(0, severity=0.3)] * 3)
+        first = record(await plant.until(lambda state: status(state, "M") != ""), "M")
+        assert first["order"]["priority"] == 3
+        plant.edit(first["number"], title="bearing, ask Mei for the key")
+        await shown(store, 6, *[seen(0, severity=0.8)] * 5)
+        await plant.until(lambda state: record(state, "M")["order"]["priority"] == 2)
+        await heard(store, "r1", replace(TOLD, masked="it smokes", machine_down=True, priority=1))
+        state = await plant.until(lambda state: record(state, "M")["order"]["priority"] == 1)
+    last = record(state, "M")
+    assert last["title"] == "bearing, ask Mei for the key"
+    assert "it smokes" in last["order"]["description"]
+    assert (last["reference"], last["number"]) == (first["reference"], first["number"])
+
+
+async def test_a_false_alarm_is_cancelled_and_the_next_trouble_is_a_new_record(
+    store: Store, erp: ErpAdapter, plant: Erp
+) -> None:
+    sick, clean = [seen(0, asset="F")] * 3, [seen(0, HEALTHY, asset="F")] * 5
+    async with delivering(store, erp, []):
+        await shown(store, 0, *sick)
+        await plant.until(lambda state: status(state, "F") != "")
+        await shown(store, 6, *clean)
+        first = record(await plant.until(lambda state: status(state, "F") == "CANCELLED"), "F")
+        assert first["closing_code"].startswith("False alarm")
+        await shown(store, 30, *sick)
+        state = await plant.until(lambda state: status(state, "F").count(" ") == 1)
+    assert status(state, "F").split().count("CANCELLED") == 1
+
+
+async def test_what_a_person_called_off_is_cancelled_once_and_not_made_again_while_the_machine_shows_it(
+    store: Store, erp: ErpAdapter, plant: Erp
+) -> None:
+    async with delivering(store, erp, []):
+        await shown(store, 0, *[seen(0, asset="P")] * 3)
+        key = record(await plant.until(lambda state: status(state, "P") != ""), "P")["reference"]
+        await withdraw(store, key, "the sensor was loose", "cli", now)
+        await plant.until(lambda state: status(state, "P") == "CANCELLED")
+        await shown(store, 6, *[seen(0, asset="P")] * 30)
+        held = await store.read(lambda tx: tx.orders(asset="P"))
+        # Another asset's order passes all the same: what would have been made for this one is made by then.
+        await shown(store, 80, *[seen(0, asset="Q")] * 3)
+        state = await plant.until(lambda state: status(state, "Q") != "")
+    assert len(held) == 1
+    assert status(state, "P") == "CANCELLED"
