@@ -200,6 +200,7 @@ async def deliver(
                 "SENDING": "is being sent",
                 "UNCERTAIN": "is being reconciled",
                 "PARKED": "would be sent",
+                "WITHDRAWN": "taken back",
             }[state]
             if state == "PARKED" and not dry_run and tx.redeliver(stored.order.key, now):
                 tx.note("order.redelivered", stored.order.key, now)

@@ -21,6 +21,7 @@ from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import BASELINES, Diagnosing
 from gateway.flow.feedback import apply
 from gateway.flow.receive import Missing
+from gateway.flow.replay import Span, deliver
 from gateway.flow.withdraw import withdraw
 from gateway.store.settings import Settings
 from tests.fakes import LevelDiagnoser, at, batch, block
@@ -114,6 +115,14 @@ async def test_a_trouble_that_comes_and_goes_is_a_false_alarm_only_once(store: S
     first, second = await store.read(lambda tx: list(reversed(tx.orders())))
     assert first.delivery.state is DeliveryState.WITHDRAWN
     assert second.delivery.withdraw == ""
+
+
+async def test_a_replay_of_deliveries_leaves_what_was_taken_back(store: Store) -> None:
+    await shown(store, 0, *SICK, *CLEAN)
+    span = Span(at(-10), at(1000))
+    for dry_run in (True, False):
+        [row] = await deliver(store, span, dry_run=dry_run, now=at(20), wake=lambda: None)
+        assert (row.state, row.verdict) == ("WITHDRAWN", "taken back")
 
 
 async def test_a_site_can_have_no_order_taken_back_by_itself(store: Store) -> None:
