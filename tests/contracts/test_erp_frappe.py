@@ -3,17 +3,21 @@
 import asyncio
 import base64
 import hmac
+import json
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
+import httpx2
 import msgspec
 import pytest
 
 from connectors.erp.frappe import SAMPLE, Settings
+from connectors.erp.frappe.door import read
 from connectors.erp.frappe.values import Kind, NoValueError, same, written
+from connectors.erp.http import Answer
 from connectors.erp.keeper import Kept, Remembering
 from connectors.erp.mapping import Rule
 from gateway.core.delivery import Delivered, ErpRef, Idempotency, Rejected, Throttled, Uncertain, Unsent
@@ -508,3 +512,22 @@ def test_values_are_as_the_fields_take_them() -> None:
         "2026-11-21 16:00:00.000000", "2026-11-21 16:00:00", Kind("Datetime")
     )
     assert same(None, "", Kind("Data")) and not same("x", "", Kind("Data"))
+
+
+MISSING = {"title": "Missing", "message": "<b>Asset</b>"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        ({"errors": [{"type": "MandatoryError", "exception": "Traceback ..", **MISSING}]}, "MandatoryError", True),
+        ({"exc_type": "MandatoryError", "_server_messages": json.dumps([json.dumps(MISSING)])}, "MandatoryError", True),
+        ({"exception": "frappe.exceptions.MandatoryError: [..]", "exc": "[]"}, "MandatoryError", False),
+        ({"exc": "Traceback .."}, "", False),
+        ([], "", False),
+        ({"errors": "none", "_server_messages": "{"}, "", False),
+    ],
+)
+def test_an_error_of_either_interface_is_read_without_its_insides(body: object, kind: str, *, said: bool) -> None:
+    told = read(Answer(417, httpx2.Headers(), msgspec.json.encode(body)))
+    assert (told.kind, told.words) == (kind, "Missing: Asset" if said else "")

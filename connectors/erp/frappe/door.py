@@ -148,7 +148,7 @@ class Door:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             return Throttled(None, "the ERP answered 401: key or token are not accepted")
         said = read(answer)
-        if said.kind in _DUPLICATE:
+        if said.kind in _DUPLICATE or (method == "POST" and answer.status == HTTPStatus.CONFLICT):
             raise Duplicate
         if said.kind == _STALE:
             raise Stale
@@ -175,7 +175,12 @@ def read(answer: Answer) -> Said:
     except (ValueError, TypeError):
         messages = []
     heard = [_told(one) for one in messages if isinstance(one, dict)]
-    return Said(str(said.get("exc_type") or ""), heard[-1] if heard else "")
+    return Said(str(said.get("exc_type") or _class_of(said.get("exception"))), heard[-1] if heard else "")
+
+
+def _class_of(exception: object) -> str:
+    """Give the name out of "frappe.exceptions.DuplicateEntryError: ..", as older sites say it."""
+    return exception.partition(":")[0].rpartition(".")[2] if isinstance(exception, str) else ""
 
 
 def _told(message: Mapping[str, Any]) -> str:
