@@ -31,15 +31,23 @@ class Producer:
     """Hands production orders to one receiver of the line, one after the other, the oldest first.
 
     An order that surely had no effect waits and is handed over again; what may have had one is UNCERTAIN, holds the
-    lane, and is read back: taken, not taken, or for a person to look at. Accepted orders are followed until the line
+    lane, and is read back: taken, not taken, or for a person to look at. What the line does not show any more after
+    `remembers` may have been made and cleared: that is for a person, too. Accepted orders are followed until the line
     says that their job is over. `run` goes on until it is cancelled; `wake` is set by whoever committed an order.
     """
 
     def __init__(
-        self, store: Store, hand: Hand, now: Clock, wake: asyncio.Event, policy: Policy, follow: timedelta
+        self,
+        store: Store,
+        hand: Hand,
+        now: Clock,
+        wake: asyncio.Event,
+        policy: Policy,
+        follow: timedelta,
+        remembers: timedelta,
     ) -> None:
         self._store, self._hand, self._now, self._wake = store, hand, now, wake
-        self._policy, self._follow = policy, follow
+        self._policy, self._follow, self._remembers = policy, follow, remembers
         self._failures = 0
 
     async def run(self) -> None:
@@ -151,6 +159,9 @@ class Producer:
             return replace(self._changed(one, HandoverState.ACCEPTED, ""), job=seen.job)
         if seen.taken is None:
             why = f"nobody knows whether the line has it ({seen.why}): look at it before you hand it over again"
+            return self._changed(one, HandoverState.PARKED, why)
+        if one.since is not None and now - one.since > self._remembers:
+            why = "the line does not show it, but it may have been made and cleared in the meantime"
             return self._changed(one, HandoverState.PARKED, why)
         if one.attempt >= self._policy.doubts:
             return self._changed(one, HandoverState.PARKED, f"handed over {one.attempt} times and never taken")

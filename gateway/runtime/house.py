@@ -212,8 +212,9 @@ class Build:
         hall, line, settings = self._hall, self._line, self.settings
         hand = making.hand_of(settings, hall.store, line.equipment, self.receiver)
         if hand is not None:
-            policy, follow = making.production_policy_of(settings), settings.production.follow
-            await Producer(hall.store, hand, making.now, hall.produce, policy, timedelta(seconds=follow)).run()
+            policy, follow = making.production_policy_of(settings), timedelta(seconds=settings.production.follow)
+            remembers = timedelta(seconds=settings.production.remembers)
+            await Producer(hall.store, hand, making.now, hall.produce, policy, follow, remembers).run()
 
     async def follow(self) -> None:
         """Read orders back until cancelled; shares the circuit breaker with `deliver`."""

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.errors import Misconfigured
+from gateway.core.production import JobReceiver
 from gateway.core.secret import SecretRef
 from gateway.runtime.faults import Fault
 from gateway.runtime.settings import Settings, refuse
@@ -53,9 +54,12 @@ def _adapters(settings: Settings) -> Iterator[Fault]:
     for group, adapters in (("line", settings.line), ("erp", settings.erp)):
         for name, adapter in adapters.items():
             try:
-                adapter.open()  # a constructor only keeps what it is given: nothing to close
+                opened = adapter.open()  # a constructor only keeps what it is given: nothing to close
             except Misconfigured as wrong:
                 yield Fault(f"{group}.{name}", str(wrong))
+                continue
+            if group == "erp" and name == settings.production.receiver and not isinstance(opened, JobReceiver):
+                yield Fault("production.to", f"[erp.{name}] takes no production orders", 'protocol "jobcontrol" does')
     for number, subscriber in enumerate(settings.events.to):
         try:
             subscriber.open(settings.events.allowed)

@@ -41,13 +41,16 @@ class ProductionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     `to` is "line.<name>" with `targets` (a field of the order, and the declared write target that gets it, in the
     order in which they are written) and a `trigger`; or "erp.<name>", a receiver of jobs. `follow` is how often a
-    receiver is asked about its jobs. An order that cannot be handed over for `give_up_after` is for a person.
+    receiver is asked about its jobs, `remembers` for how long the line surely shows an order that it took: an order in
+    doubt that it does not show by then is handed over again, after that a person has to look. An order that cannot be
+    handed over for `give_up_after` is for a person.
     """
 
     to: Annotated[str, msgspec.Meta(pattern=r"^((line|erp)\.[^\s.]+)?$")] = ""
     targets: dict[str, str] = {}
     trigger: Trigger | None = None
     follow: Duration = Duration(10)
+    remembers: Duration = Duration(3600)
     give_up_after: Duration = Duration(72 * 3600)
 
     def __post_init__(self) -> None:

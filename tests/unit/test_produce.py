@@ -122,7 +122,7 @@ def clock() -> Clock:
 
 def producer(store: Store, hand: ToTargets | Told, clock: Clock, **policy: timedelta) -> Producer:
     given = Policy(**policy)  # type: ignore[arg-type]  # a table of test values
-    return Producer(store, hand, clock, asyncio.Event(), given, timedelta(seconds=10))
+    return Producer(store, hand, clock, asyncio.Event(), given, timedelta(seconds=10), timedelta(hours=1))
 
 
 def to_targets(store: Store, cell: Cell, clock: Clock, plan: Plan = PLAN) -> ToTargets:
@@ -283,6 +283,19 @@ async def test_what_was_not_taken_is_handed_over_again_but_not_for_ever(store: S
     held = await now(store)
     assert (held.state, held.attempt, len(hand.given)) == (HandoverState.PARKED, 3, 3)
     assert "never taken" in held.reason
+
+
+async def test_what_is_not_shown_after_a_long_time_may_have_been_made_and_cleared(store: Store, clock: Clock) -> None:
+    hand = Told(Uncertain("no answer"))
+    hand.seen = Seen(taken=False)
+    await put(store, "PO-1")
+    work = producer(store, hand, clock)
+    await work.step()
+    clock.seconds = 3700
+    await work.step()
+    held = await now(store)
+    assert (held.state, hand.given) == (HandoverState.PARKED, ["PO-1"])
+    assert "made and cleared" in held.reason
 
 
 async def test_a_throttling_receiver_is_left_alone_as_long_as_it_asks(store: Store, clock: Clock) -> None:
