@@ -96,7 +96,7 @@ class Follower:
         room = self._patience.grant(self._pace.at_once - self._flying)
         if not room:
             return 0
-        due, questions = await self._store.write(self._claim(room))
+        due, questions = await self._take(room)
         if probe and not questions:
             self._patience.unused()
         for one in questions:
@@ -108,6 +108,13 @@ class Follower:
     def _landed(self, _: asyncio.Task[None]) -> None:
         self._flying -= 1
         self._wake.set()
+
+    async def _take(self, room: int) -> tuple[int, list[Question]]:
+        # Mostly nothing is due, and a look keeps nobody from writing.
+        erp, now, first = self._erp.name, self._now(), self._pace.every
+        if not await self._store.read(lambda tx: tx.followed(erp, now, first, 1)):
+            return 0, []
+        return await self._store.write(self._claim(room))
 
     def _claim(self, room: int) -> Callable[[Tx], tuple[int, list[Question]]]:
         """Take what is due, and take it off the list first: a question that ends the process is not the next again."""

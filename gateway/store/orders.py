@@ -116,19 +116,21 @@ class Orders(Part):
 
         One that was never asked about is due when it was delivered so long ago (`first`).
         """
-        fresh = or_(outbox.c.updated_at <= now - first, outbox.c.updated_at > now)
-        due = or_(
-            orders.c.ask_at <= now,
-            and_(orders.c.ask_at > now + _FAR, orders.c.ask_at < _NEVER),
-            and_(orders.c.ask_at.is_(None), fresh),
+        again = orders.c.ask_at
+        # One after the other, for each of them has its place in the index; together they would read every order.
+        looks = (
+            again <= now,
+            and_(again > now + _FAR, again < _NEVER),
+            and_(again.is_(None), or_(outbox.c.updated_at <= now - first, outbox.c.updated_at > now)),
         )
-        look = (
-            _look()
-            .where(orders.c.erp == erp, outbox.c.state == DeliveryState.DELIVERED, due)
-            .order_by(orders.c.ask_at.asc().nulls_last(), outbox.c.number)
-            .limit(limit)
-        )
-        return [_stored(row) for row in self._db.execute(look)]
+        found: list[StoredOrder] = []
+        for due in looks:
+            look = _look().where(orders.c.erp == erp, outbox.c.state == DeliveryState.DELIVERED, due)
+            look = look.order_by(again, outbox.c.number).limit(limit - len(found))
+            found += [_stored(row) for row in self._db.execute(look)]
+            if len(found) >= limit:
+                break
+        return found
 
     def asked(self, key: str, at: datetime | None, again: datetime | None = None) -> None:
         """Remember when the ERP was asked about an order, and when it is asked again: without a time, no more.

@@ -334,11 +334,11 @@ async def test_a_running_follower_wakes_at_a_hint_and_outlives_a_store_that_is_a
         def __getattr__(self, name: str) -> Any:
             return getattr(store, name)
 
-        async def write(self, step: Callable[[Tx], Any]) -> Any:
+        async def read(self, look: Callable[[Tx], Any]) -> Any:
             if not went.is_set():
                 went.set()
                 raise Unreachable("away")
-            return await store.write(step)
+            return await store.read(look)
 
     follower = Follower(cast(Store, Away()), rig.erp, rig.clock, rig.wake, rig.pace, rig.patience)
     job = asyncio.create_task(follower.run())
