@@ -31,7 +31,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.option("--state", type=click.Choice(["WAITING", "SENDING", "DELIVERED", "UNCERTAIN", "PARKED"]))
+@click.option("--state", type=click.Choice(["WAITING", "SENDING", "DELIVERED", "UNCERTAIN", "PARKED", "WITHDRAWN"]))
 @click.option("--asset", help="Orders of one asset.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @config_option
