@@ -20,7 +20,7 @@ from connectors.line.modbus.source import Modbus
 from connectors.line.modbus.wire import Wire
 from gateway.core.batch import Batch
 from gateway.core.errors import Doubtful, Refused, Unreachable
-from gateway.core.ports import LineSource, Writable
+from gateway.core.ports import LineSource, Readable, Writable
 from gateway.core.reading import Quality, Reading
 from tests.faulty_link import FaultyLink
 from tests.integration.sim_process import running
@@ -415,6 +415,12 @@ async def test_a_declared_target_is_written_and_nothing_else(server: TcpServer) 
         assert await source.write("setpoint", [-20.5]) == []
         assert await source.write("recipe", [3.25]) == []
         assert await source.write("lamp", [True]) == []
+        assert isinstance(source, Readable)
+        held = [await source.held_by(name) for name in ("setpoint", "recipe", "lamp")]
+        assert held == [pytest.approx(-20.5), 3.25, True]
+        for name, error in (("unknown", Refused), ("elsewhere", Refused), ("dead", Unreachable)):
+            with pytest.raises(error):
+                await source.held_by(name)
         await until(
             lambda: last("setpoint") == pytest.approx(-20.5) and last("recipe") == 3.25 and last("lamp") is True
         )

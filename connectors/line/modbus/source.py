@@ -109,6 +109,12 @@ class Modbus:
             raise Unreachable(f"{self.name}/{target}: the line is not connected; nothing was written")
         return await self._targets.write(self._poller.first, target, values)
 
+    async def held_by(self, target: str) -> Value:
+        """Read what a declared target holds, over the first connection; see `Readable`."""
+        if self._closed or not self._poller.connected:
+            raise Unreachable(f"{self.name}/{target}: the line is not connected")
+        return await self._targets.held_by(self._poller.first, target)
+
     async def inspect(self) -> Sequence[TagCheck]:
         """Read each tag once and say what it looks like; see `Inspectable`."""
         wire = self._wire()

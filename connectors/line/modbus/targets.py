@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import structlog
 
-from connectors.line.modbus.address import NUMBERS, Address, parse
-from connectors.line.modbus.frames import NOT_THERE, Denied, Order, order
+from connectors.line.modbus.address import NUMBERS, Address, decoder, parse
+from connectors.line.modbus.frames import NOT_THERE, Denied, Order, Question, order
 from connectors.line.modbus.wire import Silent, Wire
 from connectors.line.modbus.wishes import Target
-from gateway.core.errors import Doubtful, Refused
+from gateway.core.errors import Doubtful, Refused, Unreachable
 from gateway.core.reading import Value
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -51,6 +51,28 @@ class Targets:
             raise Doubtful(f"{where}: {silence}; {_UNKNOWN}") from silence
         log.info("modbus.written", source=self._line, target=name)
         return []
+
+    async def held_by(self, wire: Wire, name: str) -> Value:
+        """Read what a target holds, in the unit of the plant. See `Readable`."""
+        where = f"{self._line}/{name}"
+        target = self._declared.get(name)
+        if target is None:
+            raise Refused(f"{where}: not declared; known: {', '.join(self._declared) or 'none'}")
+        address = parse(target.address)
+        question = Question(target.device or self._device, address.table, address.offset, address.count)
+        await wire.connect()
+        try:
+            raw = await wire.read(question)
+        except Denied as denied:
+            raise Refused(f"{where}: unit {question.unit} says {denied}") from denied
+        except Silent as silence:
+            raise Unreachable(f"{where}: {silence}") from silence
+        if address.is_bit:
+            return bool(raw[0] & 1)
+        held = decoder(address)([int.from_bytes(raw[at : at + 2]) for at in range(0, 2 * address.count, 2)])
+        if not isinstance(held, int | float):
+            raise Refused(f"{where}: holds no number")
+        return held if target.scale == 1.0 and target.offset == 0.0 else held * target.scale + target.offset
 
 
 def order_of(target: Target, unit: int, value: Value) -> Order:
