@@ -259,7 +259,8 @@ class StoredOrder(msgspec.Struct, frozen=True):
     """An order, in its newest version, with its delivery and what the ERP told of it last.
 
     `erp_state` is what the ERP's status means: open, done, cancelled, unknown. `asked_at` is when the ERP was last
-    asked, `ask_at` when it is asked again (aware UTC; None before the first time).
+    asked, `ask_at` when it is asked again (aware UTC; None before the first time and when it is asked no more; a time
+    long gone after a hint).
     """
 
     order: WorkOrder

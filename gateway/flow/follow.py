@@ -193,13 +193,12 @@ class Follower:
             if tx.get(_refused(order)) is not None:
                 tx.forget(_refused(order))
             known = tx.order(order.order.key) or order
-            _again(tx, one, now, next_wait(known, one.wait, now, self._pace))
+            _again(tx, one, next_wait(known, one.wait, now, self._pace))
 
         return step
 
     def _put_off(self, one: Question) -> Callable[[Tx], None]:
-        now = self._now()
-        return lambda tx: _again(tx, one, now, doubled(one.wait, self._pace.every, self._pace.longest))
+        return lambda tx: _again(tx, one, doubled(one.wait, self._pace.every, self._pace.longest))
 
     def _refused(self, one: Question, why: str) -> Callable[[Tx], None]:
         now, key = self._now(), one.order.order.key
@@ -207,13 +206,13 @@ class Follower:
 
         def step(tx: Tx) -> None:
             if one.order.erp_state in OVER:  # it was told how it ended, and is kept no longer
-                _again(tx, one, now, None)
+                _again(tx, one, None)
                 return
             if tx.get(_refused(one.order)) is None:
                 tx.put(_refused(one.order), reason.encode())
                 tx.note("order.unreadable", key, now, reason)
                 log.warning("follow.refused", erp=self._erp.name, order=key, why=reason)
-            _again(tx, one, now, doubled(one.wait, self._pace.every, self._pace.rarest))
+            _again(tx, one, doubled(one.wait, self._pace.every, self._pace.rarest))
 
         return step
 
@@ -266,12 +265,12 @@ def doubled(waited: timedelta, least: timedelta, most: timedelta) -> timedelta:
     return max(least, min(2 * waited, most))
 
 
-def _again(tx: Tx, one: Question, now: datetime, wait: timedelta | None) -> None:
+def _again(tx: Tx, one: Question, wait: timedelta | None) -> None:
     """Set the next time, unless a hint came meanwhile: the answer may be older than what it is about."""
     key = one.order.order.key
     held = tx.order(key)
     if held is not None and held.ask_at == one.held:
-        tx.asked(key, one.at, None if wait is None else now + wait)
+        tx.asked(key, one.at, None if wait is None else one.at + wait)
 
 
 def _refused(order: StoredOrder) -> str:

@@ -1,10 +1,12 @@
 """The HTTP edge's part of `andon.toml`: where it listens, whom it trusts, how much it takes."""
 
+import re
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import msgspec
 
+from gateway.core.errors import Misconfigured
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, Size
 
@@ -12,6 +14,10 @@ Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "Ed25519"]
 Scope = Literal["read", "reports:write", "review:write", "line:push", "line:write", "production:write"]
 Role = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 OpenScope = Literal["read", "reports:write", "review:write", "line:push"]
+
+_SHORTEST = 24
+"""Characters of a secret that anybody may try."""
+_IN_ADDRESS = re.compile(r"^[A-Za-z0-9_-]+$")
 
 SAMPLE = """
 [api]
@@ -85,11 +91,35 @@ class OdooHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if bool(self.secrets) != bool(self.addresses):
             raise ValueError("secrets and addresses go together: Odoo signs nothing")
 
+    def live(self) -> tuple[str, ...]:
+        """Read the secrets. Raises `Misconfigured` for one that is too short, or that an address cannot hold."""
+        found = _live(self.secrets)
+        for secret, value in zip(self.secrets, found, strict=True):
+            if not _IN_ADDRESS.match(value):
+                raise Misconfigured(f"{_called(secret)} stands in an address: letters, digits, - and _ alone")
+        return found
+
 
 class FrappeHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Frappe that calls /api/v1/webhooks/frappe; `secrets` are those that may sign, 24 characters or more."""
 
     secrets: tuple[SecretRef, ...] = ()
+
+    def live(self) -> tuple[str, ...]:
+        """Read the secrets. Raises `Misconfigured` for one that is too short."""
+        return _live(self.secrets)
+
+
+def _live(secrets: tuple[SecretRef, ...]) -> tuple[str, ...]:
+    found = tuple(secret.reveal() for secret in secrets)
+    for secret, value in zip(secrets, found, strict=True):
+        if len(value) < _SHORTEST:
+            raise Misconfigured(f"{_called(secret)} is shorter than {_SHORTEST} characters")
+    return found
+
+
+def _called(secret: SecretRef) -> str:
+    return f"the secret {secret.env or secret.file}"
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ def preflight(settings: Settings) -> list[Fault]:
     parts = ("store", "api", "orders", "line", "erp", "events")
     found = [fault for part in parts for fault in _secrets(getattr(settings, part), part)]
     if not found:
-        found += _adapters(settings)
+        found += [*_webhooks(settings), *_adapters(settings)]
     return found
 
 
@@ -48,6 +48,14 @@ def _secrets(value: Any, at: str) -> Iterator[Fault]:
     elif isinstance(value, tuple):
         for number, member in enumerate(value):
             yield from _secrets(member, f"{at}[{number}]")
+
+
+def _webhooks(settings: Settings) -> Iterator[Fault]:
+    for at, hook in (("api.odoo", settings.api.odoo), ("api.frappe", settings.api.frappe)):
+        try:
+            hook.live()
+        except Misconfigured as wrong:
+            yield Fault(f"{at}.secrets", str(wrong))
 
 
 def _adapters(settings: Settings) -> Iterator[Fault]:

@@ -187,4 +187,5 @@ def _look() -> Select[*tuple[Any, ...]]:
 
 def _stored(row: Sequence[Any]) -> StoredOrder:
     body, status, code, state, asked_at, ask_at, *delivery = row
+    ask_at = None if ask_at == _NEVER else ask_at
     return StoredOrder(unpack(body, WorkOrder), delivery_of(delivery), status, code, state, asked_at, ask_at)

@@ -28,7 +28,7 @@ from gateway.web.edge import guarded
 from gateway.web.lean import Lean
 from gateway.web.pages import ui
 from gateway.web.pages.stream import Streams
-from gateway.web.proofs import FrappeSigned, OdooSent, Verifier, revealed
+from gateway.web.proofs import FrappeSigned, OdooSent, Verifier
 
 API = "/api/v1"
 
@@ -98,8 +98,8 @@ def _proofs(api: ApiSettings) -> dict[str, object]:
     return {
         "erp_hooks": Verifier(tuple(secret.reveal() for secret in api.erp_secrets)),
         "report_hooks": Verifier(tuple(secret.reveal() for secret in api.report_secrets)),
-        "odoo_sent": OdooSent(revealed(api.odoo.secrets, in_address=True), api.odoo.addresses),
-        "frappe_signed": FrappeSigned(revealed(api.frappe.secrets)),
+        "odoo_sent": OdooSent(api.odoo.live(), api.odoo.addresses),
+        "frappe_signed": FrappeSigned(api.frappe.live()),
     }
 
 

@@ -3,19 +3,14 @@
 import base64
 import hmac
 import ipaddress
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from gateway.core.errors import Misconfigured
-from gateway.core.secret import SecretRef
 from gateway.web.problems import Denied
 
 _HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _LONGEST_ID = 128
-_SHORTEST = 24
-_IN_ADDRESS = re.compile(r"^[A-Za-z0-9_-]+$")
 
 
 class Verifier:
@@ -63,23 +58,6 @@ class OdooSent:
             raise Denied(403, "webhooks are not taken from this address")
         if not _is_one_of(said, self._secrets):
             raise Denied(401, "the secret in the address is not ours", error="invalid_token")
-
-
-def revealed(secrets: Iterable[SecretRef], *, in_address: bool = False) -> tuple[str, ...]:
-    """Read secrets. Raises `Misconfigured` for one that is too short, or that an address cannot hold."""
-    found = []
-    for secret in secrets:
-        value = secret.reveal()
-        if len(value) < _SHORTEST:
-            raise Misconfigured(
-                f"the webhook secret {secret.env or secret.file} is shorter than {_SHORTEST} characters"
-            )
-        if in_address and not _IN_ADDRESS.match(value):
-            raise Misconfigured(
-                f"the webhook secret {secret.env or secret.file} stands in an address: letters, digits, - and _ alone"
-            )
-        found.append(value)
-    return tuple(found)
 
 
 def _is_one_of(said: str, wanted: Iterable[bytes]) -> bool:

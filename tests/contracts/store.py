@@ -635,6 +635,8 @@ class StoreContract:
         assert held is not None and (held.asked_at, held.ask_at) == (at(9), at(20))
         await store.write(lambda tx: tx.asked("B1", at(20)))
         assert await store.read(followed(999_999)) == ["A1", "C1"]
+        held = await store.read(lambda tx: tx.order("B1"))
+        assert held is not None and (held.asked_at, held.ask_at) == (at(20), None)
         for key in ("B1", "D1"):
             await store.write(lambda tx, key=key: tx.asked(key, None))
         assert await store.read(followed(10)) == ["B1", "C1"]

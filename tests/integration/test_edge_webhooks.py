@@ -20,8 +20,10 @@ from gateway.core.ports import StoredOrder, Tx
 from gateway.core.secret import SecretRef
 from gateway.flow.settle import delivered
 from gateway.runtime.api_settings import FrappeHook, OdooHook
+from gateway.runtime.preflight import preflight
+from gateway.runtime.settings import parse
 from gateway.web.problems import Denied
-from gateway.web.proofs import FrappeSigned, OdooSent, revealed
+from gateway.web.proofs import FrappeSigned, OdooSent
 from tests.integration.edge_rig import NOW, Edge, serving, work_order
 
 OLD, NEW = "old-" + "o" * 24, "new-" + "n" * 24
@@ -252,13 +254,22 @@ async def test_what_the_erp_signs_counts_only_where_it_is_said_to_sign(tmp_path:
         assert (await edge.client.post("/api/v1/webhooks/erp", content=body, headers=headers)).is_success
         order = await held(edge)
         assert (order.erp_state, order.closing_code) == ("done", "WORN")
+    async with edge_with(tmp_path) as edge:
+        again = await edge.client.post("/api/v1/webhooks/erp", content=body, headers=headers)
+        assert again.json() == {"id": "msg_2", "applied": False}
 
 
 @pytest.mark.parametrize("name", ["SHORT_HOOK", "ODD_HOOK"])
 def test_a_secret_that_is_too_short_or_breaks_an_address_is_named_at_the_start(name: str) -> None:
     with pytest.raises(Misconfigured, match=name) as told:
-        revealed((SecretRef(env=name),), in_address=True)
+        OdooHook(secrets=(SecretRef(env=name),), addresses=("10.1.0.5",)).live()
     assert NAMES[name] not in str(told.value)
+
+
+def test_andon_check_names_the_secret_with_its_place() -> None:
+    text = '[site]\nid = "SZ1"\n[api.frappe]\nsecrets = [{ env = "NEW_HOOK" }, { env = "SHORT_HOOK" }]\n'
+    [fault] = preflight(parse(text))
+    assert (fault.at, fault.what) == ("api.frappe.secrets", "the secret SHORT_HOOK is shorter than 24 characters")
 
 
 def test_an_address_that_is_none_and_secrets_without_addresses_are_refused() -> None:
