@@ -17,16 +17,18 @@ Commands are read from stdin, one JSON object a line, answered with `OK {…}` o
 {"values": true}                                      what the plain variables hold, and how often each was written
 {"state": true}                                       jobs, how often each was made, faults, methods called
 
-Ends on SIGTERM and SIGINT, and when stdin ends.
+With --pki it is secured (simulators.papers). Ends on SIGTERM and SIGINT, and when stdin ends.
 """
 
 import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 from asyncua import Server, ua
@@ -37,6 +39,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from simulators.console import attend, fail, say
 from simulators.jobs import NUMBERS, OK, UNKNOWN, Book, Job
 from simulators.jobtypes import URI, add_types
+from simulators.papers import Papers
 
 PROGRAM = "simulators.jobcontrol"
 OWN = "urn:andon:machine"
@@ -91,8 +94,8 @@ class Fault:
 class Machine:
     """Serves the jobs of a book. Use as a context manager: it listens inside."""
 
-    def __init__(self, host: str, port: int, book: Book) -> None:
-        self._host, self._port, self._book = host, port, book
+    def __init__(self, host: str, port: int, book: Book, papers: Papers | None = None) -> None:
+        self._host, self._port, self._book, self._papers = host, port, book, papers
         self._denied = False
         self._server = Server(user_manager=self)
         self._faults: list[Fault] = []
@@ -111,8 +114,12 @@ class Machine:
     async def __aenter__(self) -> Self:
         logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # its faults are meant
         await self._server.init()
-        self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        self._server.set_identity_tokens([ua.AnonymousIdentityToken])
+        await self._server.set_application_uri(OWN)
+        if self._papers is None:
+            self._server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+            self._server.set_identity_tokens([ua.AnonymousIdentityToken])
+        else:
+            await self._papers.apply(self._server, OWN, self._host)
         self._server.set_endpoint(self.endpoint)
         self._space = await self._server.register_namespace(OWN)
         self._types = await self._server.register_namespace(URI)
@@ -403,7 +410,9 @@ def _plain(value: Any) -> Any:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    async with Machine(options.host, options.port, Book(options.most)) as machine:
+    password = os.environ.get(options.password_env or "", "")
+    papers = None if options.pki is None else Papers(Path(options.pki), options.strict, options.user, password)
+    async with Machine(options.host, options.port, Book(options.most), papers) as machine:
         say("READY", endpoint=machine.endpoint)
         await attend(machine.answer, until_eof=True)
 
@@ -414,6 +423,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one; READY says which")
     parser.add_argument("--most", type=int, default=1000, help="so many jobs fit")
+    parser.add_argument("--pki", metavar="FOLDER", help="serve secured only; its certificate is made there")
+    parser.add_argument("--strict", action="store_true", help="let in whom the folder's trusted/certs has, nobody else")
+    parser.add_argument("--user", default="", help="let in this user, no anonymous")
+    parser.add_argument("--password-env", metavar="NAME", help="the variable with the user's password")
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_serve(options))

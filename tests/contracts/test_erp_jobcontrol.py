@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +12,8 @@ from msgspec.structs import replace
 from connectors.erp.jobcontrol import Settings
 from connectors.erp.jobcontrol.adapter import JobControl
 from connectors.erp.mapping import Rule
+from connectors.line.opcua import User
+from connectors.line.opcua.pki import read_chain
 from gateway.core.delivery import (
     Delivered,
     ErpRef,
@@ -26,6 +29,8 @@ from gateway.core.diagnosis import Evidence
 from gateway.core.errors import Unreachable
 from gateway.core.order import Level
 from gateway.core.ports import ErpAdapter
+from gateway.core.secret import SecretRef
+from tests import opcua_papers
 from tests.contracts.erp_adapter import ErpAdapterContract
 from tests.erp_plant import Planner, Plant
 from tests.erp_process import make_order
@@ -313,6 +318,42 @@ async def test_verify_names_what_is_wrong_before_the_first_order(plant: JobMachi
     nobody = Settings(name="x", endpoint="opc.tcp://127.0.0.1:9", insecure=True, receiver=RECEIVER, timeout=1.0).open()
     with pytest.raises(Unreachable):
         await nobody.verify()
+
+
+async def test_a_machine_is_reached_over_a_secured_channel_with_a_user_and_a_stranger_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANDON_TEST_PASSWORD", "secret")
+    monkeypatch.setenv("ANDON_TEST_WRONG", "guess")
+    pki = opcua_papers.gateway(tmp_path / "ours")
+    options = ("--pki", str(tmp_path / "theirs"), "--user", "andon", "--password-env", "ANDON_TEST_PASSWORD")
+    with running_machine(*options) as machine:
+
+        def secured(password: str) -> JobControl:
+            user = User(name="andon", password=SecretRef(env=password))
+            return Settings(
+                name="press-7",
+                endpoint=machine.endpoint,
+                receiver=RECEIVER,
+                pki=str(pki.folder),
+                user=user,
+                timeout=5.0,
+            ).open()
+
+        stranger = secured("ANDON_TEST_PASSWORD")
+        [outcome] = await stranger.deliver([make_order("not trusted")])
+        assert isinstance(outcome, Unsent) and "BadCertificateUntrusted" in outcome.cause
+        await stranger.close()
+        pki.put(read_chain(tmp_path / "theirs" / "own" / "certs" / "server.der")[0])
+        guess = secured("ANDON_TEST_WRONG")
+        [outcome] = await guess.deliver([make_order("wrong password")])
+        assert isinstance(outcome, Unsent), outcome
+        await guess.close()
+        known = secured("ANDON_TEST_PASSWORD")
+        order = make_order("secured")
+        assert isinstance((await known.deliver([order]))[0], Delivered)
+        assert machine.commits(order.key) == 1
+        await known.close()
 
 
 def test_settings_refuse_what_is_not_safe() -> None:
