@@ -84,6 +84,37 @@ def enable(name: str, from_now: bool, config: str | None) -> None:
 @cli.command()
 @click.argument("name")
 @config_option
+def forget(name: str, config: str | None) -> None:
+    """Let go of a subscriber that is not in the settings any more, with what it was not told. Exit 3 without one.
+
+    Example:  andon events forget old-mes
+    """
+    from datetime import UTC, datetime
+
+    def step(tx: Any) -> int | None:
+        if tx.subscriber(name) is None:
+            return None
+        gone = tx.forget_subscriber(name)
+        tx.note("events.forgotten", name, datetime.now(UTC), f"{gone} events that it was not told")
+        return int(gone)
+
+    async def act(settings: Any, store: Any) -> Any:
+        if name in {one.name for one in settings.events.to}:
+            raise Refused(f"{name} is in the settings: take its [[events.to]] out first")
+        return await store.write(step)
+
+    from gateway.core.errors import Refused
+
+    gone = with_store(config, act)
+    if gone is None:
+        click.echo(f"{name} was never told anything; `andon events list` shows who is", err=True)
+        sys.exit(3)
+    click.echo(f"{name}: forgotten, with {gone} events that it was not told")
+
+
+@cli.command()
+@click.argument("name")
+@config_option
 def test(name: str, config: str | None) -> None:
     """Send one event `io.andon.test.v1`, now, and say what the receiver made of it. Exit 6 when it did not take it.
 

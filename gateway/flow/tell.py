@@ -14,7 +14,7 @@ _SAID = frozenset(
     for what in ("made", "delivered", "amended", "parked", "duplicate", "status", "closing_code", "reopened")
 )
 """Lines whose detail is told too: it names no person. Others may hold words of people, or who acted."""
-_LONGEST = 200
+_LONGEST, _LONGEST_DETAIL = 200, 500
 
 
 class OrderTold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,7 +105,7 @@ class Teller:
 
 def _order(tx: Tx, line: AuditLine) -> OrderTold:
     found = tx.order(line.subject)
-    detail = line.detail if line.event in _SAID else ""
+    detail = line.detail[:_LONGEST_DETAIL] if line.event in _SAID else ""
     if found is None:
         return OrderTold(key=line.subject, detail=detail)
     order = found.order
@@ -123,7 +123,7 @@ def _order(tx: Tx, line: AuditLine) -> OrderTold:
         state=str(found.delivery.state),
         erp=found.delivery.erp,
         erp_number=found.delivery.erp_number,
-        erp_status=found.erp_status,
+        erp_status=found.erp_status[:_LONGEST],
         closing_code=found.closing_code,
         capsule=order.capsule,
         detail=detail,

@@ -42,6 +42,12 @@ class Queue(Part):
         row = {name: getattr(subscriber, name) for name in Subscriber.__struct_fields__}
         self._upsert(subscribers, **row)
 
+    def forget_subscriber(self, name: str) -> int:
+        """Let go of a subscriber with all that it was not told, for a person who says so; gives how many events."""
+        gone = self._db.execute(delete(outgoing).where(outgoing.c.subscriber == name)).rowcount
+        self._db.execute(delete(subscribers).where(subscribers.c.name == name))
+        return gone
+
     def put_event(self, subscriber: str, event: Event, at: datetime) -> bool:
         """Put an event into a subscriber's queue, due at once; False when it is there already."""
         return self._insert_new(

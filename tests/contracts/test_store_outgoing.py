@@ -141,6 +141,17 @@ async def test_only_a_parked_event_is_sent_again_or_given_up(store: Store) -> No
     assert (again.event.id, again.attempt, again.made_at) == ("e1", 1, at(3))
 
 
+async def test_a_subscriber_is_forgotten_with_its_queue_and_no_other_is_touched(store: Store) -> None:
+    await put(store, event("e1"), event("e2"))
+    await put(store, event("e1"), subscriber="cmms")
+    for name in ("mes", "cmms"):
+        await store.write(lambda tx, name=name: tx.put_subscriber(Subscriber(name=name, number=1)))
+    assert await store.write(lambda tx: tx.forget_subscriber("mes")) == 2
+    assert await store.write(lambda tx: tx.forget_subscriber("mes")) == 0
+    assert [one.name for one in await store.read(lambda tx: tx.subscribers())] == ["cmms"]
+    assert await store.read(lambda tx: tx.outgoing_counts()) == {("cmms", "WAITING"): 1}
+
+
 async def test_the_end_of_the_trail_is_its_newest_line(store: Store) -> None:
     assert await store.read(lambda tx: tx.audit_end()) == 0
     await store.write(lambda tx: tx.note("order.made", "AN1", at(0)))

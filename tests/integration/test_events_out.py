@@ -256,4 +256,7 @@ async def test_a_subscriber_is_added_and_taken_away_while_the_gateway_runs(tmp_p
                 await report(gateway.ready["url"], "r-2")
             [row] = json.loads((await in_thread(config, "events", "list", "-o", "json")).stdout)
             assert row["state"] == "not in the settings"
+            assert "forgotten" in (await in_thread(config, "events", "forget", "mes")).stdout
+            assert (await in_thread(config, "events", "forget", "mes")).returncode == 3
+            assert (await in_thread(written(tmp_path, receiver), "events", "forget", "mes")).returncode == 1
         assert [one.event.get_subject() for one in receiver.events] == ["r-1"]
