@@ -30,9 +30,6 @@ from gateway.core.delivery import (
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 
-NOBODY = "AN000000000000000000"
-"""A key that no order has: asked for to see whether the ERP answers."""
-
 _GRACE = timedelta(seconds=2)
 
 
@@ -94,14 +91,11 @@ class Rest:
         faults = []
         if self._plan.find is not None:
             try:
-                await self._reader.rows(NOBODY)
+                await self._reader.rows(check.NOBODY)
             except Refused as no:
                 faults.append(f"orders cannot be looked up at {self._plan.find.path}: {no}")
         if self._plan.probe is not None:
-            try:
-                await self._door.ask(self._plan.probe, {"key": NOBODY})
-            except Refused as no:
-                faults.append(f"{self._plan.probe.method} {self._plan.probe.path} is refused: {no}")
+            faults += await check.harmless(self._door, self._plan.probe, self._plan.create.method, self._body)
         return faults
 
     async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:

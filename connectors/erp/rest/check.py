@@ -2,16 +2,21 @@
 
 import typing
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Literal
 
-from connectors.erp.mapping import TEXT, Rule, parts
+from connectors.erp.mapping import TEXT, Body, Rule, parts
 from connectors.erp.oauth import ClientCredentials, NoToken
-from connectors.erp.rest.door import Door
-from connectors.erp.rest.plan import Metadata
+from connectors.erp.rest.door import Door, Said
+from connectors.erp.rest.plan import Metadata, Probe
 from connectors.erp.rest.record import dig
-from gateway.core.errors import Refused
-from gateway.core.order import WorkOrder
+from gateway.core.delivery import Rejected
+from gateway.core.errors import Refused, Unreachable
+from gateway.core.order import SourceRef, WorkOrder
+
+NOBODY = "AN000000000000000000"
+"""A key that no order has: asked for to see whether the ERP answers."""
 
 Schema = Mapping[str, Any]
 _KINDS: Mapping[type, str] = {str: "string", datetime: "string", bool: "boolean", int: "integer", float: "number"}
@@ -30,6 +35,53 @@ async def credentials(tokens: ClientCredentials | None) -> list[str]:
             return [f"{none}; see client_id, client_secret, scope and audience"]
         raise
     return []
+
+
+async def harmless(door: Door, probe: Probe, method: str, body: Body) -> list[str]:
+    """Ask whether orders may be made, or try one out where nothing is made of it. Raises `Unreachable`."""
+    told = f"{probe.method} {probe.path}"
+    if probe.method in {"POST", "PUT", "PATCH"}:
+        said = await door.write(probe, {"key": NOBODY}, body.of(_nobodys(probe.asset)), {})
+        if not isinstance(said, Said):
+            raise Unreachable(f"{told}: {said}")
+        outcome = door.outcome(said, creates=False)
+        if said.status < HTTPStatus.MULTIPLE_CHOICES:
+            return []
+        if isinstance(outcome, Rejected):
+            return [f"an order is refused by {told}: {outcome.reason}"]
+        raise Unreachable(f"{told}: the ERP answered {said.status}")
+    try:
+        said = await door.ask(probe, {"key": NOBODY})
+    except Refused as no:
+        return [f"{told} is refused: {no}"]
+    allowed = said.header("allow")
+    if probe.method == "OPTIONS" and allowed and method not in allowed.upper().replace(" ", "").split(","):
+        return [f"{told} allows {allowed} only: orders may not be made"]
+    return []
+
+
+def _nobodys(asset: str) -> WorkOrder:
+    """Make an order that nobody needs, for a dry run."""
+    return WorkOrder(
+        key=NOBODY,
+        version=1,
+        work_type="maintenance",
+        activity="inspection",
+        title="Andon checks the connection",
+        description="Nothing is to be done.",
+        language="en",
+        hierarchy=(),
+        asset=asset or None,
+        component=None,
+        priority=4,
+        impact="incipient",
+        asset_down=False,
+        failure_mode="none",
+        iso_mode="OTH",
+        detection="check",
+        detected_at=datetime(2026, 1, 1, tzinfo=UTC),
+        source=SourceRef("report", "check"),
+    )
 
 
 async def described(door: Door, metadata: Metadata | None, rules: Mapping[str, Rule]) -> list[str]:

@@ -150,6 +150,17 @@ class States(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return word.casefold() in {one.casefold() for one in self.open}
 
 
+class Probe(Call, frozen=True, kw_only=True):
+    """A harmless request that has to succeed before the first order.
+
+    OPTIONS is asked whether orders may be made. POST, PUT and PATCH carry an order as a dry run, about `asset`: only
+    for an address that is known to make nothing.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "OPTIONS"] = "OPTIONS"
+    asset: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
 class Metadata(Call, frozen=True, kw_only=True):
     """Where the ERP describes an order: JSON Schema, or OpenAPI with the schema at `schema`."""
 
@@ -162,8 +173,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `find` is None where an order cannot be looked up. `stale` are the statuses of a precondition that does not
     hold. With precondition "etag" a change carries the version as If-Match, with "timestamp" in its body, at
     `record.version`; with "none" it carries nothing, and what a planner does between our reading and our writing
-    may be lost. `probe` is a harmless request that has to succeed before the first order. `overwrites`: a
-    second create of the same order undoes what a planner changed.
+    may be lost. `overwrites`: a second create of the same order undoes what a planner changed.
     """
 
     name: str
@@ -176,7 +186,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cancel: Cancel | None = None
     batch: Batch | None = None
     metadata: Metadata | None = None
-    probe: Call | None = None
+    probe: Probe | None = None
     states: States = States()
     precondition: Literal["etag", "timestamp", "none"] = "none"
     stale: tuple[Status, ...] = (412, 428)

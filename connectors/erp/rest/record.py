@@ -90,7 +90,9 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
     first, second = _plain(one), _plain(other)
-    if isinstance(first, bool) or isinstance(second, bool) or type(first) is type(second):
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    if type(first) is type(second):
         return bool(first == second) or _moment(first) == _moment(second) != first
     return _number(first) is not None and _number(first) == _number(second)
 

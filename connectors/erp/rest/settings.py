@@ -7,32 +7,24 @@ import msgspec
 from connectors.erp.mapping import DEFAULT, Body, Rule
 from connectors.erp.rest.access import Access
 from connectors.erp.rest.adapter import Rest
-from connectors.erp.rest.plan import Amend, Batch, Call, Cancel, Create, Find, Metadata, Place, Plan, Record, States
+from connectors.erp.rest.plan import (
+    Amend,
+    Batch,
+    Call,
+    Cancel,
+    Create,
+    Find,
+    Metadata,
+    Place,
+    Plan,
+    Probe,
+    Record,
+    States,
+)
 from connectors.erp.rest.template import Path
 from gateway.core.delivery import Idempotency
 from gateway.core.errors import Misconfigured
 from gateway.core.units import Duration
-
-SAMPLE = """
-[erp.main]
-protocol = "rest"
-base_url = "https://erp.example"
-token_url = "https://erp.example/oauth/token"
-client_id = "andon"
-client_secret = { env = "ERP_SECRET" }
-audience = "erp"
-idempotency = "header"         # the ERP honours Idempotency-Key; "lookup" when it does not
-replay_window = "12h"          # how long it remembers one, at least
-settle = "60s"                 # its longest time to carry out a request that was given up
-
-[erp.main.mapping]
-reference = "key"
-title = { from = "title", max = 80 }
-description = { from = "text", max = 4000 }
-equipment = "asset"
-priority = "priority"            # or from = "priority" with values = { 1 = "urgent", ... }
-source = { constant = "ANDON" }
-"""
 
 _KEY = "{key}"
 
@@ -75,7 +67,7 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cancel: Cancel | None = None
     batch: Batch | None = None
     metadata: Metadata | None = None
-    probe: Call | None = None
+    probe: Probe | None = None
     states: States = States()
     precondition: Literal["etag", "timestamp", "none"] = "none"
     stale: tuple[Annotated[int, msgspec.Meta(ge=400, le=499)], ...] = (412, 428)
