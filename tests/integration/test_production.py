@@ -13,7 +13,7 @@ import pytest
 from click import Command
 from click.testing import CliRunner, Result
 
-from gateway.cli import audit, production, tokens
+from gateway.cli import apply, audit, production, tokens
 from gateway.core.errors import Misconfigured
 from gateway.runtime.settings import parse
 from tests.job_machine import RECEIVER, RESPONSES, JobMachine, running_machine
@@ -230,8 +230,16 @@ async def test_a_wrong_job_order_names_every_fault_and_nothing_is_written_where_
         assert (await http.post("/api/v1/production/order", json=ORDER)).status_code == 202
         assert (await seen(http))["state"] == "KEPT"
         assert (await http.get("/api/v1/production/orders/PO-9")).status_code == 404
-    assert machine.tell(values=True)["written"] == written
-    assert "nobody is named" in (await site.andon(production.cli, "hand", "PO-1")).stdout
+        assert machine.tell(values=True)["written"] == written
+        assert "nobody is named" in (await site.andon(production.cli, "hand", "PO-1")).stdout
+        # Named while the gateway runs: what was kept stays kept until somebody hands it over.
+        site.config.write_text(site.config.read_text() + TO_TARGETS)
+        applied = await site.andon(apply.cli)
+        assert applied.exit_code == 0, applied.output
+        assert (await seen(http))["state"] == "KEPT"
+        assert (await site.andon(production.cli, "hand", "PO-1")).exit_code == 0
+        await reached(http, "state", "ACCEPTED")
+        assert machine.tell(values=True)["values"]["order-id"] == "PO-1"
 
 
 async def test_a_job_order_goes_to_a_receiver_and_its_job_is_told_back(tmp_path: Path, machine: JobMachine) -> None:
