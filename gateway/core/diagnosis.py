@@ -30,7 +30,7 @@ class Contribution(msgspec.Struct, frozen=True, gc=False):
     value: float | None = None
 
 
-class Evidence(msgspec.Struct, frozen=True, gc=False):
+class Evidence(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A piece of evidence: content-addressed by sha256 (hex), kept in the blob store.
 
     `tag` is the input that it came from (or which spectrum it is) and `quality` that input's, empty where there is no
@@ -42,8 +42,10 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     size: int
     media_type: str
     captured_at: datetime
-    unit: str = ""
-    rate_hz: float | None = None
+    # By a factory these two are always written, as they always were: an order of an older gateway that is sent again
+    # must have the bytes that it had, or an ERP that knows its key refuses it.
+    unit: str = msgspec.field(default_factory=str)
+    rate_hz: float | None = msgspec.field(default_factory=lambda: None)
     tag: str = ""
     quality: Literal["good", "uncertain", "bad", ""] = ""
 

@@ -140,7 +140,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     anonymous: tuple[OpenScope, ...] = ()
     hosts: tuple[str, ...] = ()
-    public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?$")] = ""
+    public_url: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")] = ""
     issuer: tuple[Issuer, ...] = ()
     token_folder: str | None = None
     roles: dict[Role, tuple[Scope, ...]] = {}

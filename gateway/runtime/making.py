@@ -93,7 +93,7 @@ def book_of(settings: Settings, secret: bytes) -> Book:
         settings.orders.language,
         settings.digest,
         software=software(),
-        public_url=settings.api.public_url,
+        public_url=settings.api.public_url.rstrip("/"),
         false_within=timedelta(seconds=settings.orders.false_alarm_within),
     )
 
@@ -106,7 +106,7 @@ def desk_of(settings: Settings, secret: bytes) -> Desk:
         erp_name(settings),
         settings.digest,
         software=software(),
-        public_url=settings.api.public_url,
+        public_url=settings.api.public_url.rstrip("/"),
         reader=_reader_of(settings),
     )
 

@@ -18,12 +18,15 @@ from gateway.cli.main import andon
 from gateway.core import capsule as capsules
 from gateway.core.artifact import Part, read_manifest, write_manifest
 from gateway.core.capsule import Capsule
+from gateway.core.errors import Misconfigured
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Store, Tx
 from gateway.flow import seal
 from gateway.flow.retain import trim_to
 from gateway.flow.verify import Check
+from gateway.runtime.making import book_of, desk_of
 from gateway.runtime.proof import dossier_of, prove
+from gateway.runtime.settings import parse
 from gateway.store.settings import Settings
 from gateway.store.tables import pack
 from tests.sealed_orders import BUNDLE, DESK, REPORT, fill, told
@@ -394,3 +397,18 @@ def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
     assert done.exit_code == 5 and "not proven: " in done.stderr
     (tmp_path / "none.zip").write_bytes(file.read_bytes()[:100])
     assert call("verify", "--file", str(tmp_path / "none.zip")).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("", ""), ("https://andon.example/", "https://andon.example"), ("http://h:8000/a/b", "http://h:8000/a/b")],
+)
+def test_the_link_begins_with_the_public_url(written: str, kept: str) -> None:
+    settings = parse(f'[api]\npublic_url = "{written}"\n')
+    assert book_of(settings, b"secret").public_url == desk_of(settings, b"secret").public_url == kept
+
+
+@pytest.mark.parametrize("written", ["andon.example", "javascript:x", "https://", "https://a b", "https://a/?q=1"])
+def test_a_public_url_that_is_none_is_refused(written: str) -> None:
+    with pytest.raises(Misconfigured, match="public_url"):
+        parse(f'[api]\npublic_url = "{written}"\n')

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from gateway.core.asset import Asset, Plant, Site
-from gateway.core.diagnosis import Contribution, Diagnosis, Fault
+from gateway.core.diagnosis import Contribution, Diagnosis, Evidence, Fault
 from gateway.core.episode import Decision, Episode, EpisodeState
 from gateway.core.errors import Unreachable
 from gateway.core.report import Extraction, QualityReport
@@ -101,3 +102,11 @@ async def test_a_bug_goes_up_at_once() -> None:
     with pytest.raises(KeyError):
         await supervise("job", job, first_s=0.01)  # type: ignore[arg-type]  # an async function
     assert len(runs) == 1
+
+
+def test_evidence_of_an_older_gateway_keeps_its_bytes() -> None:
+    told = '{"kind":"log","sha256":"00","size":3,"media_type":"text/plain","captured_at":"2026-03-18T12:00:00Z"'
+    old = f'{told},"unit":"","rate_hz":null}}'.encode()
+    piece = msgspec.json.decode(old, type=Evidence)
+    assert msgspec.json.encode(piece) == old
+    assert msgspec.json.encode(replace(piece, tag="x")) == old[:-1] + b',"tag":"x"}'
