@@ -4,6 +4,7 @@ import asyncio
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract, OAuthContract
+from tests.erp_papers import certificate
 from tests.erp_planners import AtSap
 from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
@@ -347,12 +349,25 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.replay_window == Duration(6 * 3600) and found.open().name == "main"
 
 
+async def test_a_certificate_may_prove_the_client_to_the_token_endpoint(tmp_path: Path) -> None:
+    public, private = certificate(tmp_path, "client")
+    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", "client_auth": "tls", "client_id": "andon"}
+    papers = {"cert_file": str(public), "key_file": str(private), "token_url": "https://t.example/oauth/token"}
+    for name in ("protocol", "user", "password"):
+        row.pop(name)
+    adapter = msgspec.convert({**row, **papers}, Settings, dec_hook=decode).open()
+    assert adapter.name == "main"
+    await adapter.close()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"base_url": "http://sap.example"}, "plain text"),
         ({"timeout": "10min"}, "at most 1min"),
         ({"user": ""}, "who we are"),
+        ({"user": "", "token_url": "https://t.example", "client_id": "c", "cert_file": "c.pem"}, "who we are"),
+        ({"user": "", "token_url": "https://t.example", "client_id": "c", "client_auth": "tls"}, "who we are"),
         ({"zone": "Mars/Base"}, "time zone"),
         ({"client": "1"}, "client"),
     ],

@@ -50,11 +50,11 @@ _KEY_LENGTH = 20
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One SAP. `timeout` bounds a whole request, `connect` the way to the first byte.
 
-    Either `user` and `password`, or a token from `token_url`. `notification` and `order` are mapping tables;
-    what they say comes over `connectors.erp.sap.values`, and `{ constant = "" }` takes a field away.
-    `make_order = false` leaves it at the notification. `cancel_action` is the function import of the service that
-    closes an order (or a notification) that nobody has begun; empty takes nothing back. Plain http is for this
-    machine, unless `insecure`.
+    Either `user` and `password`, or a token from `token_url`, where `client_auth = "tls"` proves the client by its
+    certificate. `notification` and `order` are mapping tables; what they say comes over
+    `connectors.erp.sap.values`, and `{ constant = "" }` takes a field away. `make_order = false` leaves it at the
+    notification. `cancel_action` is the function import of the service that closes an order (or a notification) that
+    nobody has begun; empty takes nothing back. Plain http is for this machine, unless `insecure`.
     """
 
     name: Name
@@ -64,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_url: Url | None = None
     client_id: str = ""
     client_secret: SecretRef | None = None
-    client_auth: Literal["basic", "form"] = "basic"
+    client_auth: Literal["basic", "form", "tls"] = "basic"
     scope: str = ""
     audience: str = ""
     resource: str = ""
@@ -91,10 +91,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if plain(url) and not self.insecure:
                 raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
         by_name = bool(self.user and self.password)
-        by_grant = bool(self.token_url and self.client_id and self.client_secret)
-        if (by_name and by_grant) or not (by_name or by_grant or self.cert_file):
+        proof = self.cert_file if self.client_auth == "tls" else self.client_secret
+        by_grant = bool(self.token_url and self.client_id and proof)
+        by_paper = bool(self.cert_file) and not self.token_url
+        if (by_name and by_grant) or not (by_name or by_grant or by_paper):
             raise ValueError(
-                "who we are is said by user and password, by token_url, client_id and client_secret, or by cert_file"
+                "who we are is said by user and password, by token_url, client_id and client_secret (or cert_file with"
+                ' client_auth = "tls"), or by cert_file'
             )
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ValueError("timeout is more than nothing and at most 1min")
@@ -144,12 +147,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _auth(self) -> httpx2.Auth | None:
         if self.user and self.password is not None:
             return httpx2.BasicAuth(self.user, self.password.reveal())
-        if self.token_url is None or self.client_secret is None:
+        if self.token_url is None:
             return None
         grant = Grant(
             self.token_url,
             self.client_id,
-            self.client_secret.reveal(),
+            self.client_secret.reveal() if self.client_secret is not None else "",
             self.client_auth,
             scope=self.scope,
             audience=self.audience,
