@@ -92,11 +92,14 @@ class Follower:
             return await self._start(asking)
 
     async def _start(self, asking: asyncio.TaskGroup) -> int:
+        # Mostly nothing is due: a look takes no grant, and keeps nobody from writing.
+        if self._patience.left or not await self._store.read(lambda tx: self._due(tx, 1)):
+            return 0
         probe = bool(self._patience.why)
         room = self._patience.grant(self._pace.at_once - self._flying)
         if not room:
             return 0
-        due, questions = await self._take(room)
+        due, questions = await self._store.write(self._claim(room))
         if probe and not questions:
             self._patience.unused()
         for one in questions:
@@ -109,12 +112,8 @@ class Follower:
         self._flying -= 1
         self._wake.set()
 
-    async def _take(self, room: int) -> tuple[int, list[Question]]:
-        # Mostly nothing is due, and a look keeps nobody from writing.
-        erp, now, first = self._erp.name, self._now(), self._pace.every
-        if not await self._store.read(lambda tx: tx.followed(erp, now, first, 1)):
-            return 0, []
-        return await self._store.write(self._claim(room))
+    def _due(self, tx: Tx, limit: int) -> list[StoredOrder]:
+        return tx.followed(self._erp.name, self._now(), self._pace.every, limit)
 
     def _claim(self, room: int) -> Callable[[Tx], tuple[int, list[Question]]]:
         """Take what is due, and take it off the list first: a question that ends the process is not the next again."""
@@ -122,15 +121,12 @@ class Follower:
         held = now + 2 * self._erp.capabilities.deadline + self._pace.every
 
         def step(tx: Tx) -> tuple[int, list[Question]]:
-            due = tx.followed(self._erp.name, now, self._pace.every, room)
+            due = self._due(tx, room)
             ended = [one for one in due if ended_for_us(one, now, self._pace)]
             for one in ended:
                 tx.asked(one.order.key, now)
                 tx.forget(_refused(one))
-                days = self._pace.until.days
-                tx.note(
-                    "order.unfollowed", one.order.key, now, f"not over after {days} days; it is asked about no more"
-                )
+                tx.note("order.unfollowed", one.order.key, now, f"not over after {self._pace.until.days} days")
             asked = [Question(one, now, last_wait(one), held) for one in due if one not in ended]
             for question in asked:
                 tx.asked(question.order.order.key, now, held)
