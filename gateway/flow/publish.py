@@ -42,7 +42,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     lease is by `margin` longer than the receiver's deadline. An event is given up after the schedule, or `give_up`.
     """
 
-    lanes: int = 4
+    lanes: int = 8
     waiting: int = 500
     parked: int = 10_000
     margin: timedelta = timedelta(seconds=15)
@@ -105,7 +105,10 @@ class Publisher:
             return await self._start(sending)
 
     async def _start(self, sending: asyncio.TaskGroup) -> bool:
-        room = self._patience.grant(self._pace.lanes - self._flying)
+        free = self._pace.lanes - self._flying
+        if not free:  # nothing can leave before one of them is settled
+            return False
+        room = self._patience.grant(free)
         stand, claimed, more = await self._store.write(lambda tx: self._turn(tx, room))
         if stand.off_why != self._off:
             self._off = stand.off_why
