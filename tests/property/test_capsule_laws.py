@@ -150,3 +150,12 @@ def test_a_plant_has_one_form_and_is_read_back() -> None:
     document = capsules.plant_document(plant)
     assert capsules.read_plant(document) == plant
     assert capsules.plant_document(capsules.read_plant(document)) == document
+
+
+@given(st.floats(), st.floats(), diagnoses)
+def test_a_window_of_any_numbers_can_be_sealed(one: float, other: float, seen: Diagnosis) -> None:
+    odd = Window("M", START, END, (Scalar("speed", "rpm", one, other, one, other, 2, 0.5),))
+    known = capsules.read(capsules.canonical(sealed(odd, seen, Shelf())))
+    assert known.seen is not None
+    [tag] = known.seen.tags
+    assert tag.last == evidence.finite(one) and tag.mean == evidence.finite(other)
