@@ -14,9 +14,11 @@ from click import Command
 from click.testing import CliRunner, Result
 
 from gateway.cli import apply, audit, production, tokens
-from gateway.core.errors import Misconfigured
+from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.ports import Readable
 from gateway.runtime.settings import parse
 from tests.job_machine import RECEIVER, RESPONSES, JobMachine, running_machine
+from tests.opcua_listening import listening, settings
 from tests.rig import Proc, running, until
 
 CONFIG = """
@@ -314,3 +316,26 @@ def test_wrong_settings_are_named(tmp_path: Path, machine: JobMachine, text: str
     with pytest.raises(Misconfigured) as wrong:
         parse(whole + text)
     assert said in str(wrong.value)
+
+
+async def test_what_a_declared_opc_ua_target_holds_can_be_read_back(machine: JobMachine) -> None:
+    node = "nsu=urn:andon:machine;s="
+    targets = [
+        {"name": "order", "node": f"{node}order-id", "type": "String"},
+        {"name": "quantity", "node": f"{node}quantity", "type": "Int32", "low": 0, "high": 100},
+        {"name": "nowhere", "node": f"{node}nowhere", "type": "Int32", "low": 0, "high": 100},
+        {"name": "call", "object": RECEIVER, "method": f"{node}JobOrderControl.Start"},
+    ]
+    tag = {"asset": "M", "tag": "quantity", "address": f"{node}quantity"}
+    async with listening(settings(machine.endpoint, tag, target=targets)) as heard:
+        source = heard.source
+        assert isinstance(source, Readable)
+        with pytest.raises(Unreachable):
+            await source.held_by("order")
+        await heard.until(lambda: heard.values("quantity"))
+        await source.write("order", ["PO-5"])
+        await source.write("quantity", [7])
+        assert [await source.held_by(name) for name in ("order", "quantity")] == ["PO-5", 7]
+        for name, error in (("call", Refused), ("unknown", Refused), ("nowhere", Unreachable)):
+            with pytest.raises(error):
+                await source.held_by(name)

@@ -8,7 +8,7 @@ import structlog
 from asyncua import ua
 
 from connectors.erp.jobcontrol.states import code_of, meaning
-from connectors.erp.jobcontrol.wire import NAMESPACE, Structure, Unreadable, boxed, unboxed
+from connectors.erp.jobcontrol.wire import BROKEN, NAMESPACE, Structure, Unreadable, boxed, unboxed
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.secured import Reached
 from connectors.line.opcua.security import LOST, Andon, advice
@@ -183,7 +183,7 @@ class Link:
         except asyncio.CancelledError:
             self._suspect = True
             raise
-        except (*LOST, ValueError, IndexError, KeyError) as lost:
+        except (*LOST, *BROKEN) as lost:
             await self._drop(client)
             raise Failed(Uncertain(f"the link was lost ({type(lost).__name__})")) from lost
 

@@ -4,17 +4,20 @@ Written and read here, because the library registers structures for a whole proc
 gives anew.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from asyncua import ua
-from asyncua.common.utils import Buffer, NotEnoughData
+from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
 
 NAMESPACE = "http://opcfoundation.org/UA/ISA95-JOBCONTROL_V2/"
 ENCODINGS = {"JobOrder": 5014, "JobResponse": 5026, "JobOrderAndState": 5032}
 """The numbers of the binary encodings in that namespace."""
 _MOST = 100_000
+BROKEN = (ua.UaError, struct.error, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What the library raises on bytes that are none of its own."""
 _DEEPEST = 32
 
 Structure = Mapping[str, Any]
@@ -159,7 +162,7 @@ def decode(kind: str, body: bytes) -> dict[str, Any]:
     """Read a structure. Raises `Unreadable` for bytes that are none."""
     try:
         return _structure(kind, Buffer(body), 0)
-    except (ua.UaError, NotEnoughData, ValueError, TypeError, OverflowError, KeyError, AttributeError) as bad:
+    except BROKEN as bad:
         raise Unreadable(f"no {kind}: {bad or type(bad).__name__}"[:200]) from bad
 
 
