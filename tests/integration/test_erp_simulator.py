@@ -29,7 +29,8 @@ def process() -> Iterator[Erp]:
 @pytest.fixture
 def erp(process: Erp) -> Erp:
     process.faults()
-    process.habits(profile="header", strict=False, retention=86400.0, search_lag=0.0)
+    process.habits(profile="header", strict=False, retention=86400.0, search_lag=0.0, precondition="etag")
+    process.habits(needs_match=False, patches_new=False, atomic=False, writes=True, rate=0)
     process.tokens(expires_in=300, algorithm="RS256")
     return process
 
@@ -97,6 +98,95 @@ def test_a_change_needs_the_version_that_was_read(erp: Erp) -> None:
     assert first.json()["closing_code"] == "BEARING_REPLACED"
     again = erp.http.patch(place, json=done, headers={**bearer, "if-match": tag})
     assert again.status_code == 412
+
+
+def ask(erp: Erp, method: str, path: str, body: object = None, **headers: str) -> httpx2.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    bearer = {"authorization": f"Bearer {token(erp)}"}
+    return erp.http.request(method, f"{erp.url}{path}", json=body, headers={**bearer, **named})
+
+
+def test_a_change_without_a_version_is_refused_where_that_is_its_habit(erp: Erp) -> None:
+    number = post(erp, {**ORDER, "reference": "P1"}, "P1").json()["number"]
+    erp.habits(needs_match=True)
+    place = f"/api/orders/{number}"
+    assert ask(erp, "PATCH", place, {"title": "new"}).status_code == 428
+    tag = ask(erp, "GET", place).headers["etag"]
+    changed = ask(erp, "PATCH", place, {"title": "new", "material": None}, if_match=tag)
+    assert changed.status_code == 200 and changed.headers["etag"] != tag
+    assert ask(erp, "PATCH", place, {"title": "newer"}, if_match=tag).status_code == 412
+    erp.habits(precondition="timestamp")
+    stale = {"title": "newer", "updated_at": "2026-01-01T00:00:00.000Z"}
+    assert ask(erp, "PATCH", place, stale).status_code == 409
+    assert ask(erp, "PATCH", place, {**stale, "updated_at": changed.json()["updated_at"]}).status_code == 200
+
+
+def test_an_order_under_a_key_of_the_client_is_made_once_and_then_written_over(erp: Erp) -> None:
+    body = {**ORDER, "reference": "P2"}
+    only_new = {"if_none_match": "*"}
+    assert ask(erp, "PUT", "/api/orders/P2", body, **only_new).status_code == 201
+    assert ask(erp, "PUT", "/api/orders/P2", body, **only_new).status_code == 412
+    assert ask(erp, "PUT", "/api/orders/P2", {**body, "title": "another"}).status_code == 200
+    assert ask(erp, "GET", "/api/orders/P2").json()["title"] == "another"
+    assert ask(erp, "PATCH", "/api/orders/P3", {**ORDER, "reference": "P3"}).status_code == 404
+    erp.habits(patches_new=True)
+    assert ask(erp, "PATCH", "/api/orders/P3", {**ORDER, "reference": "P3"}).status_code == 201
+    assert (erp.commits("P2"), erp.commits("P3")) == (1, 1)
+
+
+def test_a_number_that_the_client_chose_is_given_once(erp: Erp) -> None:
+    erp.habits(profile="lookup")
+    chosen = {**ORDER, "reference": "P4", "number": "P4"}
+    first, second = (ask(erp, "POST", "/api/orders", chosen) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 409)
+    assert first.json()["number"] == "P4" and ask(erp, "GET", "/api/orders/P4").status_code == 200
+    assert erp.commits("P4") == 1
+
+
+def test_a_batch_has_a_reply_for_each_order_and_may_be_refused_as_a_whole(erp: Erp) -> None:
+    rows: list[dict[str, Any]] = [
+        {"key": f"B{at}", "order": {**ORDER, "reference": f"B{at}", "priority": 9 if at == 1 else 1}} for at in range(3)
+    ]
+    told = ask(erp, "POST", "/api/orders/batch", {"orders": rows})
+    assert told.status_code == 207 and [one["status"] for one in told.json()["results"]] == [201, 422, 201]
+    again = ask(erp, "POST", "/api/orders/batch", {"orders": rows}).json()["results"]
+    assert [one["order"]["number"] for one in (again[0], again[2])] == [
+        one["order"]["number"] for one in (told.json()["results"][0], told.json()["results"][2])
+    ]
+    erp.habits(atomic=True)
+    rows = [{"key": f"C{row['key']}", "order": {**row["order"], "reference": f"C{row['key']}"}} for row in rows]
+    assert ask(erp, "POST", "/api/orders/batch", {"orders": rows}).status_code == 422
+    assert [erp.commits(key) for key in ("B0", "B1", "B2", "CB0")] == [1, 0, 1, 0]
+
+
+def test_who_has_begun_is_not_taken_back(erp: Erp) -> None:
+    numbers = [post(erp, {**ORDER, "reference": key}, key).json()["number"] for key in ("X1", "X2")]
+    erp.edit(numbers[0], status="IN_PROGRESS")
+    told = [ask(erp, "POST", f"/api/orders/{number}/cancel", {"reason": "false alarm"}) for number in numbers]
+    assert [answer.status_code for answer in told] == [409, 200]
+    assert ask(erp, "PATCH", f"/api/orders/{numbers[1]}", {"title": "late"}).status_code == 409
+
+
+def test_what_an_order_may_hold_is_described_and_a_dry_run_makes_none(erp: Erp) -> None:
+    schema = ask(erp, "GET", "/api/schema").json()
+    openapi = ask(erp, "GET", "/api/openapi.json").json()
+    assert openapi["components"]["schemas"]["Order"] == schema and schema["properties"]["title"]["maxLength"] == 80
+    assert ask(erp, "POST", "/api/orders?dry_run=true", {**ORDER, "reference": "D1"}).status_code == 200
+    assert ask(erp, "POST", "/api/orders?dry_run=true", {"reference": "D1"}).status_code == 422
+    assert erp.commits("D1") == 0
+    erp.habits(writes=False)
+    assert "POST" not in ask(erp, "OPTIONS", "/api/orders").headers["allow"]
+    assert ask(erp, "POST", "/api/orders", ORDER).status_code == 403
+
+
+def test_a_second_with_too_many_requests_says_so(erp: Erp) -> None:
+    erp.habits(rate=1)
+    told = [ask(erp, "GET", "/api/orders?reference=none")]
+    while told[-1].status_code == 200 and len(told) < 200:
+        told.append(ask(erp, "GET", "/api/orders?reference=none"))
+    assert told[0].headers["ratelimit-policy"] == '"second";q=1;w=1'
+    assert told[-1].status_code == 429 and told[-1].headers["retry-after"] == "1"
+    assert told[-1].headers["ratelimit"] == '"second";r=0;t=1'
 
 
 def test_nobody_gets_in_without_a_token_or_with_one_for_elsewhere(erp: Erp) -> None:

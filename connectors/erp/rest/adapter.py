@@ -58,6 +58,7 @@ class Rest:
             settle=timedelta(seconds=plan.settle),
             overwrites=plan.overwrites,
             batch=plan.batch.size if plan.batch is not None else 1,
+            lane=plan.lane,
             precondition=plan.precondition,
             feedback=plan.feedback,
             amends=plan.amend is not None,

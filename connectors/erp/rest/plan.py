@@ -173,7 +173,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `find` is None where an order cannot be looked up. `stale` are the statuses of a precondition that does not
     hold. With precondition "etag" a change carries the version as If-Match, with "timestamp" in its body, at
     `record.version`; with "none" it carries nothing, and what a planner does between our reading and our writing
-    may be lost. `overwrites`: a second create of the same order undoes what a planner changed.
+    may be lost. `overwrites`: a second create of the same order undoes what a planner changed. `lane`
+    "connection" is for an ERP that takes one order at a time.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     precondition: Literal["etag", "timestamp", "none"] = "none"
     stale: tuple[Status, ...] = (412, 428)
     overwrites: bool = False
+    lane: Literal["asset", "connection"] = "asset"
     feedback: Literal["signed", "unsigned", "poll"] = "poll"
     timeout: float = 30.0
     settle: float = 0.0

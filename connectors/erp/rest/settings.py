@@ -41,7 +41,8 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
     An order is found by GET on `orders_path` with `lookup_param`; the answer is a list, or has one at `list_field`.
     `create`, `find` and `read` say the same in full, where an interface is otherwise. `amend`, `cancel` and
     `batch` are left out where it has nothing for them. An empty `mapping` sends
-    `connectors.erp.mapping.DEFAULT`. `metadata` names the ERP's own description of an order: the mapping is
+    `connectors.erp.mapping.DEFAULT`. `feedback` says whether what its webhooks tell is signed (then it counts, else
+    the record is read). `metadata` names the ERP's own description of an order: the mapping is
     compared with it before the first order.
     """
 
@@ -72,7 +73,8 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precondition: Literal["etag", "timestamp", "none"] = "none"
     stale: tuple[Annotated[int, msgspec.Meta(ge=400, le=499)], ...] = (412, 428)
     overwrites: bool | None = None
-    feedback: Literal["signed", "unsigned", "poll"] = "poll"
+    lane: Literal["asset", "connection"] = "asset"
+    feedback: Literal["signed", "unsigned", "poll"] = "signed"
     mapping: dict[str, str | Rule] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -126,6 +128,7 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
             overwrites=self.overwrites
             if self.overwrites is not None
             else idempotency is Idempotency.UPSERT and not self.create_only,
+            lane=self.lane,
             feedback=self.feedback,
             timeout=self.timeout,
             settle=self.settle,
