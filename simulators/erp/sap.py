@@ -120,7 +120,10 @@ class Sap:
     async def _guarded(self, request: Request, service: str, rest: str, fault: Fault | None) -> Response:
         wanted = self._sessions.get(_cookie(request), "")
         if not wanted or not hmac.compare_digest(wanted.encode(), request.header("x-csrf-token").encode()):
-            return Response(403, b"CSRF token validation failed", {"x-csrf-token": "Required"})
+            # Whoever comes without a session gets a new one, here too: it takes the place of another in a shared jar.
+            fresh = f"SAP_SESSIONID_S4H_100={secrets.token_urlsafe(12)}; path=/; HttpOnly"
+            refused = {"x-csrf-token": "Required", "set-cookie": fresh}
+            return Response(403, b"CSRF token validation failed", refused)
         name = request.header("requestid")
         if not name or self.habits.repeatability == "unsupported":
             answer = await self._write(request, service, rest, fault)

@@ -222,16 +222,34 @@ class TestDelivery:
         assert "Equipment holds 18 characters" in outcome.reason
         assert notifications(plant, make_order("long code", asset="M" * 19).key) == 0
 
-    async def test_many_at_once_share_one_csrf_token_and_a_lost_session_is_fetched_once_more(
-        self, erp: ErpAdapter, plant: Erp
-    ) -> None:
+    async def test_many_at_once_have_a_session_each_and_lost_ones_are_opened_once_more(self, plant: Erp) -> None:
+        adapter = settings(plant, connections=6).open()
         before = _fetches(plant)
         names = [f"csrf {number}" for number in range(6)]
-        await asyncio.gather(*(deliver(erp, name, asset=name) for name in names))
-        assert _fetches(plant) == before + 2  # one for each of the two services
+        await asyncio.gather(*(deliver(adapter, name, asset=name) for name in names))
+        opened = _fetches(plant) - before
+        assert opened <= 2 * 6  # one for each of the two services, in each session
+        for round_ in range(3):
+            await asyncio.gather(*(deliver(adapter, f"{name} {round_}", asset=name) for name in names))
+        assert _fetches(plant) - before <= 2 * 6  # sessions are used again
         plant.turn("sap", log_off=True)
-        await asyncio.gather(*(deliver(erp, f"again {name}", asset=name) for name in names))
-        assert _fetches(plant) == before + 4
+        await asyncio.gather(*(deliver(adapter, f"again {name}", asset=name) for name in names))
+        assert _fetches(plant) - before <= 4 * 6
+        await adapter.close()
+
+    async def test_one_write_after_the_other_needs_one_session(self, erp: ErpAdapter, plant: Erp) -> None:
+        before = _fetches(plant)
+        for number in range(4):
+            await deliver(erp, f"alone {number}")
+        assert _fetches(plant) == before + 2
+
+    async def test_who_gets_no_session_in_time_sent_nothing(self, plant: Erp) -> None:
+        adapter = settings(plant, connections=1).open()
+        plant.faults({"kind": "hang", "seconds": 30, "count": 2, **POST_NOTIFICATION})
+        told = await asyncio.gather(*(adapter.deliver([make_order(f"queue {n}", asset=f"{n}")]) for n in range(3)))
+        kinds = sorted(type(outcome).__name__ for [outcome] in told)
+        assert kinds.count("Unsent") >= 1 and set(kinds) <= {"Unsent", "Uncertain", "Delivered"}
+        await adapter.close()
 
     async def test_without_the_slash_or_the_cookie_there_is_no_service(self, plant: Erp) -> None:
         auth = httpx2.BasicAuth(plant.ready["client_id"], SECRET)

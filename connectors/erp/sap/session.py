@@ -1,8 +1,9 @@
-"""SAP Gateway's doors: questions, and writes under a CSRF token that one request fetches for all."""
+"""SAP Gateway's doors: questions, and writes in sessions of their own, each with its CSRF token."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -30,18 +31,40 @@ class Outdated(Exception):
     """SAP knows the RequestID, and no longer what came of it: it was carried out."""
 
 
-class Session:
-    """One user's session with one SAP. Questions raise `Unreachable` or `Refused`; writes give a row or an outcome.
+class Own:
+    """A session of its own: a client with its cookies, and the CSRF token of each service. One write at a time."""
 
-    The token belongs to the session's cookie: requests that fetch at once would take each other's away, so one
-    fetches for all. A token that SAP does not want any more is fetched once more, and then the request waits.
-    `accepts` says whether SAP honours a RequestID, as it said last; None while it has not said.
+    def __init__(self, client: ErpClient) -> None:
+        self.client = client
+        self.tokens: dict[str, str] = {}
+
+
+class Session:
+    """One user with one SAP. Questions raise `Unreachable` or `Refused`; writes give a row or an outcome.
+
+    A CSRF token belongs to its session's cookie, and whoever comes without a living session gets a new cookie: writes
+    at once in one session would take each other's away. So each write has a session to itself, one that was
+    used before where one is free, at most `most` of them. A token that SAP does not want any more is fetched once
+    more, and then the request waits. `accepts` says whether SAP honours a RequestID, as it said last; None while
+    it has not said.
     """
 
-    def __init__(self, name: str, client: ErpClient, tokens: ClientCredentials | None, now: Clock) -> None:
-        self._name, self._client, self._auth, self._now = name, client, tokens, now
-        self._tokens: dict[str, str] = {}
-        self._fetching = asyncio.Lock()
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], ErpClient],
+        tokens: ClientCredentials | None,
+        now: Clock,
+        *,
+        most: int,
+        patience_s: float,
+    ) -> None:
+        self._name, self._connect, self._auth, self._now = name, connect, tokens, now
+        self._patience_s = patience_s
+        self._client = connect()
+        self._free: list[Own] = []
+        self._all: list[Own] = []
+        self._room = asyncio.Semaphore(most)
         self.accepts: bool | None = None
 
     async def rows(self, service: str, entity: str, asked: str, top: int) -> list[dict[str, Any]]:
@@ -77,9 +100,9 @@ class Session:
                 if none.refused:
                     raise Refused(f"{none}; see client_id, client_secret, scope and audience") from none
                 raise
-        answer = await self._get(f"{ROOT}/{service}/", None, {**headers, _TOKEN: "Fetch"})
+        async with self._own() as own:
+            answer = await self._fetch(own, service, headers)
         self._note(answer)
-        self._keep(service, answer)
 
     async def write(
         self, method: str, service: str, rest: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -89,20 +112,21 @@ class Session:
         Raises `Unreachable` and `Refused` when there is no token, so that nothing was sent, `Stale`, `Outdated`.
         """
         content = None if body is None else json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
-        for last in (False, True):
-            held = await self._token(service)
-            sent = {"content-type": "application/json", **headers, _TOKEN: held}
-            try:
-                answer = await self._client.ask(method, f"{ROOT}/{service}/{rest}", content=content, headers=sent)
-            except Lost as lost:
-                return lost_outcome(lost)
-            if answer.status != HTTPStatus.FORBIDDEN or answer.headers.get(_TOKEN, "").lower() != "required":
-                break
-            # Another request may have fetched a new one by now.
-            if self._tokens.get(service) is held:
-                del self._tokens[service]
-            if last:
-                return Throttled(None, "the ERP answered 403: the CSRF token was refused twice")
+        async with self._own() as own:
+            for last in (False, True):
+                if service not in own.tokens:
+                    await self._fetch(own, service, {})
+                sent = {"content-type": "application/json", **headers, _TOKEN: own.tokens[service]}
+                try:
+                    answer = await own.client.ask(method, f"{ROOT}/{service}/{rest}", content=content, headers=sent)
+                except Lost as lost:
+                    return lost_outcome(lost)
+                if answer.status != HTTPStatus.FORBIDDEN or answer.headers.get(_TOKEN, "").lower() != "required":
+                    break
+                # The session has ended, and with it the tokens of all services.
+                own.tokens.clear()
+                if last:
+                    return Throttled(None, "the ERP answered 403: the CSRF token was refused twice")
         self._note(answer)
         return self._outcome(answer)
 
@@ -110,7 +134,31 @@ class Session:
         """Close every connection."""
         if self._auth is not None:
             await self._auth.close()
+        for own in self._all:
+            await own.client.close()
         await self._client.close()
+
+    @asynccontextmanager
+    async def _own(self) -> AsyncIterator[Own]:
+        """Give a session that nobody else uses meanwhile. Raises `Unreachable` when none gets free in time."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Unreachable(f"{self._name}: no session got free in {self._patience_s:g} s") from None
+        try:
+            own = self._free.pop() if self._free else self._more()
+            try:
+                yield own
+            finally:
+                self._free.append(own)
+        finally:
+            self._room.release()
+
+    def _more(self) -> Own:
+        own = Own(self._connect())
+        self._all.append(own)
+        return own
 
     def _outcome(self, answer: Answer) -> dict[str, Any] | Outcome:
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -130,28 +178,29 @@ class Session:
             return Rejected(f"the ERP answered {answer.status}: {words}")
         return told
 
-    async def _token(self, service: str) -> str:
-        if service not in self._tokens:
-            async with self._fetching:
-                if service not in self._tokens:
-                    answer = await self._get(f"{ROOT}/{service}/", None, {_TOKEN: "Fetch"})
-                    self._keep(service, answer)
-        return self._tokens[service]
-
-    def _keep(self, service: str, answer: Answer) -> None:
+    async def _fetch(self, own: Own, service: str, headers: Mapping[str, str]) -> Answer:
+        """Fetch a token for a service into a session. Raises `Unreachable` and `Refused`."""
+        answer = await self._get(f"{ROOT}/{service}/", None, {**headers, _TOKEN: "Fetch"}, own.client)
         told = answer.headers.get(_TOKEN, "")
         if not told or told.lower() == "required":
             raise Refused("SAP gives no CSRF token; is the user allowed to use the service?")
-        self._tokens[service] = told
+        own.tokens[service] = told
+        return answer
 
     def _note(self, answer: Answer) -> None:
         said = answer.headers.get("repeatabilityresult", "").lower()
         if said in {"accepted", "unsupported"}:
             self.accepts = said == "accepted"
 
-    async def _get(self, path: str, params: dict[str, str] | None, headers: Mapping[str, str] | None = None) -> Answer:
+    async def _get(
+        self,
+        path: str,
+        params: dict[str, str] | None,
+        headers: Mapping[str, str] | None = None,
+        client: ErpClient | None = None,
+    ) -> Answer:
         try:
-            answer = await self._client.ask("GET", path, params=params, headers=dict(headers or {}))
+            answer = await (client or self._client).ask("GET", path, params=params, headers=dict(headers or {}))
         except Lost as lost:
             raise Unreachable(f"{self._name}: {lost.cause}") from lost
         if answer.status == HTTPStatus.UNAUTHORIZED:

@@ -126,10 +126,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
         headers = {"sap-client": self.client} if self.client else {}
         auth = self._auth()
-        client = self._reach().client(auth, headers)
         now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
         tokens = auth if isinstance(auth, ClientCredentials) else None
-        session = Session(self.name, ErpClient(client, self.timeout), tokens, now)
+        place = self._reach()
+
+        def connect() -> ErpClient:
+            return ErpClient(place.client(auth, headers), self.timeout)
+
+        session = Session(self.name, connect, tokens, now, most=self.connections, patience_s=self.timeout)
         return Sap(plan, session, notification, order, now)
 
     def _reach(self) -> Reach:
