@@ -43,7 +43,7 @@ from gateway.core.ports import Clock
 
 _GRACE = timedelta(seconds=2)
 _CALLS = 10
-"""Times-out that one delivery may need: metadata twice, look-ups, two free sessions, tokens, notification, order."""
+"""Time-outs that one delivery may need: metadata twice, look-ups, two free sessions, tokens, notification, order."""
 _NOBODY = "AN000000000000000000"
 _MOST_MOMENTS = 10_000
 

@@ -43,7 +43,7 @@ MainWorkCenterPlant = { constant = "1010" }
 """
 
 # Together they must stay below the longest lease and wait of the outbox, an hour; a delivery is several requests.
-_LONGEST_TIMEOUT, _LONGEST_SETTLE = 60.0, 2400.0
+_LONGEST_TIMEOUT, _LONGEST_SETTLE = 60.0, 2100.0
 _KEY_LENGTH = 20
 
 
@@ -102,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ValueError("timeout is more than nothing and at most 1min")
         if self.settle > _LONGEST_SETTLE:
-            raise ValueError("settle is at most 40min")
+            raise ValueError("settle is at most 35min")
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError):
