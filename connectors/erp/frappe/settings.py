@@ -34,7 +34,7 @@ description = { from = "text", max = 10000 }
 """
 
 TOKEN_PATH = "/api/method/frappe.integrations.oauth2.get_token"  # noqa: S105  a path, not a secret
-_LONGEST_TIMEOUT, _LONGEST_SETTLE = 120.0, 2400.0
+_LONGEST_TIMEOUT, _LONGEST_SETTLE = 120.0, 2100.0
 _KEY_LENGTH = 20
 
 
@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ValueError("timeout is more than nothing and at most 2min")
         if self.settle > _LONGEST_SETTLE:
-            raise ValueError("settle is at most 40min")
+            raise ValueError("settle is at most 35min")
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError):
