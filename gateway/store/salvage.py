@@ -27,6 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 PRECIOUS = (
     tables.orders,
+    tables.order_versions,
     tables.outbox,
     tables.audit,
     tables.reports,
@@ -132,7 +133,7 @@ def damaged(file: Path) -> str | None:
     if not file.exists() or file.stat().st_size == 0:
         return None
     wal = Path(f"{file}-wal")
-    which = [*PRECIOUS, *BULKY] if suspect(file).exists() else [*PRECIOUS[:10]]
+    which = [*PRECIOUS, *BULKY] if suspect(file).exists() else [*PRECIOUS[:11]]
     careful = suspect(file).exists() or (wal.exists() and wal.stat().st_size > 0)
     try:
         with contextlib.closing(sqlite3.connect(file, isolation_level=None, timeout=5)) as raw:
@@ -275,7 +276,8 @@ def _mend(engine: Engine, now: datetime) -> None:
                 log.exception("store.order_unreadable")
                 continue
             why = "its delivery was lost in a damaged database"
-            row = Delivery(order.key, order.lane, erp, DeliveryState.UNCERTAIN, 1, now, None, now, why, None, now)
+            lost = Delivery(order.key, order.lane, erp, DeliveryState.UNCERTAIN, 1, now, None, now, why, None, now)
+            row = msgspec.structs.replace(lost, version=order.version)
             put_delivery(connection, row)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 
 from gateway.core.batch import Batch
@@ -294,6 +295,23 @@ async def test_an_order_whose_delivery_was_lost_is_uncertain(settings: Settings)
     assert len(orders) == 20
     assert {one.delivery.state for one in orders} == {DeliveryState.UNCERTAIN}
     assert {(one.delivery.erp, one.delivery.lane == one.order.asset) for one in orders} == {("erp", True)}
+    await store.close()
+
+
+async def test_an_order_keeps_its_versions_through_a_rescue(settings: Settings) -> None:
+    await fill(settings)
+    store = settings.open()
+    first = (await store.read(lambda tx: tx.orders(limit=100)))[0].order
+    grown = replace(first, version=2, title="grown")
+    assert await store.write(lambda tx: tx.change_order(grown, NOW))
+    await store.close()
+    spoil(settings.file, ("outbox",), whole=True)
+    store = settings.open()
+    held = await store.read(lambda tx: tx.order(first.key))
+    assert held is not None
+    assert (held.order, held.delivery.version) == (grown, 2)
+    assert await store.read(lambda tx: tx.order_version(first.key, 1)) == first
+    assert await store.write(lambda tx: tx.change_order(replace(grown, version=3), NOW))
     await store.close()
 
 
