@@ -14,6 +14,9 @@ T = TypeVar("T")
 _WIDE = 200
 """Columns of a table that goes into a file or a pipe."""
 
+ACTOR = "command line"
+"""Who did it, in the audit trail: a command knows no one."""
+
 config_option = click.option("--config", "-c", "config", default=None, help="Settings file (default: ./andon.toml).")
 output_option = click.option(
     "-o",

@@ -29,12 +29,12 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.option("--state", type=click.Choice(["WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED"]))
+@click.option("--state", type=click.Choice(["WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED", "DROPPED"]))
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @config_option
 @output_option
 def list_orders(state: str | None, limit: int, config: str | None, output: str | None) -> None:
-    """List production orders, newest first; PARKED ones say why.
+    """List production orders, newest first; PARKED and DROPPED ones say why.
 
     Example:  andon production list --state PARKED
     """

@@ -19,7 +19,7 @@ class HandoverState(enum.StrEnum):
 
     WAITING will be handed over when due, or never when nobody is named. SENDING was committed before anything was
     written. ACCEPTED: the line has it. UNCERTAIN: it may have it, and is asked before anything is written again.
-    PARKED needs a person and says why.
+    PARKED needs a person and says why. DROPPED was given up by a person, who said why.
     """
 
     WAITING = "WAITING"
@@ -27,6 +27,7 @@ class HandoverState(enum.StrEnum):
     ACCEPTED = "ACCEPTED"
     UNCERTAIN = "UNCERTAIN"
     PARKED = "PARKED"
+    DROPPED = "DROPPED"
 
 
 class Handover(msgspec.Struct, frozen=True):

@@ -9,13 +9,16 @@ import msgspec
 
 from gateway.core.batch import Batch
 from gateway.core.capsule import Grounds
+from gateway.core.delivery import DeliveryState
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Episode, EpisodeState
-from gateway.core.ports import Diagnoser, Store, Tx
+from gateway.core.ports import Diagnoser, Store, StoredOrder, Tx
+from gateway.core.status import OVER
 from gateway.core.window import Window
 from gateway.flow import seal
 from gateway.flow.book import Book
 from gateway.flow.cut import Cutter
+from gateway.flow.redeliver import may_go_again, send_again
 
 _READ = 64
 NEAR = timedelta(minutes=5)
@@ -187,23 +190,15 @@ async def deliver(
     """Put recorded orders through delivery again.
 
     What is delivered stays (`delivered already`), what waits is left to its lane, what is uncertain is
-    left to reconciliation; what is parked waits again, with the same key.
+    left to reconciliation, and what was taken back stays so; what is parked waits again, with the same key, and so
+    does a change that the ERP refused.
     """
 
     def step(tx: Tx) -> list[Redelivery]:
         done = []
         for stored in tx.orders_between(span.since, span.until, span.asset):
-            state = str(stored.delivery.state)
-            verdict = {
-                "DELIVERED": "delivered already",
-                "WAITING": "waits in its lane",
-                "SENDING": "is being sent",
-                "UNCERTAIN": "is being reconciled",
-                "PARKED": "would be sent",
-                "WITHDRAWN": "taken back",
-            }[state]
-            if state == "PARKED" and not dry_run and tx.redeliver(stored.order.key, now):
-                tx.note("order.redelivered", stored.order.key, now)
+            verdict, state = _verdict(stored), str(stored.delivery.state)
+            if verdict in (_SEND, _CHANGE) and not dry_run and send_again(tx, stored.order.key, now).again:
                 verdict = "waits again"
             done.append(Redelivery(stored.order.key, stored.order.asset, stored.order.failure_mode, state, verdict))
         return done
@@ -211,3 +206,24 @@ async def deliver(
     rows = await (store.read(step) if dry_run else store.write(step))
     wake()
     return rows
+
+
+_SEND, _CHANGE = "would be sent", "would be changed"
+_REST = {
+    DeliveryState.DELIVERED: "delivered already",
+    DeliveryState.WAITING: "waits in its lane",
+    DeliveryState.SENDING: "is being sent",
+    DeliveryState.UNCERTAIN: "is being reconciled",
+    DeliveryState.WITHDRAWN: "taken back",
+}
+
+
+def _verdict(stored: StoredOrder) -> str:
+    way = stored.delivery
+    if way.state is DeliveryState.PARKED:
+        return _SEND
+    if way.state is DeliveryState.DELIVERED and stored.erp_state in OVER:
+        return "has ended in the ERP"
+    if way.state is DeliveryState.DELIVERED and may_go_again(stored):
+        return _CHANGE
+    return _REST[way.state]

@@ -8,7 +8,8 @@ import msgspec
 
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import Refused
-from gateway.core.ports import Clock, Store, Tx
+from gateway.core.ports import Clock, Store, StoredOrder, Tx
+from gateway.core.status import OVER
 from gateway.flow.receive import Missing
 from gateway.flow.ruling import Ruling, rule
 
@@ -37,6 +38,12 @@ async def withdraw(
     if not told:
         raise Refused("say why the order is taken back: the reason goes to the ERP")
     return await store.write(partial(_step, key=key, reason=told, actor=actor, at=now(), ruling=ruling))
+
+
+def may_be_taken_back(held: StoredOrder) -> bool:
+    """Say whether an order stands: nobody took it back, and the ERP has not ended it."""
+    way = held.delivery
+    return not way.withdraw and way.state is not DeliveryState.WITHDRAWN and held.erp_state not in OVER
 
 
 def _step(tx: Tx, *, key: str, reason: str, actor: str, at: datetime, ruling: Ruling) -> Withdrawn:

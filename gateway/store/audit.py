@@ -34,6 +34,11 @@ class Trail(Part):
         # Read at once: an iterator that outlives its transaction would fail on the first line.
         return iter([AuditLine(*row) for row in self._db.execute(look)])
 
+    def audit_of(self, subject: str, *, limit: int = 1000) -> list[AuditLine]:
+        """Give the newest lines about one thing, the oldest of them first. Reads the whole trail: for a person."""
+        look = select(*_COLUMNS).where(audit.c.subject == subject).order_by(audit.c.number.desc()).limit(limit)
+        return [AuditLine(*row) for row in self._db.execute(look)][::-1]
+
 
 def verify(lines: Iterable[AuditLine], *, before: AuditLine | None = None) -> int | None:
     """Number of the first line that does not follow from the one before it; None when all do.

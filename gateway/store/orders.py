@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, insert, or_, select, update
 
-from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate
+from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate, Task
 from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
 from gateway.core.status import OVER, Said, heard, told
@@ -27,6 +27,19 @@ _SAID = (
     orders.c.state_at,
     orders.c.code_at,
 )
+_THERE, _DROPPED = outbox.c.erp_number.is_not(None), and_(outbox.c.withdraw != "", outbox.c.attempt == 0)
+_TASKS = {
+    "create": and_(~_THERE, ~_DROPPED),
+    "drop": and_(~_THERE, _DROPPED),
+    "amend": and_(_THERE, outbox.c.withdraw == ""),
+    "cancel": and_(_THERE, outbox.c.withdraw != ""),
+}
+"""`Delivery.task`, asked in SQL."""
+_BEHIND = and_(
+    outbox.c.state == DeliveryState.DELIVERED,
+    or_(outbox.c.sent < outbox.c.version, outbox.c.reason != ""),
+    orders.c.erp_state.not_in(OVER),
+)
 
 
 class Orders(Part):
@@ -46,13 +59,34 @@ class Orders(Part):
         found = self._db.execute(_look().where(orders.c.key == key)).first()
         return None if found is None else _stored(found)
 
-    def orders(self, *, state: str | None = None, asset: str | None = None, limit: int = 100) -> list[StoredOrder]:
-        """Orders, the youngest first, by the state of their delivery or by asset."""
+    def orders(
+        self,
+        *,
+        state: str | None = None,
+        asset: str | None = None,
+        erp: str | None = None,
+        erp_state: str | None = None,
+        task: Task | None = None,
+        behind: bool = False,
+        limit: int = 100,
+    ) -> list[StoredOrder]:
+        """Orders, the youngest first, by the state of their delivery, by what it has to do next, by asset or ERP.
+
+        `behind` are those whose change, or withdrawal, was refused and that the ERP has not ended.
+        """
         look = _look().order_by(outbox.c.number.desc()).limit(limit)
-        if state is not None:
-            look = look.where(outbox.c.state == state)
-        if asset is not None:
-            look = look.where(orders.c.asset == asset)
+        for column, wanted in (
+            (outbox.c.state, state),
+            (orders.c.asset, asset),
+            (outbox.c.erp, erp),
+            (orders.c.erp_state, erp_state),
+        ):
+            if wanted is not None:
+                look = look.where(column == wanted)
+        if task is not None:
+            look = look.where(outbox.c.state.not_in((DeliveryState.DELIVERED, DeliveryState.WITHDRAWN)), _TASKS[task])
+        if behind:
+            look = look.where(_BEHIND)
         return [_stored(row) for row in self._db.execute(look)]
 
     def orders_between(

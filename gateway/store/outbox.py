@@ -135,6 +135,11 @@ class Outbox(Part):
             }
         return self._db.execute(update(outbox).where(ours).values(news)).rowcount == 1
 
+    def order_counts(self) -> dict[str, int]:
+        """How many orders there are, by the state of their delivery."""
+        look = select(outbox.c.state, func.count()).group_by(outbox.c.state)
+        return {state: int(count) for state, count in self._db.execute(look)}
+
     def redeliver(self, key: str, now: datetime) -> bool:
         """Send a PARKED order again under the same key; False when it is not parked.
 

@@ -127,6 +127,11 @@ class Queue(Part):
         )
         return {(subscriber, state): int(count) for subscriber, state, count in self._db.execute(look)}
 
+    def parked_event(self, subscriber: str, event: str) -> Outgoing | None:
+        """One PARKED event, or None."""
+        found = self._db.execute(select(*_ROW).where(_is(subscriber, event), outgoing.c.state == "PARKED")).first()
+        return None if found is None else _outgoing(found)
+
     def resend_event(self, subscriber: str, event: str, at: datetime) -> bool:
         """Let a PARKED event wait again, under its id, with all its attempts before it; False when it is not parked."""
         news = {"state": "WAITING", "attempt": 0, "made_at": at, "due_at": at, "reason": "", "updated_at": at}

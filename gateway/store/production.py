@@ -126,9 +126,13 @@ class Production(Part):
         self._db.execute(update(handovers).where(handovers.c.order_id == order_id).values(asked_at=at))
 
     def redeliver_production(self, order_id: str, to: str, at: datetime) -> bool:
-        """Hand over once more what is PARKED, and for the first time what came while nobody was named; else False."""
+        """Hand over once more what is PARKED or DROPPED, and for the first time what came while nobody was named.
+
+        Else False.
+        """
         named = and_(handovers.c.state == HandoverState.WAITING, handovers.c.to == "")
-        which = and_(handovers.c.order_id == order_id, or_(handovers.c.state == HandoverState.PARKED, named))
+        rests = handovers.c.state.in_((HandoverState.PARKED, HandoverState.DROPPED))
+        which = and_(handovers.c.order_id == order_id, or_(rests, named))
         news = {
             "to": to,
             "state": HandoverState.WAITING,
@@ -138,6 +142,12 @@ class Production(Part):
             "reason": "",
             "updated_at": at,
         }
+        return self._db.execute(update(handovers).where(which).values(news)).rowcount == 1
+
+    def drop_production(self, order_id: str, reason: str, at: datetime) -> bool:
+        """Give the handing over of a PARKED order up, for a person who says so; False when it is not parked."""
+        which = and_(handovers.c.order_id == order_id, handovers.c.state == HandoverState.PARKED)
+        news = {"state": HandoverState.DROPPED, "reason": reason, "updated_at": at}
         return self._db.execute(update(handovers).where(which).values(news)).rowcount == 1
 
     def _write(self, one: Handover) -> None:

@@ -62,6 +62,11 @@ class Reports(Part):
         look = look.order_by(reports.c.number if queue else reports.c.number.desc())
         return [_stored(row) for row in self._db.execute(look)]
 
+    def read_again(self, name: str) -> bool:
+        """Let a report in review be read once more; False when it is not there, or was decided."""
+        waits = (reports.c.id == name) & (reports.c.route == "review") & (reports.c.reviewed == false())
+        return self._db.execute(update(reports).where(waits).values(extraction=None, route=None)).rowcount == 1
+
     def review_done(self, name: str) -> None:
         """Take a report out of the review queue."""
         self._db.execute(update(reports).where(reports.c.id == name).values(reviewed=true()))

@@ -8,6 +8,7 @@ from litestar.types import ASGIApp
 from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.gateway import Gateway
 from gateway.web import (
+    changing,
     docs,
     equipment,
     evidence,
@@ -52,6 +53,8 @@ def litestar_app(gateway: Gateway) -> Litestar:
             review.decide,
             orders.orders,
             orders.order,
+            changing.redeliver,
+            changing.cancel,
             orders.episodes,
             orders.diagnoses,
             evidence.order_capsule,

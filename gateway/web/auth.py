@@ -24,7 +24,7 @@ EVERYWHERE, ONE_ASSET, OWN = "everywhere", "asset", "own"
 """How far a route reaches: it shows or changes the whole plant; one asset, that the address names; or its handler
 looks at the caller's lines itself. A token for some lines passes only the last two."""
 REACHES = frozenset({EVERYWHERE, ONE_ASSET, OWN})
-SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", "line:push", *TOKEN_ONLY})
+SCOPES = frozenset({PUBLIC, SIGNED, "read", "reports:write", "review:write", "orders:write", "line:push", *TOKEN_ONLY})
 
 
 class Guard(ASGIMiddleware):

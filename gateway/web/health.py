@@ -10,6 +10,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from gateway.core.batch import TagState
+from gateway.core.delivery import DeliveryState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Counts, Held, Tx
 from gateway.runtime.gateway import Gateway
@@ -17,10 +18,8 @@ from gateway.runtime.telemetry import MEDIA_TYPE
 
 _DEADLINE_S = 3.0
 _STALE = timedelta(seconds=30)
-_MOST = 1000
 _NAMED = 3
 _LOG = "/log"
-_UNSETTLED = ("WAITING", "SENDING", "UNCERTAIN", "PARKED")
 _TEXT = MEDIA_TYPE.removesuffix("; charset=utf-8")  # Litestar says it of every text
 _HEADERS = {"Cache-Control": "no-store"}
 
@@ -94,12 +93,11 @@ async def metrics(gateway: NamedDependency[Gateway]) -> Response[bytes]:
     """Give the numbers in the Prometheus text format."""
 
     def look(tx: Tx) -> tuple[Counts, dict[str, int], dict[tuple[str, str], int]]:
-        states = {state: len(tx.orders(state=state, limit=_MOST)) for state in _UNSETTLED}
-        return tx.counts(), states, tx.outgoing_counts()
+        return tx.counts(), tx.order_counts(), tx.outgoing_counts()
 
     counted, states, events = await gateway.store.read(look)
     gateway.telemetry.set_events(events)
-    gateway.telemetry.set_orders({**states, "DELIVERED": counted.orders - sum(states.values())})
+    gateway.telemetry.set_orders({state: states.get(state, 0) for state in DeliveryState})
     for name in ("readings", "windows", "diagnoses", "episodes", "orders", "reports"):
         gateway.telemetry.stored.labels(name).set(getattr(counted, name))
     for source, part in _sources(gateway).items():

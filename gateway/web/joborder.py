@@ -29,7 +29,7 @@ _JOBS = {
     "ABORTED": "Aborted",
     "WAITING": "Ready",
 }
-_STATES = {"ACCEPTED": "Ready", "PARKED": "Held"}
+_STATES = {"ACCEPTED": "Ready", "PARKED": "Held", "DROPPED": "Aborted"}
 
 
 class Word(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ class ProductionNow(msgspec.Struct, frozen=True):
 
     order: ProductionOrder
     received_at: Moment
-    state: Literal["KEPT", "WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED"]
+    state: Literal["KEPT", "WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED", "DROPPED"]
     to: str = ""
     attempts: int = 0
     reason: str = ""

@@ -14,8 +14,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Stream
 
+from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder, StoredReport, Tx
 from gateway.core.report import SlotName
+from gateway.flow.redeliver import may_go_again
+from gateway.flow.withdraw import may_be_taken_back
 from gateway.runtime.gateway import Gateway
 from gateway.web.pages.stream import Streams
 from gateway.web.pages.views import equipment, overview, pieces, shares_of, steps_of
@@ -25,6 +28,8 @@ from gateway.web.problems import Wrong
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SLOTS: tuple[str, ...] = get_args(SlotName)
 _YEAR_S = 31_536_000
+_VERSIONS = 10
+"""Versions of an order that its page lists, the newest first."""
 _OF_ASSET = {"gauges", "failing", "side", "log"}
 _WHOLE = {"tiles", "episodes", "orders", "review", "nav"}
 _PAGES = resources.files("gateway.web.pages")
@@ -68,6 +73,7 @@ class Pages:
             site=self.gateway.plant.site.id,
             gateway=self.gateway,
             ruling="review:write" in self.gateway.api.anonymous,  # a browser sends no token
+            changing="orders:write" in self.gateway.api.anonymous,
             slots={name: words(name.replace("_", " ") if words.language == "en" else name) for name in SLOTS},
             **values,
         )
@@ -126,14 +132,17 @@ async def orders(request: Request[Any, Any, Any], pages: NamedDependency[Pages])
 async def order(request: Request[Any, Any, Any], pages: NamedDependency[Pages], key: FromPath[str]) -> Response[bytes]:
     """Show one order, what it came from and where it went."""
 
-    def look(tx: Tx) -> tuple[StoredOrder | None, StoredReport | None, Any]:
+    def look(tx: Tx) -> tuple[StoredOrder | None, StoredReport | None, Any, list[WorkOrder]]:
         held = tx.order(key)
         if held is None:
-            return None, None, None
+            return None, None, None, []
         told = tx.report(held.order.source.id) if held.order.source.kind == "report" else None
-        return held, told, tx.episode(key)
+        newest = held.delivery.version
+        numbers = range(newest, max(0, newest - _VERSIONS), -1) if newest > 1 else ()
+        versions = [one for number in numbers if (one := tx.order_version(key, number)) is not None]
+        return held, told, tx.episode(key), versions
 
-    held, told, episode = await pages.gateway.store.read(look)
+    held, told, episode, versions = await pages.gateway.store.read(look)
     if held is None:
         raise Wrong(404, "no such order")
     return pages.html(
@@ -144,6 +153,9 @@ async def order(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
         told=told,
         pieces=pieces(told) if told is not None else [],
         steps=steps_of(held, episode),
+        versions=versions,
+        again=may_go_again(held),
+        back=may_be_taken_back(held),
         shares=shares_of(held.order.diagnosis) if held.order.diagnosis is not None else [],
         body=msgspec.json.format(msgspec.json.encode(held.order), indent=2).decode(),
     )

@@ -329,6 +329,26 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
+// --- an order sent again, or taken back -----------------------------------------------------------
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("[data-order]");
+  if (!form) return;
+  event.preventDefault();
+  const said = new FormData(form, event.submitter), act = String(said.get("do"));
+  const place = one("output", form);
+  const headers = { "Idempotency-Key": fresh() };
+  const body = act === "cancel" ? JSON.stringify({ reason: String(said.get("reason")) }) : undefined;
+  if (body) headers["Content-Type"] = "application/json";
+  try {
+    const answer = await fetch(`/api/v1/orders/${encodeURIComponent(form.dataset.order)}/${act}`, { method: "POST", headers, body });
+    if (answer.ok) { location.reload(); return; }
+    const told = await answer.json();
+    place.textContent = `▲ ${told.title} ${told.detail || ""} ${(told.errors || []).map((fault) => `${fault.field}: ${fault.message}`).join(" · ")}`;
+  } catch {
+    place.textContent = `▲ ${say.lost}`;
+  }
+});
+
 // Without a choice the theme is the system's: offer the other one.
 const theme = one("button[name=theme]");
 if (theme && document.documentElement.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches) {
