@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
+
+import structlog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,11 @@ def arguments(name: str, data: bool = False) -> Options:  # noqa: FBT001, FBT002
         output=cast("Literal['table', 'json']", given.output),
         data=given.data if data else None,
     )
+
+
+def quiet() -> None:
+    """Leave what the gateway logs below what is critical out of what a bench prints."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def publish(name: str, rows: Sequence[Row], output: str) -> None:

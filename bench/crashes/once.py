@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from connectors.erp.rest import Settings as Erp
+from crashes.erp import STRATEGIES
 from gateway.core.asset import Plant, Site
 from gateway.core.delivery import DeliveryState
 from gateway.core.order import business_key
@@ -25,7 +25,6 @@ from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk, Listening
 from gateway.store.settings import Settings as StoreSettings
-from nlp.interpret import open_interpreter
 
 SECRET = b"crash bench"
 SITE = "SZ1"
@@ -73,6 +72,7 @@ def words_of(name: str) -> str:
 def adapter(job: Job) -> ErpAdapter:
     """Open the ERP."""
     os.environ["CRASH_ERP_SECRET"] = job.client_secret
+    _, more = STRATEGIES[job.idempotency]
     return Erp(
         name="main",
         base_url=job.base_url,
@@ -82,6 +82,8 @@ def adapter(job: Job) -> ErpAdapter:
         idempotency=job.idempotency,  # type: ignore[arg-type]  # one of a table of ours
         timeout=Duration(2.0),
         settle=Duration(2.0),
+        audience="erp",
+        **more,
     ).open()
 
 
@@ -128,7 +130,3 @@ async def _deliver(store: Store, erp: ErpAdapter, clock: Clock) -> None:
         if not done:
             clock.ahead += HOP
     raise TimeoutError(f"not delivered after {TURNS} turns: {sorted(states)}")
-
-
-if __name__ == "__main__":
-    asyncio.run(run(msgspec.json.decode(sys.argv[1], type=Job), open_interpreter("lite")))

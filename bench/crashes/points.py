@@ -1,27 +1,22 @@
-"""Every system call of accept-and-deliver as a place to die: enumerated under strace, each one tried."""
+"""Every call of accept-and-deliver that can be seen from outside as a place to die: counted, and each one tried."""
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from crashes.once import Job, key_of
+from crashes.victims import CALLS, Death, Work, open_store
 
-CALLS = ("pwrite64", "write", "fdatasync", "fsync", "sendto", "recvfrom", "connect", "ftruncate", "unlink")
-"""The calls by which something can be seen from outside the process, or be missing after it."""
 REPORTS = 3
-LIMIT_S = 60
-AHEAD_S = 120.0
-"""The process that comes after a kill runs later: a lease that the dead one held is over."""
+LIMIT_S = 1800.0
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,7 @@ class Tally:
 
 def missing() -> str:
     """Say what is not here; empty when all is."""
-    return "" if shutil.which("strace") else "strace is not installed"
+    return "" if shutil.which("cc") else "there is no C compiler for bench/crashes/shim.c"
 
 
 def enumerate_points(
@@ -47,61 +42,72 @@ def enumerate_points(
     """
     with tempfile.TemporaryDirectory() as kept:
         here = Path(kept)
-        calls = _counted(job(_made(here / "plain"), _names("plain")), here / "trace")
-        points = [(name, number + 1) for name in CALLS for number in range(calls[name])]
-        jobs = [job(_made(here / f"{name}{at}"), _names(f"{name}{at}")) for name, at in points]
-        with ThreadPoolExecutor(at_once) as pool:
-            deaths = list(pool.map(_tried, jobs, points))
+        shim = here / "shim.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, _HERE / "shim.c", "-ldl"], check=True)
+        open_store(here / "store")
+        plain = job(_made(here, "plain"), _names("plain"))
+        [counted] = _worked(shim, [Work(plain, "", 0)], 1)
+        if counted.why:
+            raise RuntimeError(f"accept-and-deliver failed without a kill: {counted.why}")
+        points = [(name, at + 1) for name in CALLS for at in range(counted.calls[name])]
+        works = [Work(job(_made(here, f"{name}{at}"), _names(f"{name}{at}")), name, at) for name, at in points]
+        deaths = _worked(shim, works, at_once)
         there = commits()
-        bad = []
-        for one, (name, at), (_, why) in zip(jobs, points, deaths, strict=True):
-            acks = Path(one.acks)
-            acked = set(acks.read_text().split()) if acks.exists() else set[str]()
-            made = {report: there.get(key_of(report), 0) for report in one.names}
-            wrong = [report for report, count in made.items() if count > 1 or (report in acked and count != 1)]
-            if why or wrong:
-                bad.append(f"{name} {at}: {why or 'lost or twice: ' + ', '.join(wrong)}")
-        return Tally(len(points), sum(killed for killed, _ in deaths), tuple(bad))
+        bad = [told for work, death in zip(works, deaths, strict=True) if (told := _wrong(work, death, there))]
+        return Tally(len(points), sum(death.killed for death in deaths), tuple(bad))
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+def _wrong(work: Work, death: Death, there: dict[str, int]) -> str:
+    """Say what is wrong after a death and the work of who came after; empty when nothing is."""
+    acks = Path(work.job.acks)
+    acked = set(acks.read_text().split()) if acks.exists() else set[str]()
+    made = {report: there.get(key_of(report), 0) for report in work.job.names}
+    wrong = [report for report, count in made.items() if count > 1 or (report in acked and count != 1)]
+    why = death.why or (f"lost or twice: {', '.join(wrong)}" if wrong else "")
+    return why and f"{work.call} {work.at}: {why}"
+
+
+def _made(here: Path, name: str) -> Path:
+    """Make a folder with a store that has its tables: what is killed is accepting and delivering."""
+    shutil.copytree(here / "store", here / name / "store")
+    return here / name
 
 
 def _names(point: str) -> list[str]:
     return [f"{point}-{number}" for number in range(REPORTS)]
 
 
-def _counted(job: Job, trace: Path) -> Counter[str]:
-    if _run(job, "-o", str(trace), "-e", f"trace={','.join(CALLS)}") != 0:
-        raise RuntimeError("accept-and-deliver failed without any kill")
-    lines = trace.read_text("utf-8", "replace").splitlines()
-    # "1234 fdatasync(5) = 0"; the end of a call that another thread interrupted begins with "<...".
-    calls = [line.split(maxsplit=1)[-1].partition("(")[0] for line in lines]
-    return Counter(name for name in calls if name in CALLS)
-
-
-def _tried(job: Job, point: tuple[str, int]) -> tuple[bool, str]:
-    """Let a process die at one point, and another one end its work; gives whether it died and what went wrong."""
-    name, at = point
-    code = _run(job, "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={at}")
-    killed = code == -signal.SIGKILL
-    if not killed and code != 0:
-        return killed, f"ended with {code}"
-    code = _run(msgspec.structs.replace(job, names=(), ahead_s=AHEAD_S))
-    return killed, "" if code == 0 else f"the one after it ended with {code}"
-
-
-def _run(job: Job, *strace: str) -> int:
-    """Run a job in a process of its own, under strace when it is given options; gives how it ended."""
-    traced = ["strace", "-f", "-qq", *strace] if strace else []
-    command = [*traced, sys.executable, "-m", "crashes.once", msgspec.json.encode(job).decode()]
-    here = Path(__file__).parents[1]
-    paths = {"PYTHONPATH": f"{here.parent}{os.pathsep}{here}", "OMP_NUM_THREADS": "1"}
+def _worked(shim: Path, works: Sequence[Work], at_once: int) -> list[Death]:
+    """Have the works done by so many processes at once; gives what became of each, in order."""
+    paths = f"{_HERE.parents[1]}{os.pathsep}{_HERE.parent}"
+    given = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "OMP_NUM_THREADS": "1",
+        "LD_PRELOAD": str(shim),
+        "CRASH_SHIM": str(shim),
+    }
+    shares = [works[place::at_once] for place in range(at_once)]
+    children = []
+    for share in shares:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "crashes.victims"], env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        children.append((child, msgspec.json.encode(share)))
+    found: list[list[Death]] = []
     try:
-        ended = subprocess.run(command, env={**os.environ, **paths}, timeout=LIMIT_S, check=False, capture_output=True)
-    except subprocess.TimeoutExpired:
-        return 1
-    # strace dies as what it traced died.
-    return ended.returncode
+        for child, text in children:
+            if child.stdin is not None:
+                child.stdin.write(text)
+                child.stdin.close()
+        for child, _ in children:
+            told = child.stdout.read() if child.stdout is not None else b""
+            found.append(msgspec.json.decode(told, type=list[Death]))
+    finally:
+        for child, _ in children:
+            child.kill()
+            child.wait()
+    deaths: list[Death | None] = [None] * len(works)
+    for place, share_of in enumerate(found):
+        deaths[place::at_once] = share_of
+    return [death for death in deaths if death is not None]
