@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.core.delivery import Delivered, ErpRef, Outcome, ProductionOrder, Rejected, Uncertain, Unsent
+from gateway.core.delivery import Delivered, ErpRef, Outcome, ProductionOrder, Rejected, Throttled, Uncertain, Unsent
 from gateway.core.errors import Doubtful, Refused, Unreachable
 from gateway.core.ports import Clock, Store
 from gateway.core.production import JobReceiver, JobState
@@ -82,23 +82,28 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is written, in this order. With a `trigger`, which comes last, what stands before it has no effect alone."""
+    """What is written, in this order. With a `trigger`, which comes last, what stands before it has no effect alone.
+
+    `before` takes the trigger back, first of all.
+    """
 
     line: str
     writes: tuple[Write, ...]
     trigger: Write | None = None
+    before: Write | None = None
 
     @property
     def all(self) -> tuple[Write, ...]:
         """Every write."""
-        return self.writes if self.trigger is None else (*self.writes, self.trigger)
+        return tuple(one for one in (self.before, *self.writes, self.trigger) if one is not None)
 
 
 class ToTargets:
     """Writes orders to declared targets of one line, each with its lines in the audit trail.
 
-    In doubt the targets are read back. A trigger that may have been pulled and does not read as it was written
-    cannot be judged, for the equipment may have taken it back: then a person must look.
+    While the trigger of the last order still stands the next one waits. In doubt the targets are read back. A trigger
+    that may have been pulled and does not read as it was written cannot be judged, for the equipment may have taken
+    it back: then a person must look.
     """
 
     follows = False
@@ -115,7 +120,7 @@ class ToTargets:
     @property
     def deadline(self) -> timedelta:
         """The longest time of one call."""
-        return self._timeout * max(1, len(self._plan.all))
+        return self._timeout * (len(self._plan.all) + 1)
 
     async def give(self, order: ProductionOrder) -> Outcome:
         """Write every target in order; see `Hand`."""
@@ -124,29 +129,55 @@ class ToTargets:
         if absent:
             return Unsent(f"the line {plan.line} is not open, or has no target {absent[0]}")
         try:
-            prepared = [(one.target, valued(one, order)) for one in plan.all]
+            prepared = [(one, valued(one, order)) for one in plan.all]
         except ValueError as unfit:
             return Rejected(str(unfit))
-        for number, (target, values) in enumerate(prepared):
-            pulls = plan.trigger is not None and number == len(plan.writes)
-            if pulls:
+        stands = await self._stands()
+        if stands is not None:
+            return stands
+        for number, (one, values) in enumerate(prepared):
+            if one is plan.trigger:
                 name, at = MARK + order.order_id, self._now()
                 await self._store.write(lambda tx: tx.put(name, at.isoformat().encode()))  # noqa: B023  awaited here
-            try:
-                await write_target(
-                    self._store, self._line.write, plan.line, target, values, f"production {order.order_id}", self._now
-                )
-            except Refused as no:
-                return Rejected(str(no)[:500])
-            except Doubtful as doubt:
-                if plan.trigger is not None and not pulls:
-                    return Unsent(f"not triggered: {doubt}")
-                return Uncertain(str(doubt))
-            except Unreachable as lost:
-                if plan.trigger is None and number > 0:
-                    return Uncertain(f"written in part: {lost}")
-                return Unsent(str(lost))
+            told = await self._write(one, values, order.order_id, first=number == 0)
+            if told is not None:
+                return told
         return Delivered(ErpRef(order.order_id, order.order_id))
+
+    async def _stands(self) -> Outcome | None:
+        """Look whether the trigger of the last order still stands: the line has not taken that one yet.
+
+        One that is taken back by us before, and a method, cannot stand.
+        """
+        trigger = self._plan.trigger
+        if trigger is None or self._plan.before is not None or len(trigger.values) != 1:
+            return None
+        try:
+            held = await self._line.held_by(self._plan.line, trigger.target)
+        except Refused:
+            return None
+        except Unreachable as lost:
+            return Unsent(str(lost))
+        if not alike(held, trigger.values[0]):
+            return None
+        return Throttled(None, f"{trigger.target} still holds {held!r}: the line has not taken the last order back")
+
+    async def _write(self, one: Write, values: Sequence[Value], order_id: str, *, first: bool) -> Outcome | None:
+        """Write one target; None when it is done. What comes before a trigger has no effect alone."""
+        plan = self._plan
+        try:
+            await write_target(
+                self._store, self._line.write, plan.line, one.target, values, f"production {order_id}", self._now
+            )
+        except Refused as no:
+            return Rejected(str(no)[:500])
+        except Doubtful as doubt:
+            if plan.trigger is not None and one is not plan.trigger:
+                return Unsent(f"not triggered: {doubt}")
+            return Uncertain(str(doubt))
+        except Unreachable as lost:
+            return Unsent(str(lost)) if plan.trigger is not None or first else Uncertain(f"written in part: {lost}")
+        return None
 
     async def look(self, order: ProductionOrder) -> Seen:
         """Read the targets back; see `Hand`."""
@@ -155,7 +186,7 @@ class ToTargets:
         if plan.trigger is not None and await self._store.read(lambda tx: tx.get(name)) is None:
             return Seen(taken=False, why="the trigger was not pulled")
         try:
-            wrong = [one.target for one in plan.all if not await self._holds(one, order)]
+            wrong = [one.target for one in plan.all if one is not plan.before and not await self._holds(one, order)]
         except Refused as no:
             return Seen(taken=None, why=f"it cannot be read back: {no}")
         if not wrong:

@@ -30,10 +30,15 @@ _WRITE_S = 7.0
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The write that makes the line take the order. A value "$order_id" is that field of the order."""
+    """The write that makes the line take the order. A value "$order_id" is that field of the order.
+
+    The line takes it back when it has the order, and until then the next one waits; where it does not, `before` is
+    written to the same target ahead of each order.
+    """
 
     target: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     values: tuple[Value, ...] = (True,)
+    before: tuple[Value, ...] = ()
 
 
 class ProductionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +83,9 @@ class ProductionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
             return None
         writes = tuple(Write(target, (f"${field}",)) for field, target in self.targets.items())
         trigger = None if self.trigger is None else Write(self.trigger.target, self.trigger.values)
-        return Plan(self.to.removeprefix("line."), writes, trigger)
+        back = None if self.trigger is None or not self.trigger.before else self.trigger
+        before = None if back is None else Write(back.target, back.before)
+        return Plan(self.to.removeprefix("line."), writes, trigger, before)
 
 
 WRITE = timedelta(seconds=_WRITE_S)

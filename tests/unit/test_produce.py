@@ -217,6 +217,49 @@ async def test_a_trigger_in_doubt_is_read_back_and_never_pulled_again(store: Sto
     assert "look at it before you hand it over again" in held.reason
 
 
+async def test_while_the_trigger_of_the_last_order_stands_the_next_waits(store: Store, clock: Clock) -> None:
+    cell = Cell()
+    await put(store, "PO-1", "PO-2")
+    work = producer(store, to_targets(store, cell, clock), clock)
+    await work.step()
+    await work.step()
+    held = await now(store, "PO-2")
+    assert (held.state, held.attempt, cell.held["order-id"]) == (HandoverState.WAITING, 0, "PO-1")
+    assert "start still holds True" in held.reason
+    cell.held["start"], clock.seconds = False, 60
+    await work.step()
+    assert ((await now(store, "PO-2")).state, cell.held["order-id"]) == (HandoverState.ACCEPTED, "PO-2")
+
+
+async def test_a_trigger_that_nobody_takes_back_is_taken_back_first(store: Store, clock: Clock) -> None:
+    cell = Cell()
+    plan = Plan("cell", PLAN.writes, PLAN.trigger, Write("start", (False,)))
+    await put(store, "PO-1", "PO-2")
+    work = producer(store, to_targets(store, cell, clock, plan), clock)
+    assert await work.step() and await work.step()
+    assert cell.wrote == ["start", "order-id", "material", "quantity", "start"] * 2
+    assert (await now(store, "PO-2")).state is HandoverState.ACCEPTED
+
+
+async def test_a_line_that_cannot_be_read_is_written_all_the_same_and_parked_in_doubt(
+    store: Store, clock: Clock
+) -> None:
+    cell = Cell()
+    cell.unread = Refused("it cannot be read")
+    cell.after["start"] = Doubtful("no answer in time")
+    await put(store, "PO-1")
+    work = producer(store, to_targets(store, cell, clock), clock)
+    await work.step()
+    clock.seconds = 60
+    await work.step()
+    held = await now(store)
+    assert held.state is HandoverState.PARKED and "cannot be read back" in held.reason
+    cell.unread = Unreachable("no link")
+    await put(store, "PO-2")
+    await work.step()
+    assert (await now(store, "PO-2")).state is HandoverState.WAITING
+
+
 async def test_a_crash_before_the_trigger_is_handed_over_again(store: Store, clock: Clock) -> None:
     cell = Cell()
     await put(store, "PO-1")
