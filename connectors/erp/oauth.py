@@ -2,25 +2,22 @@
 
 import asyncio
 import contextlib
-import json
 import random
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 import httpx2
 import structlog
 
 from connectors.erp.grant import Grant
 from connectors.erp.keeper import Kept, RefreshKeeper, Sealed
+from connectors.erp.token import NoToken, Token, error_code, read_token
 from gateway.core.errors import Full, Misconfigured, Unreachable
 
 __all__ = ["ClientCredentials", "Grant", "NoToken", "Token"]
 
-_DEFAULT_LIFE_S = 300.0
 _TOKEN_DEADLINE_S = 10.0
 _TURNING_DEADLINE_S = 30.0
 """A refresh token is used up by its request: whoever gives the answer up gives the next token up."""
@@ -28,44 +25,8 @@ _PATIENCE_S = 60.0
 """A fetch ends by its own deadlines, a keeper's included; this one is for what nobody thought of."""
 _PAUSE_S = 5.0
 """After a renewal that failed, while the old token lives."""
-_LONGEST_TOKEN = 16_384
-_RENEW = (0.75, 0.85)
-_KNOWN = frozenset(
-    {
-        "invalid_request",
-        "invalid_client",
-        "invalid_grant",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-        "invalid_target",
-        "temporarily_unavailable",
-        "server_error",
-    }
-)
-"""The error codes of RFC 6749 and 8707: the only words of an answer that are passed on."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-class NoToken(Unreachable):
-    """There is no token, so the request was not sent. `refused`: the client itself is not accepted."""
-
-    def __init__(self, message: str, *, refused: bool = False, code: str = "") -> None:
-        super().__init__(message)
-        self.refused, self.code = refused, code
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An access token. Times by the monotonic clock, in seconds. Its repr does not show it."""
-
-    value: str
-    renew_at: float
-    ends_at: float
-
-    def __repr__(self) -> str:
-        return "Token(...)"
 
 
 class ClientCredentials(httpx2.Auth):
@@ -277,53 +238,13 @@ class ClientCredentials(httpx2.Auth):
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL, TimeoutError) as lost:
             raise NoToken(f"no token: the token endpoint did not answer ({type(lost).__name__})") from None
         if answer.status_code != httpx2.codes.OK:
-            code = _error_code(answer)
+            code = error_code(answer)
             refused = answer.status_code in (400, 401, 403)
             told = f"no token: the token endpoint answered {answer.status_code}{f' ({code})' if code else ''}"
             raise NoToken(told, refused=refused, code=code)
-        return self._read(answer.content)
-
-    def _read(self, content: bytes) -> tuple[Token, str]:
-        try:
-            said: Any = json.loads(content)
-        except ValueError:
-            raise NoToken("no token: the token endpoint's answer is no JSON") from None
-        if not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
-            raise NoToken("no token: the token endpoint's answer has no access_token")
-        value = said["access_token"]
-        if not _fits_a_header(value):
-            raise NoToken("no token: the access_token cannot be sent in a header")
-        if str(said.get("token_type", "")).lower() != "bearer":
-            raise NoToken("no token: the token is not of type bearer")
-        life = _life(said.get("expires_in"))
-        now = self._clock()
-        turned = said.get("refresh_token")
-        token = Token(value, now + life * self._dice(*_RENEW), now + life)
-        return token, turned if isinstance(turned, str) and len(turned) <= _LONGEST_TOKEN else ""
-
-
-def _fits_a_header(value: str) -> bool:
-    return value.isascii() and value.isprintable() and 0 < len(value) <= _LONGEST_TOKEN
+        return read_token(answer.content, self._clock(), self._dice)
 
 
 def _again(none: NoToken) -> NoToken:
     """Copy an error for one of several that wait: each raises its own."""
     return NoToken(str(none), refused=none.refused, code=none.code)
-
-
-def _life(expires_in: object) -> float:
-    """Give a token's life in seconds; what is missing, zero or no number is five minutes."""
-    try:
-        life = float(str(expires_in))
-    except ValueError:
-        return _DEFAULT_LIFE_S
-    return life if 0 < life < float("inf") else _DEFAULT_LIFE_S
-
-
-def _error_code(answer: httpx2.Response) -> str:
-    try:
-        said: Any = answer.json()
-    except ValueError:
-        return ""
-    code = said.get("error") if isinstance(said, dict) else None
-    return code if isinstance(code, str) and code in _KNOWN else ""
