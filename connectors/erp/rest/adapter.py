@@ -58,6 +58,7 @@ class Rest:
             settle=timedelta(seconds=plan.settle),
             overwrites=plan.overwrites,
             batch=plan.batch.size if plan.batch is not None else 1,
+            ordered=plan.batch is not None and plan.batch.ordered,
             lane=plan.lane,
             precondition=plan.precondition,
             feedback=plan.feedback,
@@ -110,9 +111,7 @@ class Rest:
             for at in range(0, len(orders), batch.size):
                 told += await self._together(batch, orders[at : at + batch.size], began)
             return told
-        for order in orders:
-            told.append(await self._alone(order, began))
-        return told
+        return await self._each(orders, began)
 
     async def _alone(self, order: WorkOrder, began: float) -> Outcome:
         if monotonic() - began > (CALLS - 2) * self._plan.timeout:
@@ -132,7 +131,20 @@ class Rest:
         told = self._door.outcome(said, creates=True)
         if not isinstance(told, Rejected):
             return [told for _ in orders]
-        return [await self._alone(order, began) for order in orders]
+        return await self._each(orders, began)
+
+    async def _each(self, orders: Sequence[WorkOrder], began: float) -> list[Outcome]:
+        """Send each alone; none of an asset whose last one is not settled."""
+        told: list[Outcome] = []
+        waiting: set[str] = set()
+        for order in orders:
+            if order.lane in waiting:
+                told.append(Unsent("it stands behind another order of its asset"))
+                continue
+            told.append(await self._alone(order, began))
+            if not isinstance(told[-1], Delivered | Rejected):
+                waiting.add(order.lane)
+        return told
 
     async def _create(self, order: WorkOrder) -> Outcome:
         said = await self._door.write(self._plan.create, {"key": order.key}, self._body.of(order), {})

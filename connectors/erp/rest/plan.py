@@ -85,10 +85,13 @@ class Batch(Call, frozen=True, kw_only=True):
     The bodies go as a list at `rows`, each inside `item` and with our key at `key`, where these are not empty. The
     answer has one entry per order, in order, at `answers`: its status at `status`, the record at `record`,
     what was wrong at `error`. An entry without a status was made when it has a number. An ERP that refuses
-    all for the sake of one is asked once more for each alone.
+    all for the sake of one is asked once more for each alone. `ordered`: the ERP works through the list in its order,
+    and when it has to leave one of an asset for later it leaves those behind it, too; then several orders of one
+    asset may share a request.
     """
 
     method: Literal["POST", "PUT", "PATCH"] = "POST"
+    ordered: bool = False
     size: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 50
     rows: Place = ""
     item: Place = ""
