@@ -230,6 +230,17 @@ async def test_a_change_leaves_what_a_person_changed(erp: JobControl, plant: Job
     assert plant.state()["called"]["Update"] == calls
 
 
+async def test_a_change_without_an_answer_to_the_first_question_is_surely_not_sent(
+    erp: JobControl, plant: JobMachine
+) -> None:
+    before, ref = await deliver(erp, "unanswered")
+    plant.faults({"kind": "error_before", "path": "list", "count": 1})
+    assert isinstance(await erp.amend(ref, before, replace(before, title="worse")), Unsent)
+    plant.faults({"kind": "forbidden", "path": "list", "count": 1})
+    assert isinstance(await erp.amend(ref, before, replace(before, title="worse")), Rejected)
+    assert held(plant, before.key)["order"]["Description"] == [before.title]
+
+
 async def test_a_lost_reply_to_a_change_is_doubt_and_may_be_sent_again(erp: JobControl, plant: JobMachine) -> None:
     before, ref = await deliver(erp, "change in doubt")
     after = replace(before, version=2, title="worse")

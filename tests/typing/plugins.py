@@ -16,6 +16,7 @@ from gateway.core.ports import (
     LineSource,
     Modality,
     Pushable,
+    Readable,
     Store,
     Writable,
 )
@@ -56,6 +57,10 @@ def opened(lines: list[LineSettings], erps: list[ErpSettings]) -> tuple[list[Lin
 
 def receiver(found: JobControl) -> JobReceiver:
     return found
+
+
+def readable(one: OpcUa, other: Modbus) -> list[Readable]:
+    return [one, other]
 
 
 def modalities() -> list[Modality]:

@@ -17,6 +17,7 @@ from gateway.core.delivery import (
     Rejected,
     Throttled,
     Uncertain,
+    Unsent,
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -242,5 +243,5 @@ def merged(was: Job, wanted: Job, held: Job) -> tuple[Job, tuple[str, ...]]:
 
 
 def _question(lost: Unreachable | Refused) -> Outcome:
-    """Say what a question that was not answered means before anything was sent."""
-    return Rejected(str(lost)[:500]) if isinstance(lost, Refused) else Throttled(None, str(lost))
+    """Say what a question that was not answered means: nothing was changed yet."""
+    return Rejected(str(lost)[:500]) if isinstance(lost, Refused) else Unsent(str(lost))
