@@ -14,7 +14,7 @@ from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import Clock, Store, Tx
 from gateway.core.production import Handover, HandoverState, JobState, StoredProduction
 from gateway.flow import aside
-from gateway.flow.deliver import GOODBYE_S, write_patiently
+from gateway.flow.deliver import GOODBYE_S, Observe, unobserved, write_patiently
 from gateway.flow.handing import MARK, Hand, Seen, job_of
 from gateway.flow.patience import backoff
 from gateway.flow.settle import Policy
@@ -45,9 +45,10 @@ class Producer:
         policy: Policy,
         follow: timedelta,
         remembers: timedelta,
+        observe: Observe = unobserved,
     ) -> None:
         self._store, self._hand, self._now, self._wake = store, hand, now, wake
-        self._policy, self._follow, self._remembers = policy, follow, remembers
+        self._policy, self._follow, self._remembers, self._observe = policy, follow, remembers, observe
         self._failures = 0
 
     async def run(self) -> None:
@@ -75,7 +76,9 @@ class Producer:
         one = claimed.handover
         try:
             if one.state is HandoverState.SENDING:
-                await self._settle(one, self._given(one, await self._give(claimed.order)))
+                outcome = await self._give(claimed.order)
+                self._observe(outcome)
+                await self._settle(one, self._given(one, outcome))
             else:
                 await self._settle(one, self._found(one, await self._look(claimed.order)))
         except asyncio.CancelledError:

@@ -214,7 +214,8 @@ class Build:
         if hand is not None:
             policy, follow = making.production_policy_of(settings), timedelta(seconds=settings.production.follow)
             remembers = timedelta(seconds=settings.production.remembers)
-            await Producer(hall.store, hand, making.now, hall.produce, policy, follow, remembers).run()
+            tried = self._tried(hand.name)
+            await Producer(hall.store, hand, making.now, hall.produce, policy, follow, remembers, tried).run()
 
     async def follow(self) -> None:
         """Read orders back until cancelled; shares the circuit breaker with `deliver`."""
