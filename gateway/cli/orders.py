@@ -7,8 +7,9 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import ACTOR, config_option, output_option, show, with_store
 
+_RESTS = ("DELIVERED", "WITHDRAWN")
 COLUMNS: dict[str, Any] = {
     "key": lambda row: row.order.key,
     "asset": lambda row: row.order.asset,
@@ -16,9 +17,12 @@ COLUMNS: dict[str, Any] = {
     "priority": lambda row: row.order.priority,
     "source": lambda row: row.order.source.kind,
     "state": lambda row: row.delivery.state,
+    "next": lambda row: "" if row.delivery.state in _RESTS else row.delivery.task,
     "attempts": lambda row: row.delivery.attempt,
+    "version": lambda row: f"{row.delivery.sent or '-'}/{row.delivery.version}",
     "ERP number": lambda row: row.delivery.erp_number,
     "ERP status": lambda row: row.erp_status,
+    "means": lambda row: "" if row.erp_state == "unknown" else row.erp_state,
     "reason": lambda row: row.delivery.reason,
 }
 
@@ -32,18 +36,22 @@ def cli() -> None:
 
 @cli.command("list")
 @click.option("--state", type=click.Choice(["WAITING", "SENDING", "DELIVERED", "UNCERTAIN", "PARKED", "WITHDRAWN"]))
+@click.option("--task", type=click.Choice(["create", "amend", "cancel", "drop"]), help="What has to be done next.")
+@click.option("--behind", is_flag=True, help="Those that the ERP would not have changed, or taken back.")
 @click.option("--asset", help="Orders of one asset.")
+@click.option("--erp", help="Orders to one ERP, by its name in the settings.")
+@click.option("--erp-state", type=click.Choice(["open", "done", "cancelled", "unknown"]), help="How they stand there.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @config_option
 @output_option
-def list_orders(state: str | None, asset: str | None, limit: int, config: str | None, output: str | None) -> None:
+def list_orders(limit: int, config: str | None, output: str | None, **wanted: Any) -> None:
     """List work orders, newest first; PARKED ones say why.
 
-    Example:  andon orders list --state PARKED
+    Examples:  andon orders list --state PARKED   |   andon orders list --behind
     """
 
     async def act(_: Any, store: Any) -> Any:
-        return await store.read(lambda tx: tx.orders(state=state, asset=asset, limit=limit))
+        return await store.read(lambda tx: tx.orders(**wanted, limit=limit))
 
     show(with_store(config, act), COLUMNS, output)
 
@@ -51,17 +59,22 @@ def list_orders(state: str | None, asset: str | None, limit: int, config: str | 
 @cli.command("show")
 @click.argument("key")
 @config_option
-def show_order(key: str, config: str | None) -> None:
-    """Print one order whole, as JSON. Exit 3 when there is none."""
+@output_option
+def show_order(key: str, config: str | None, output: str | None) -> None:
+    """Show one order with its history: versions, what was done, how it stands in the ERP. Exit 3 when there is none.
 
-    async def act(_: Any, store: Any) -> Any:
-        return await store.read(lambda tx: tx.order(key))
+    `-o json` prints it whole.
+    """
+    from gateway.cli.orders_show import history, printed
 
-    found = with_store(config, act)
+    found = with_store(config, lambda _, store: store.read(lambda tx: history(tx, key)))
     if found is None:
         click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
         sys.exit(3)
-    show([found], COLUMNS, "json")
+    if output == "table" or (output is None and sys.stdout.isatty()):
+        printed(found)
+    else:
+        show([found.whole()], {}, output)
 
 
 @cli.command()
@@ -95,19 +108,21 @@ def export(key: str, to: Path, number: int | None, config: str | None) -> None:
 @click.argument("keys", nargs=-1, required=True)
 @config_option
 def redeliver(keys: tuple[str, ...], config: str | None) -> None:
-    """Let parked orders wait for delivery again, with the same key. Exit 5 when some were not parked."""
+    """Let parked orders wait for delivery again, with the same key; and changes that the ERP refused.
+
+    Exit 5 when some were neither.
+    """
+    from gateway.flow.receive import Missing
+    from gateway.flow.redeliver import send_again
 
     def step(tx: Any) -> dict[str, str]:
         at = datetime.now(UTC)
         told = {}
         for key in dict.fromkeys(keys):
-            if tx.order(key) is None:
+            try:
+                told[key] = _AGAIN if send_again(tx, key, at, ACTOR).again else "is not parked"
+            except Missing:
                 told[key] = "there is no such order; `andon orders list` shows what there is"
-            elif tx.redeliver(key, at):
-                tx.note("order.redelivered", key, at)
-                told[key] = _AGAIN
-            else:
-                told[key] = "is not parked"
         return told
 
     async def act(_: Any, store: Any) -> Any:
@@ -117,3 +132,45 @@ def redeliver(keys: tuple[str, ...], config: str | None) -> None:
     for key, what in told.items():
         click.echo(f"{key}: {what}")
     sys.exit(0 if set(told.values()) == {_AGAIN} else 5)
+
+
+@cli.command()
+@click.argument("key")
+@click.option("--reason", required=True, help="Why; it goes to the ERP and into the audit trail.")
+@click.option(
+    "--ruling",
+    type=click.Choice(["false", "cancelled"]),
+    default="false",
+    show_default=True,
+    help="false: there was no trouble. cancelled: there was, and nobody shall work on it.",
+)
+@config_option
+def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
+    """Take an order back, and say what will happen. Exit 3 without such an order, 1 when the ERP has ended it.
+
+    The gateway may run meanwhile. What was never sent is dropped; else the ERP is asked, and whoever has begun wins.
+
+    Example:  andon orders cancel AN3K7Q0V9W2ZT4E1MPRX --reason "the sensor was loose"
+    """
+    from gateway.flow.receive import Missing
+    from gateway.flow.withdraw import withdraw
+
+    async def act(_: Any, store: Any) -> Any:
+        await withdraw(store, key, reason, ACTOR, lambda: datetime.now(UTC), ruling=ruling)
+        return await store.read(lambda tx: tx.order(key))
+
+    try:
+        held = with_store(config, act)
+    except Missing:
+        click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
+        sys.exit(3)
+    click.echo(f"{key}: {_what_follows(held.delivery)}")
+
+
+def _what_follows(way: Any) -> str:
+    if way.state == "WITHDRAWN":
+        return "is taken back" if way.erp_number else "is dropped: nothing of it had left"
+    if way.state in {"SENDING", "UNCERTAIN"}:
+        return f"{way.erp} is asked first what became of it, then to cancel it; see `andon orders show`"
+    number = f" {way.erp_number}" if way.erp_number else ""
+    return f"{way.erp} will be asked to cancel{number}; it may refuse where work has begun: see `andon orders show`"
