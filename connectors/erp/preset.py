@@ -1,6 +1,6 @@
 """What presets of the REST engine share: tables laid over, errors in common words, metadata, whose order it is."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +13,7 @@ from connectors.erp.oauth import ClientCredentials
 from connectors.erp.rest.adapter import Rest
 from connectors.erp.rest.door import Door, Said
 from connectors.erp.rest.plan import Plan
-from connectors.erp.rest.record import same
+from connectors.erp.rest.record import foreign
 from gateway.core.delivery import Delivered, Outcome, Rejected, Uncertain
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -73,26 +73,6 @@ class Preset(Rest):
 
     def _no(self, said: Said) -> Outcome:
         return self._door.outcome(said, creates=True)
-
-
-def foreign(
-    key: str, wanted: Mapping[str, Any], shown: Mapping[str, Any], rules: Mapping[str, Rule]
-) -> tuple[str, ...]:
-    """Name the fields by which a record under our key is another's order; () where it is ours.
-
-    It is ours, whatever a planner did to it, while it is about our asset and one more thing is as we wrote it.
-    """
-    told = {name: value for name, value in wanted.items() if _tells(rules[name], value)}
-    differ = tuple(sorted(name for name, value in told.items() if not same(shown.get(name), value)))
-    asset = [name for name in differ if rules[name].source == "asset" and shown.get(name) is not None]
-    if asset or not told:
-        return tuple(asset)
-    ours = len(differ) < len(told) or any(key in str(shown.get(name)) for name in told)
-    return () if ours else differ
-
-
-def _tells(rule: Rule, value: Any) -> bool:
-    return rule.constant is None and rule.source != "key" and value is not None
 
 
 def over(table: Table, given: Table) -> dict[str, str | Rule]:

@@ -205,6 +205,10 @@ class Book:
         )
         return self._one("SELECT * FROM orders WHERE id = ?", (order_id,))
 
+    def remove(self, order_id: int) -> None:
+        """Take an order out."""
+        self._write("DELETE FROM orders WHERE id = ?", (order_id,))
+
     def order(self, number: str) -> Order | None:
         """Give one order by its number."""
         digits = number.removeprefix("WO-")

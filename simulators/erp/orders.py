@@ -27,8 +27,8 @@ class Habits:
     `strict` answers 500 to a field that it does not know, as real ones do. Seconds: `retention` of a key, `search_lag`
     until a new order is found, `latency` of every answer. `precondition` is what a change is compared by: "etag"
     (If-Match; without one 428 where `needs_match`), "timestamp" (`updated_at` of the body), "none". `patches_new`:
-    PATCH of what is not there makes it. `atomic`: one bad row refuses its batch. `writes` False: may only read.
-    `rate` requests a second are answered, 0 all.
+    PATCH of what is not there makes it. `quiet`: what was made is told by Location alone. `atomic`: one bad row refuses
+    its batch. `writes` False: may only read. `rate` requests a second are answered, 0 all.
     """
 
     profile: str = "header"
@@ -39,6 +39,7 @@ class Habits:
     precondition: str = "etag"
     needs_match: bool = False
     patches_new: bool = False
+    quiet: bool = False
     atomic: bool = False
     writes: bool = True
     rate: int = 0
@@ -98,6 +99,8 @@ class Orders:
             answer = self._put(request, rest, body)
         elif request.method == "PATCH":
             answer = self._change(request, rest, body)
+        elif request.method == "DELETE":
+            answer = self._delete(request, rest)
         else:
             answer = problem(405, "Method Not Allowed")
         await self.book.durable()
@@ -136,11 +139,14 @@ class Orders:
     def _made(self, body: dict[str, Any], key: str | None) -> Response:
         chosen = str(body["number"]) if body.get("number") else None
         try:
-            return _created(self.book.commit(body, key, chosen).view())
+            made = _created(self.book.commit(body, key, chosen).view())
         except TakenError:
             if key is not None:
                 self.book.release(key)
             return problem(409, "Conflict", "another order has this number", errors=[{"field": "number"}])
+        if self.habits.quiet:
+            made.body = b""
+        return made
 
     def _replay(self, key: str, fingerprint: str) -> Response | None:
         seen = self.book.seen(key, self.habits.retention)
@@ -229,6 +235,18 @@ class Orders:
         if order.status in OVER or (body.get("status") == CANCELLED and order.status != OPEN):
             return problem(409, "Conflict", f"the order is {order.status}")
         return self.edit(order, body)
+
+    def _delete(self, request: Request, rest: str) -> Response:
+        order = self._order(rest)
+        if order is None:
+            return problem(404, "Not Found")
+        stale = self._stale(request, order, {})
+        if stale is not None:
+            return stale
+        if order.status != OPEN:
+            return problem(409, "Conflict", f"the order is {order.status}")
+        self.book.remove(order.id)
+        return Response(204)
 
     def edit(self, order: Order, body: dict[str, Any]) -> Response:
         """Change an order, as a client or a planner does."""

@@ -99,6 +99,21 @@ class ErpChanges:
         if erp.capabilities.precondition != "none" and self.compares:
             assert told.kept == (planner.touched,) and WORDS in str(now[planner.touched])
 
+    async def test_a_silent_erp_ends_a_change_within_the_declared_deadline(
+        self, erp: ErpAdapter, plant: Plant, planner: Planner
+    ) -> None:
+        ref, before = await delivered(erp, "suite: silent change")
+        after = planner.grown(before)
+        plant.faults({"kind": "hang", "seconds": 30, **self.change})
+        async with asyncio.timeout(erp.capabilities.deadline.total_seconds()):
+            told = await erp.amend(ref, before, after)
+        if not erp.capabilities.amends:
+            await _refused(planner, ref, told)
+            return
+        assert isinstance(told, Uncertain), told
+        plant.faults()
+        assert isinstance(await erp.amend(ref, before, after), Delivered)
+
     async def test_an_order_that_is_done_is_not_amended(self, erp: ErpAdapter, planner: Planner) -> None:
         ref, before = await delivered(erp, "suite: done and amended")
         planner.finish(ref)
@@ -161,7 +176,8 @@ class ErpChanges:
     ) -> None:
         ref, order = await delivered(erp, "suite: overwritten")
         planner.write(ref, WORDS)
-        await erp.deliver([order])
+        [again] = await erp.deliver([order])
+        assert isinstance(again, Delivered), again
         stays = WORDS in str(planner.fields(ref)[planner.touched])
         assert stays is not erp.capabilities.overwrites
 

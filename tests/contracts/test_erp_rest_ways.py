@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from connectors.erp.mapping import DEFAULT, Body
 from connectors.erp.rest import Settings
-from connectors.erp.rest.plan import Amend, Batch, Cancel, Create, Metadata, Probe
+from connectors.erp.rest.adapter import Rest
+from connectors.erp.rest.plan import Amend, Batch, Cancel, Create, Metadata, Probe, Record
 from connectors.erp.rest.samples import SAMPLES
 from gateway.core.delivery import Delivered, Rejected, Throttled, Uncertain, Unsent
 from gateway.core.secret import SecretRef
@@ -286,3 +288,53 @@ async def test_places_without_slots_that_end_the_path_are_refused_before_anythin
     assert isinstance(told, Rejected) and "dots" in told.reason
     assert plant.state()["requests"] == before
     await adapter.close()
+
+
+async def test_what_is_told_by_location_alone_has_its_number_from_there_or_is_read(plant: Erp) -> None:
+    plant.habits(quiet=True)
+    for record in (Record(number_header="location", fields="order"), Record(fields="order")):
+        adapter = read_as(plant, record)
+        ref, _ = await delivered(adapter, f"quiet {record.number_header}")
+        assert ref.number.startswith("WO-") and (await adapter.status(ref)).state == "open"
+        await adapter.close()
+
+
+async def test_what_is_deleted_to_take_it_back_stays_taken_back(plant: Erp) -> None:
+    adapter = settings(plant, "lookup", cancel=Cancel(path="/api/orders/{number}", method="DELETE")).open()
+    ref, order = await delivered(adapter, "deleted")
+    for _ in range(2):
+        told = await adapter.cancel(ref, order, "false alarm")
+        assert isinstance(told, Delivered) and told.ref.state == "cancelled"
+    assert plant.commits(order.key) == 0
+    begun, order = await delivered(adapter, "not deleted")
+    AtGeneric(plant).begin(begun)
+    assert isinstance(await adapter.cancel(begun, order, "false alarm"), Rejected)
+    assert plant.commits(order.key) == 1
+    await adapter.close()
+
+
+async def test_an_order_whose_key_stands_in_its_address_alone_is_ours_whatever_a_planner_did(plant: Erp) -> None:
+    mapping = msgspec.convert({"title": {"from": "title", "max": 80}}, Settings.__annotations__["mapping"])
+    adapter = settings(plant, "upsert", create_only=True, batch=None, mapping=mapping).open()
+    ref, order = await delivered(adapter, "key in the address")
+    AtGeneric(plant).write(ref, "the planner's own words")
+    [again] = await adapter.deliver([order])
+    assert isinstance(again, Delivered) and not again.created and again.ref.number == ref.number
+    assert [found.number for found in await adapter.find(order.key)] == [ref.number]
+    assert await adapter.find(make_order("never made").key) == []
+    await adapter.close()
+
+
+async def test_an_answer_about_another_order_is_doubt(plant: Erp) -> None:
+    # Its reference is not where the settings say: what is there is another thing in every answer.
+    adapter = read_as(plant, Record(key="status", fields="order"))
+    [outcome] = await adapter.deliver([make_order("another order")])
+    assert isinstance(outcome, Uncertain) and "another order" in outcome.cause
+    await adapter.close()
+
+
+def read_as(plant: Erp, record: Record) -> Rest:
+    """Make an adapter whose plan says otherwise where a record has its number."""
+    found = settings(plant, "lookup")
+    door, tokens = found.door({})
+    return Rest(msgspec.structs.replace(found.plan(), record=record), door, Body(DEFAULT, "reference", 20), tokens)

@@ -15,7 +15,7 @@ from connectors.erp.rest.change import Changer
 from connectors.erp.rest.door import Door, Said
 from connectors.erp.rest.look import Look
 from connectors.erp.rest.plan import CALLS, Batch, Plan
-from connectors.erp.rest.record import difference, dig, last_part
+from connectors.erp.rest.record import dig, foreign, last_part
 from gateway.core.delivery import (
     Capabilities,
     Delivered,
@@ -172,6 +172,9 @@ class Rest:
             ref = found[0] if found else None
         if ref is None or not ref.number:
             return Uncertain(f"the ERP answered {said.status} without a number")
+        shown = dig(dig(said.body, self._plan.record.at), self._plan.record.key) if self._plan.record.key else None
+        if shown not in (None, "", key):
+            return Uncertain(f"the ERP answered {said.status} with another order; see reference_field")
         return Delivered(ref, created=not again)
 
     def _says_taken(self, said: Said) -> bool:
@@ -195,15 +198,21 @@ class Rest:
             return Uncertain(f"{told}, and was not found: {no}"[:500])
         seen = found[0]
         key = dig(seen.row, self._plan.record.key) if self._plan.record.key else None
-        if key == order.key:
-            return Delivered(seen.ref, created=False)
-        shown = self._changer.shown(seen.row)
-        wanted = self._changer.wanted(order)
-        differ = difference(dict.fromkeys(wanted), wanted, shown)
-        other = sorted({*differ[0], *differ[1]})
-        if key in (None, "") and not other:
-            return Delivered(seen.ref, created=False)
-        return Rejected(f"{told} as another order; it differs in {', '.join(other) or self._plan.record.key}"[:500])
+        wanted, shown = self._changer.wanted(order), self._changer.shown(seen.row)
+        differ: tuple[str, ...] = ()
+        if key not in (None, ""):
+            differ = () if key == order.key else (self._plan.record.key,)
+        elif not self._keyed:
+            differ = foreign(order.key, wanted, shown, self._body.rules)
+        if differ:
+            return Rejected(f"{told} as another order; it differs in {', '.join(differ)}"[:500])
+        return Delivered(seen.ref, created=False)
+
+    @property
+    def _keyed(self) -> bool:
+        """Say whether a record is asked for by an address that nobody else's order has: one with our key in it."""
+        find = self._plan.find
+        return find is not None and find.single and "{key" in find.path
 
     async def find(self, key: str) -> list[ErpRef]:
         """Look an order up by our key, the oldest first. Raises `Unreachable` or `Refused`."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.erp.mapping import parts
+from connectors.erp.mapping import Rule, parts
 from connectors.erp.rest.plan import Record, States
 from gateway.core.delivery import ErpRef
 
@@ -110,6 +110,26 @@ def difference(was: Row, wanted: Row, present: Row) -> tuple[dict[str, Any], tup
         else:
             kept.append(name)
     return change, tuple(kept)
+
+
+def foreign(
+    key: str, wanted: Mapping[str, Any], shown: Mapping[str, Any], rules: Mapping[str, Rule]
+) -> tuple[str, ...]:
+    """Name the fields by which a record under our key is another's order; () where it is ours.
+
+    It is ours, whatever a planner did to it, while it is about our asset and one more thing is as we wrote it.
+    """
+    told = {name: value for name, value in wanted.items() if _tells(rules[name], value)}
+    differ = tuple(sorted(name for name, value in told.items() if not same(shown.get(name), value)))
+    asset = [name for name in differ if rules[name].source == "asset" and shown.get(name) is not None]
+    if asset or not told:
+        return tuple(asset)
+    ours = len(differ) < len(told) or any(key in str(shown.get(name)) for name in told)
+    return () if ours else differ
+
+
+def _tells(rule: Rule, value: Any) -> bool:
+    return rule.constant is None and rule.source != "key" and value is not None
 
 
 def _plain(value: Any) -> Any:
