@@ -18,7 +18,7 @@ COLUMNS: dict[str, Any] = {
 
 @click.command()
 @click.argument("order", required=False)
-@click.option("--version", "number", type=click.IntRange(1), help="A version of the order (default: the newest).")
+@click.option("--version", "number", type=click.IntRange(1), help="One version of the order (default: every one).")
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -50,7 +50,7 @@ def cli(
     if file is not None and number is not None:
         raise click.UsageError("--version is for the store: a file holds one version")
     checks = _of_file(file, models) if file is not None else with_store(config, _OfOrder(str(order), number, models))
-    if checks is None:
+    if not checks:
         version = "" if number is None else f" version {number}"
         click.echo(f"no order {order}{version}; `andon orders list` shows what there is", err=True)
         sys.exit(NOT_THERE)
@@ -59,7 +59,8 @@ def cli(
     if bad:
         click.echo(f"not proven: {', '.join(dict.fromkeys(check.what for check in bad))}", err=True)
         sys.exit(NOT_PROVEN)
-    click.echo("proven", err=True)
+    rest = [check.what for check in checks if check.verdict != "proven"]
+    click.echo(f"proven; not checked: {', '.join(rest)}" if rest else "proven", err=True)
 
 
 def _of_file(file: Path, models: Path | None) -> Any:
@@ -79,11 +80,11 @@ class _OfOrder:
         import asyncio
 
         from gateway.runtime.making import bundle_of
-        from gateway.runtime.proof import dossier_of, prove
+        from gateway.runtime.proof import dossiers_of, prove_all
+        from gateway.runtime.settings import WITHOUT
 
-        found = await dossier_of(store, self._key, self._version)
-        if found is None:
-            return None
-        diagnosis = self._models or bundle_of(settings.diagnosis.models if settings.diagnosed else "bundled")
+        found = await dossiers_of(store, self._key, self._version)
+        named = settings.diagnosis.models
+        diagnosis = self._models or bundle_of("bundled" if named == WITHOUT else named)
         language = self._models or bundle_of(settings.language.encoder)
-        return await asyncio.to_thread(prove, found, diagnosis, language)
+        return await asyncio.to_thread(prove_all, found, diagnosis, language)

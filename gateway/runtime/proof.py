@@ -1,5 +1,6 @@
 """Proof: an order's dossier out of a store, and the models that judge it again."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,23 @@ async def dossier_of(store: Store, key: str, version: int | None) -> Dossier | N
     return replace(found, trail=tuple(mine), whole=True, broken=broken)
 
 
+async def dossiers_of(store: Store, key: str, version: int | None) -> list[Dossier]:
+    """Collect one version of an order, or every one, the oldest first; empty without such an order."""
+    newest = await dossier_of(store, key, version)
+    if newest is None:
+        return []
+    older: list[Dossier] = []
+    for number in range(1, newest.order.version) if version is None else ():
+        found = await store.read(partial(_collected, key, number))
+        if found is not None:
+            older.append(replace(found, trail=newest.trail, whole=newest.whole, broken=newest.broken))
+    return [*older, newest]
+
+
+def _collected(key: str, version: int, tx: Tx) -> Dossier | None:
+    return collect(tx, key, version)
+
+
 def _page(after: int, tx: Tx) -> list[AuditLine]:
     return list(tx.audit(after=after, limit=_PAGE))
 
@@ -42,6 +60,15 @@ def _page(after: int, tx: Tx) -> list[AuditLine]:
 def prove(dossier: Dossier, diagnosis: Path, language: Path) -> list[Check]:
     """Verify a dossier with the models of these bundles. Takes seconds: call it off the event loop."""
     return list(verify(dossier, Models(partial(open_diagnoser, diagnosis), partial(open_interpreter, language))))
+
+
+def prove_all(dossiers: Sequence[Dossier], diagnosis: Path, language: Path) -> list[Check]:
+    """Verify several versions; each finding says of which one it is, when there are several."""
+    return [
+        check if len(dossiers) == 1 else replace(check, what=f"v{dossier.order.version} {check.what}")
+        for dossier in dossiers
+        for check in prove(dossier, diagnosis, language)
+    ]
 
 
 def open_diagnoser(bundle: Path, capsule: Capsule) -> Diagnoser:

@@ -355,6 +355,8 @@ def test_the_command_tells_proven_altered_and_unknown_apart(
     done = call("verify", key, "-c", config, "-o", "json")
     assert done.exit_code == 0, done.output
     assert {row["verdict"] for row in msgspec.json.decode(done.stdout)} == {"proven"}
+    told = [row["what"] for row in msgspec.json.decode(done.stdout)]
+    assert {"v1 decision", "v2 reading"} <= set(told) and done.stderr.endswith("proven\n")
     assert call("verify", "AN0", "-c", config).exit_code == 3
     assert call("verify", key, "--version", "9", "-c", config).exit_code == 3
     assert call("verify").exit_code == 2
@@ -381,6 +383,7 @@ def test_an_exported_file_is_proven_without_the_store(
     assert done.exit_code == 0, done.output
     told = {row["what"]: row["verdict"] for row in msgspec.json.decode(done.stdout)}
     assert told["order"] == "proven" and told["audit trail"] == "not checked"
+    assert "proven; not checked: audit trail" in done.stderr
 
 
 def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
