@@ -184,6 +184,10 @@ async def test_a_key_in_a_header_is_enough_and_one_that_is_wrong_is_said_without
         ({"find": {"path": "/x?key={key}"}}, "find"),
         ({"states": {"open": ["A"], "done": ["a"]}}, "stands for two states"),
         ({"batch": {"path": "/x", "size": 1}}, "size"),
+        ({"idempotency": "header", "batch": {"path": "/x"}}, "needs batch.key"),
+        ({"key_value": "{nothing}"}, "no slot {nothing}"),
+        ({"orders_path": "orders"}, "orders_path"),
+        ({"lookup_param": ""}, "lookup_param"),
     ],
 )
 def test_settings_that_cannot_be_are_named(given: dict[str, Any], said: str) -> None:

@@ -54,7 +54,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     resource: str = ""
     api_key: SecretRef | None = None
     api_key_header: HeaderName = "authorization"
-    api_key_scheme: str = ""
+    api_key_scheme: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9 =_-]{0,40}$")] = ""
     user: str = ""
     password: SecretRef | None = None
     insecure: bool = False

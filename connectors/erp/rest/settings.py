@@ -21,7 +21,7 @@ from connectors.erp.rest.plan import (
     Record,
     States,
 )
-from connectors.erp.rest.template import Path
+from connectors.erp.rest.template import Path, Text
 from gateway.core.delivery import Idempotency
 from gateway.core.errors import Misconfigured
 from gateway.core.units import Duration
@@ -49,11 +49,11 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
     idempotency: Literal["header", "upsert", "client_id", "lookup", "none"] = "lookup"
     replay_window: Duration = Duration(12 * 3600)
     key_header: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "idempotency-key"
-    key_value: str = '"{key}"'
+    key_value: Text = '"{key}"'
     create_only: bool = False
     taken: tuple[Annotated[int, msgspec.Meta(ge=400, le=499)], ...] = (409,)
     orders_path: Path = "/api/orders"
-    lookup_param: str = "reference"
+    lookup_param: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "reference"
     list_field: Place = "items"
     number_field: Place = "number"
     reference_field: Place = "reference"
@@ -81,6 +81,10 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
         super().__post_init__()
         if self.precondition == "timestamp" and not self.version_field:
             raise ValueError('precondition = "timestamp" needs version_field')
+        if self.idempotency == "header" and self.batch is not None and not self.batch.key:
+            # Sent again alone after a lost reply, an order would be another one: its key was in no header.
+            raise ValueError('idempotency = "header" needs batch.key: where each order of a batch has its key')
+        self.plan()  # templates that cannot be filled are named now
 
     def open(self) -> Rest:
         """Make the adapter. Raises `Misconfigured` without a secret, or with a mapping that cannot be."""
