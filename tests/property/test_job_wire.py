@@ -8,7 +8,7 @@ from asyncua import ua
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.erp.jobcontrol.wire import ENCODINGS, SHAPES, Field, Unreadable, boxed, decode, encode, unboxed
+from connectors.erp.jobcontrol.wire import ENCODINGS, SHAPES, Field, Unreadable, boxed, decode, encode, name_of, unboxed
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 BUILT_IN: dict[str, st.SearchStrategy[Any]] = {
@@ -54,6 +54,11 @@ def test_bytes_that_are_none_are_refused_and_nothing_else(kind: str, body: bytes
         decode(kind, body)
     except Unreadable:
         return
+
+
+@given(value=values("JobOrderAndState"))
+def test_the_name_of_a_job_is_read_alone(value: dict[str, Any]) -> None:
+    assert name_of(boxed("JobOrderAndState", value, 3), 3) == (value["JobOrder"]["JobOrderID"] or "")
 
 
 def test_a_count_that_cannot_be_is_refused_at_once() -> None:

@@ -77,7 +77,7 @@ class JobControl:
         """Connect, find the receiver and read its list; name what is wrong. Raises `Unreachable`."""
         try:
             place = await self._link.place()
-            await self._link.jobs()
+            await self._link.count()
         except Refused as no:
             return [f"{self.name}: {no}"]
         wanted = {self._orders: "orders", self._production: "production"}
@@ -205,13 +205,10 @@ class JobControl:
 
     async def _full(self) -> bool:
         most = await self._link.room()
-        return most is not None and len(await self._link.jobs()) >= most
+        return most is not None and await self._link.count() >= most
 
     async def _listed(self, key: str) -> dict[str, Any] | None:
-        for one in await self._link.jobs():
-            if one["JobOrder"]["JobOrderID"] == key:
-                return one
-        return None
+        return await self._link.job(key)
 
     def _ref(self, key: str, states: Sequence[Mapping[str, Any]], response: Mapping[str, Any] | None = None) -> ErpRef:
         name = top(states)

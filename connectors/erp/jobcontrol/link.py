@@ -8,7 +8,7 @@ import structlog
 from asyncua import ua
 
 from connectors.erp.jobcontrol.states import code_of, meaning
-from connectors.erp.jobcontrol.wire import BROKEN, NAMESPACE, Structure, Unreadable, boxed, unboxed
+from connectors.erp.jobcontrol.wire import BROKEN, NAMESPACE, Structure, Unreadable, boxed, name_of, unboxed
 from connectors.line.opcua.address import parse
 from connectors.line.opcua.secured import Reached
 from connectors.line.opcua.security import LOST, Andon, advice
@@ -95,9 +95,22 @@ class Link:
             raise Failed(Uncertain("the ERP's answer is no ReturnStatus"))
         return outputs[0]
 
-    async def jobs(self) -> list[dict[str, Any]]:
-        """Read the list of jobs. Raises `Unreachable` and `Refused`."""
-        return await self._listed(LIST)
+    async def job(self, name: str) -> dict[str, Any] | None:
+        """Look for a job in the receiver's list. Raises `Unreachable` and `Refused`."""
+        listed, space = await self._listed()
+        try:
+            found = next((box for box in listed if name_of(box, space) == name), None)
+            return None if found is None else unboxed("JobOrderAndState", found, space)
+        except Unreadable as bad:
+            raise Refused(f"{LIST} cannot be read: {bad}") from bad
+
+    async def count(self) -> int:
+        """Say how many jobs are in the receiver's list. Raises `Unreachable` and `Refused`."""
+        listed, space = await self._listed()
+        try:
+            return len([name_of(box, space) for box in listed])
+        except Unreadable as bad:
+            raise Refused(f"{LIST} cannot be read: {bad}") from bad
 
     async def room(self) -> int | None:
         """How many jobs the receiver holds at most; None when it does not say. Raises `Unreachable` and `Refused`."""
@@ -128,17 +141,12 @@ class Link:
         except Unreadable as bad:
             raise Refused(f"the job response cannot be read: {bad}") from bad
 
-    async def _listed(self, name: str) -> list[dict[str, Any]]:
+    async def _listed(self) -> tuple[list[Any], int]:
         place = await self.place()
-        if name not in place.nodes:
-            raise Refused(f"the receiver has no {name}")
-        found = await self._read(place.nodes[name])
-        if found is None:
-            return []
-        try:
-            return [unboxed("JobOrderAndState", one, place.space) for one in found]
-        except (Unreadable, TypeError) as bad:
-            raise Refused(f"{name} cannot be read: {bad}") from bad
+        found = await self._read(place.nodes[LIST])
+        if found is not None and not isinstance(found, list):
+            raise Refused(f"{LIST} cannot be read: it is no list")
+        return found or [], place.space
 
     async def _read(self, node: Any) -> Any:
         asked = ua.ReadParameters(NodesToRead=[ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value)])

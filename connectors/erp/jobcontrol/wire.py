@@ -140,6 +140,20 @@ def unboxed(kind: str, box: object, index: int) -> dict[str, Any]:
     return decode(kind, box.Body)
 
 
+def name_of(box: object, index: int) -> str:
+    """Read the JobOrderID of a boxed JobOrderAndState, and no more: a list may be long. Raises `Unreadable`."""
+    if not isinstance(box, ua.ExtensionObject) or not isinstance(box.Body, bytes):
+        raise Unreadable(f"no JobOrderAndState but {type(box).__name__}")
+    if box.TypeId != ua.NodeId(ENCODINGS["JobOrderAndState"], index):
+        raise Unreadable(f"no JobOrderAndState but {box.TypeId}")
+    data = Buffer(box.Body)
+    try:
+        _READ["UInt32"](data)
+        return str(_READ["String"](data) or "")
+    except BROKEN as bad:
+        raise Unreadable(f"no JobOrderAndState: {bad or type(bad).__name__}"[:200]) from bad
+
+
 def encode(kind: str, value: Structure) -> bytes:
     """Write a structure; an optional field that is missing is left out. Raises KeyError for one that is needed."""
     shape = SHAPES[kind]
