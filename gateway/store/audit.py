@@ -18,15 +18,22 @@ _ADD = insert(audit)
 
 
 class Trail(Part):
-    """Lines that are only ever added."""
+    """Lines that are only ever added. `_end` is the last one, once it is known in this transaction."""
+
+    _end: tuple[int, str] | None = None
 
     def note(self, event: str, subject: str, at: datetime, detail: str = "") -> None:
         """Add a line. Holds no secret and no person's name."""
-        last = self._db.execute(_LAST).first()
-        number, before = (0, _START) if last is None else last
+        number, before = self._end or self._db.execute(_LAST).first() or (0, _START)
         line = AuditLine(number + 1, at.astimezone(UTC), _plain(event), _plain(subject), _plain(detail), "")
         row = {**msgspec.structs.asdict(line), "at": at, "digest": digest(before, line)}
         self._db.execute(_ADD, row)
+        self._end = (line.number, row["digest"])
+
+    def undo_step(self) -> None:
+        """Take back what the step did; the trail may end earlier than it did."""
+        super().undo_step()
+        self._end = None
 
     def audit(self, *, after: int = 0, limit: int = 1000) -> Iterator[AuditLine]:
         """Lines behind a number, in order."""

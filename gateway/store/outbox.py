@@ -6,7 +6,22 @@ from itertools import takewhile
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, insert, null, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.order import WorkOrder
@@ -21,6 +36,65 @@ _SKEW = timedelta(minutes=1)
 _FIELDS = Delivery.__struct_fields__
 COLUMNS = tuple(outbox.c[name] for name in _FIELDS)
 """The columns of a `Delivery`, in its order."""
+
+
+def _bound(name: str, kind: Any = None) -> BindParameter[Any]:
+    return bindparam(f"new_{name}", type_=outbox.c[name].type if kind is None else kind)
+
+
+_MOVED_ON = or_(
+    outbox.c.version > bindparam("tried", type_=Integer),
+    and_(bindparam("may_be_taken_back", type_=Integer) == 1, outbox.c.withdraw != ""),
+)
+_AGAIN = and_(bindparam("there", type_=Integer) == 1, _MOVED_ON)
+# Made once: putting this statement together costs more than the database needs to carry it out.
+_SETTLE = (
+    update(outbox)
+    .where(
+        outbox.c.key == bindparam("of_key"),
+        outbox.c.attempt == bindparam("of_attempt"),
+        outbox.c.state == bindparam("of_state"),
+        outbox.c.lease_until.is_not_distinct_from(bindparam("of_lease", type_=outbox.c.lease_until.type)),
+    )
+    .values(
+        {
+            "state": case((_AGAIN, DeliveryState.WAITING.value), else_=_bound("state")),
+            "attempt": case((_AGAIN, 0), else_=_bound("attempt")),
+            "since": case((_AGAIN, null()), else_=_bound("since")),
+            "due_at": case((_AGAIN, _bound("updated_at")), else_=_bound("due_at")),
+            "withdraw": case(
+                (bindparam("stands_again", type_=Integer) == 1, _bound("withdraw")), else_=outbox.c.withdraw
+            ),
+            **{name: _bound(name) for name in ("lease_until", "reason", "erp_number", "updated_at", "sending", "sent")},
+        }
+    )
+)
+
+
+def _settlement(claimed: Delivery, settled: Delivery) -> dict[str, Any]:
+    """Give the values that `_SETTLE` is carried out with."""
+    flies = settled.state is DeliveryState.SENDING
+    return {
+        "of_key": claimed.key,
+        "of_attempt": claimed.attempt,
+        "of_state": claimed.state.value,
+        "of_lease": claimed.lease_until,
+        "there": settled.state is DeliveryState.DELIVERED,
+        "tried": claimed.sending if claimed.sending is not None else claimed.version,
+        "may_be_taken_back": claimed.task != "cancel",
+        "stands_again": settled.withdraw != claimed.withdraw,
+        "new_state": settled.state.value,
+        "new_attempt": settled.attempt,
+        "new_since": settled.since,
+        "new_due_at": settled.due_at,
+        "new_withdraw": settled.withdraw,
+        "new_lease_until": settled.lease_until if flies else None,
+        "new_reason": settled.reason,
+        "new_erp_number": settled.erp_number,
+        "new_updated_at": settled.updated_at or claimed.updated_at or settled.due_at,
+        "new_sending": settled.sending,
+        "new_sent": settled.sent,
+    }
 
 
 def delivery_of(values: Sequence[Any]) -> Delivery:
@@ -102,38 +176,7 @@ class Outbox(Part):
         A lease is given up unless the delivery goes on SENDING. An order that was changed, or is to be taken back,
         since the claim waits again instead of being DELIVERED.
         """
-        ours = and_(
-            outbox.c.key == claimed.key,
-            outbox.c.attempt == claimed.attempt,
-            outbox.c.state == claimed.state,
-            outbox.c.lease_until.is_not_distinct_from(claimed.lease_until),
-        )
-        news = {
-            "state": settled.state,
-            "attempt": settled.attempt,
-            "due_at": settled.due_at,
-            "lease_until": settled.lease_until if settled.state is DeliveryState.SENDING else None,
-            "since": settled.since,
-            "reason": settled.reason,
-            "erp_number": settled.erp_number,
-            "updated_at": settled.updated_at or claimed.updated_at,
-            "sending": settled.sending,
-            "sent": settled.sent,
-        }
-        if settled.withdraw != claimed.withdraw:
-            news["withdraw"] = settled.withdraw
-        if settled.state is DeliveryState.DELIVERED:
-            tried = claimed.sending if claimed.sending is not None else claimed.version
-            more = outbox.c.version > tried
-            if claimed.task != "cancel":
-                more = or_(more, outbox.c.withdraw != "")
-            news |= {
-                "state": case((more, DeliveryState.WAITING), else_=DeliveryState.DELIVERED),
-                "attempt": case((more, 0), else_=settled.attempt),
-                "since": case((more, null()), else_=settled.since),
-                "due_at": case((more, settled.updated_at or settled.due_at), else_=settled.due_at),
-            }
-        return self._db.execute(update(outbox).where(ours).values(news)).rowcount == 1
+        return self._db.execute(_SETTLE, _settlement(claimed, settled)).rowcount == 1
 
     def order_counts(self) -> dict[str, int]:
         """How many orders there are, by the state of their delivery."""
