@@ -31,7 +31,7 @@ class Patience:
         self._now, self._name, self._kind = now, name, kind
         self._jitter = wait_random_exponential(multiplier=2, max=longest.total_seconds(), min=PROBE.total_seconds())
         self._failures = self._doubts = 0
-        self._until = _EVER
+        self._until = self._probed = _EVER
         self._why = ""
 
     @property
@@ -54,12 +54,13 @@ class Patience:
             return 0
         if not self._failures:
             return wanted
-        self._until = self._now() + PROBE
+        self._until = self._probed = self._now() + PROBE
         return 1
 
     def unused(self) -> None:
-        """Give a grant back: nothing was sent under it."""
-        self._until = min(self._until, self._now())
+        """Give a grant back: nothing was sent under it. A wait that somebody learned of meanwhile stays."""
+        if self._until == self._probed:
+            self._until = min(self._until, self._now())
 
     def note(self, outcome: Outcome) -> None:
         """Learn from one outcome."""

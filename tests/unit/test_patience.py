@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,19 @@ def test_a_probe_that_was_not_needed_is_given_back() -> None:
     assert patience.grant(8) == 1
     patience.unused()
     assert patience.grant(8) == 1
+
+
+@pytest.mark.parametrize("ails", [False, True])
+def test_a_grant_that_is_given_back_cuts_no_wait_that_another_learned_of_meanwhile(*, ails: bool) -> None:
+    clock = Clock()
+    patience = Patience(clock, timedelta(seconds=30))
+    if ails:
+        patience.note(Unsent("away"))
+        clock.at += patience.left
+    assert patience.grant(8) > 0
+    patience.note(Throttled(timedelta(minutes=7)))
+    patience.unused()
+    assert patience.left == timedelta(minutes=7)
 
 
 def test_the_time_that_an_erp_asks_for_is_kept() -> None:
