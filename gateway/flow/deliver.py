@@ -97,12 +97,20 @@ class Deliverer:
             # What a crash left behind may be looked up as soon as its lease has ended.
             lease += promised.settle
         depth = max(1, promised.batch // _LANES_IN_A_BATCH) if promised.ordered else 1
+        lanes = promised.batch // depth
 
         def step(tx: Tx) -> list[Claimed]:
             lost = tx.expire(now)
             if lost:
                 tx.note("delivery.lease_expired", self._erp.name, now, f"{lost} orders are uncertain")
-            return tx.claim(self._erp.name, now, lease, room * (promised.batch // depth), depth) if room else []
+            claimed = tx.claim(self._erp.name, now, lease, room, depth) if room else []
+            heads = {one.delivery.lane for one in claimed}
+            if len(heads) < room or lanes == 1:
+                return claimed
+            # Each of these may need a request of its own; only new orders fill up those that there are.
+            shared = {one.delivery.lane for one in claimed if _shares(one)}
+            more = (room - len(heads - shared)) * lanes - len(shared)
+            return claimed + (tx.claim(self._erp.name, now, lease, more, depth, new=True) if more > 0 else [])
 
         return step
 
@@ -178,7 +186,7 @@ def batches(claimed: Sequence[Claimed], size: int) -> list[list[Claimed]]:
     lanes: dict[str, list[Claimed]] = {}
     alone = []
     for one in claimed:
-        if one.delivery.task == "create" and one.delivery.attempt <= 1:
+        if _shares(one):
             lanes.setdefault(one.delivery.lane, []).append(one)
         else:
             alone.append([one])
@@ -188,6 +196,10 @@ def batches(claimed: Sequence[Claimed], size: int) -> list[list[Claimed]]:
             together.append([])
         together[-1] += lane
     return [*together, *alone]
+
+
+def _shares(claimed: Claimed) -> bool:
+    return claimed.delivery.task == "create" and claimed.delivery.attempt <= 1
 
 
 def _haunted(claimed: Claimed, made: Made, promised: Capabilities) -> bool:

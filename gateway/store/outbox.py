@@ -36,6 +36,8 @@ _SKEW = timedelta(minutes=1)
 _FIELDS = Delivery.__struct_fields__
 COLUMNS = tuple(outbox.c[name] for name in _FIELDS)
 """The columns of a `Delivery`, in its order."""
+_NEW = and_(outbox.c.attempt == 0, outbox.c.erp_number.is_(None), outbox.c.withdraw == "")
+"""Nothing of it ever left, and it is to be made: what can share a request."""
 
 
 def _bound(name: str, kind: Any = None) -> BindParameter[Any]:
@@ -116,10 +118,13 @@ class Outbox(Part):
     was written after `now`: the clock has gone back, and waiting for it to catch up would be a stall.
     """
 
-    def claim(self, erp: str, now: datetime, lease: timedelta, limit: int, depth: int = 1) -> list[Claimed]:
+    def claim(
+        self, erp: str, now: datetime, lease: timedelta, limit: int, depth: int = 1, *, new: bool = False
+    ) -> list[Claimed]:
         """Take due orders for sending: SENDING, one attempt more, ours until `now + lease`.
 
         Of at most `limit` lanes the oldest, and with it up to `depth` in all that are new and stand right behind it.
+        `new` takes only those of which nothing ever left, which can share a request.
         """
         ahead = outbox.alias()
         holds = or_(
@@ -128,6 +133,8 @@ class Outbox(Part):
         )
         free = ~exists().where(ahead.c.erp == outbox.c.erp, ahead.c.lane == outbox.c.lane, holds)
         due = and_(outbox.c.erp == erp, outbox.c.state == DeliveryState.WAITING, _passed(outbox.c.due_at, now), free)
+        if new:
+            due = and_(due, _NEW)
         news = {
             "state": DeliveryState.SENDING,
             "attempt": outbox.c.attempt + 1,
@@ -196,7 +203,7 @@ class Outbox(Part):
 
     def _take(self, which: ColumnElement[bool], limit: int, news: dict[str, Any], depth: int = 1) -> list[Claimed]:
         look = (
-            select(outbox.c.number, outbox.c.lane, outbox.c.erp, outbox.c.attempt)
+            select(outbox.c.number, outbox.c.lane, outbox.c.erp, _NEW.label("new"))
             .where(which)
             .order_by(outbox.c.number)
             .limit(limit)
@@ -207,8 +214,8 @@ class Outbox(Part):
             return []
         numbers = [number for number, *_ in heads]
         if depth > 1:
-            for number, lane, erp, attempt in heads:
-                numbers += self._behind(number, lane, erp, depth - 1) if attempt == 0 else []
+            for number, lane, erp, is_new in heads:
+                numbers += self._behind(number, lane, erp, depth - 1) if is_new else []
         self._db.execute(update(outbox).where(outbox.c.number.in_(numbers)).values(news))
         sending, sent = order_versions.alias(), order_versions.alias()
         taken = (
@@ -224,7 +231,7 @@ class Outbox(Part):
     def _behind(self, number: int, lane: str, erp: str, limit: int) -> list[int]:
         """Give the numbers of the orders right behind one in its lane, as far as nothing of them ever left."""
         look = (
-            select(outbox.c.number, outbox.c.attempt, outbox.c.withdraw)
+            select(outbox.c.number, _NEW.label("new"))
             .where(
                 outbox.c.erp == erp,
                 outbox.c.lane == lane,
@@ -235,8 +242,7 @@ class Outbox(Part):
             .limit(limit)
             .with_for_update(of=outbox)
         )
-        new = takewhile(lambda row: row.attempt == 0 and not row.withdraw, self._db.execute(look))
-        return [row.number for row in new]
+        return [row.number for row in takewhile(lambda row: row.new, self._db.execute(look))]
 
 
 def _claimed(row: Sequence[Any]) -> Claimed:

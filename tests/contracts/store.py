@@ -427,6 +427,23 @@ class StoreContract:
         assert await store.write(deep(2)) == ["A0", "B0", "B1", "B2"]  # A0 was tried before and goes alone
         assert await store.write(deep(2)) == []
 
+    async def test_a_change_never_travels_with_the_new_orders_of_its_lane(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("A2", "A"))
+        await put(store, ("B1", "B"))
+        for one in await claim(store):
+            assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        [other] = await claim(store, now=at(1))
+        assert await settle_as(store, delivered(other.delivery, "8", at(1)).delivery, other)
+        await put(store, ("A3", "A"), ("B2", "B"), ("A4", "A"))
+        for key in ("A1", "A2"):
+            assert await store.write(lambda tx, key=key: tx.change_order(version(key, 2), at(2)))
+
+        def deep(*, new: bool) -> Callable[[Tx], list[str]]:
+            return lambda tx: [one.order.key for one in tx.claim("erp", at(3), LEASE, 9, depth=3, new=new)]
+
+        assert await store.write(deep(new=True)) == ["B2"]
+        assert await store.write(deep(new=False)) == ["A1"]
+
     async def test_of_the_doubtful_orders_of_a_lane_the_oldest_is_looked_into_first(self, store: Store) -> None:
         await put(store, ("A1", "A"), ("A2", "A"), ("B1", "B"))
         taken = await store.write(lambda tx: tx.claim("erp", NOW, LEASE, 5, depth=2))
