@@ -209,7 +209,7 @@ def posted(erp: Erp, count: int) -> float:
 
 
 def main() -> int:
-    """Run and publish; exit 1 when a target was missed."""
+    """Run and publish; exit 1 when an order was lost, made twice, or came out of order."""
     parser = argparse.ArgumentParser(prog="bench/outage.py", description="Measure: outage.")
     parser.add_argument("--quick", action="store_true", help="864 orders instead of 5,760")
     parser.add_argument("-o", dest="output", choices=("table", "json"), default="table", help="form of the output")
@@ -218,7 +218,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows = asyncio.run(outage(Path(folder), QUICK if given.quick else PER_HOUR))
     publish("outage", rows, given.output)
-    return 0 if all(row.ok is not False for row in rows) else 1
+    return 0 if all(row.ok for row in rows[1:]) else 1
 
 
 if __name__ == "__main__":
