@@ -4,7 +4,6 @@ The generic settings fill a `Plan` in from TOML; a preset for one make of ERP bu
 `connectors.erp.rest.adapter.Rest`. Nothing in the adapter knows a make.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -200,9 +199,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     settle: float = 0.0
     replay_window: float | None = None
-
-    @property
-    def calls(self) -> Iterator[Call]:
-        """Every request there is."""
-        known = (self.create, self.read, self.find, self.amend, self.cancel, self.batch, self.metadata, self.probe)
-        return (call for call in known if call is not None)
