@@ -13,7 +13,7 @@ from gateway.core.ports import AsideBatch, Store, StoredOrder, StoredReport, Tx
 from gateway.core.production import HandoverState
 from gateway.core.status import OVER
 from gateway.flow.receive import Missing, Ruling, review
-from gateway.flow.redeliver import send_again
+from gateway.flow.redeliver import may_go_again, send_again
 
 Kind = Literal["order", "change", "production", "event", "report", "batch"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -22,6 +22,8 @@ are parked; a batch of readings that cannot be read."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _LONGEST = 200
+_TRY = "look at the order in the ERP; andon dlq retry"
+_ASK = "look at the order in the ERP; andon orders cancel asks once more"
 _SCANNED = 10_000
 """Reports in review that a look goes through for those whose reading failed."""
 
@@ -157,8 +159,9 @@ def _orders(tx: Tx, limit: int) -> list[SetAside]:
 
 
 def _changes(tx: Tx, limit: int) -> list[SetAside]:
-    then = "look at the order in the ERP; andon dlq retry"
-    return [_order("change", held, then) for held in tx.orders(behind=True, limit=limit)]
+    return [
+        _order("change", held, _TRY if may_go_again(held) else _ASK) for held in tx.orders(behind=True, limit=limit)
+    ]
 
 
 def _order(kind: Kind, held: StoredOrder, then: str) -> SetAside:
