@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -13,6 +14,9 @@ T = TypeVar("T")
 
 _WIDE = 200
 """Columns of a table that goes into a file or a pipe."""
+
+_COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
+"""What moves a cursor, paints, or turns the direction of writing; a tab and the end of a line are neither."""
 
 ACTOR = "command line"
 """Who did it, in the audit trail: a command knows no one."""
@@ -43,12 +47,14 @@ def table(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]]) -> N
     """Print a table of the columns' values."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         drawn.add_column(name, overflow="fold")  # a key that is cut cannot be copied
     for row in rows:
-        drawn.add_row(*(_text(give(row)) for give in columns.values()))
+        # As texts: rich would take "[production]" for a style, and end at "[/x]".
+        drawn.add_row(*(Text(_text(give(row))) for give in columns.values()))
     console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     if rows:
         console.print(drawn)
@@ -56,8 +62,13 @@ def table(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]]) -> N
         console.print("nothing")
 
 
+def printable(words: str) -> str:
+    """Give words that a terminal takes for words: an ERP, a planner or a log line may hold its commands."""
+    return _COMMANDS.sub(" ", words)
+
+
 def _text(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
 
 
 def with_store(config: str | None, act: Callable[[Any, Any], Awaitable[T]]) -> T:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from gateway.cli.common import table
+from gateway.cli.common import printable, table
 from gateway.core.order import WorkOrder
 from gateway.core.ports import AuditLine, StoredOrder, Tx
 
@@ -41,7 +41,7 @@ def history(tx: Tx, key: str) -> History | None:
 def printed(found: History) -> None:
     """Print a history: what it is, how it stands, its versions, and what was done about it."""
     for name, value in _facts(found.held):
-        click.echo(f"{name:<12}{value}")
+        click.echo(f"{name:<12}{printable(value)}")
     click.echo()
     table(
         found.versions,
