@@ -36,9 +36,12 @@ ORDER: Table = {
 WORDS = frozenset({"title", "description", "text", "failure_mode", "cause", "effect", "action", "mechanism"})
 """Sources that are words, which may be cut. A code that is cut would be another code."""
 
-_ENTITY = re.compile(r"<EntityType\b([^>]*)>(.*?)</EntityType>", re.DOTALL)
-_PROPERTY = re.compile(r"<Property\b([^>]*)>")
-_ATTRIBUTE = re.compile(r"([\w:]+)\s*=\s*\"([^\"]*)\"")
+# Bounded, each of them: a mebibyte that is no description must not keep the event loop for minutes.
+_ENTITY = re.compile(r"<EntityType\b([^<>]{0,4000})>")
+_PROPERTY = re.compile(r"<Property\b([^<>]{0,4000})>")
+_ATTRIBUTE = re.compile(r"(?<![\w:])([\w:]{1,100})\s{0,20}=\s{0,20}\"([^\"]{0,1000})\"")
+_END = "</EntityType>"
+_DIGITS = 10
 _NUMBERS = frozenset({"Edm.Int16", "Edm.Int32", "Edm.Byte", "Edm.SByte"})
 
 
@@ -55,18 +58,22 @@ class Property(msgspec.Struct, frozen=True):
 
 def properties(document: str, entity: str) -> dict[str, Property]:
     """Read the properties of one entity out of `$metadata`; {} when it is not there."""
-    for head, inside in _ENTITY.findall(document):
-        if dict(_ATTRIBUTE.findall(head)).get("Name") != entity:
+    for head in _ENTITY.finditer(document):
+        if dict(_ATTRIBUTE.findall(head[1])).get("Name") != entity:
             continue
+        inside = document[head.end() : document.find(_END, head.end())]
         rows = [dict(_ATTRIBUTE.findall(row)) for row in _PROPERTY.findall(inside)]
         return {
-            row["Name"]: Property(
-                row.get("Type", "Edm.String"), int(length) if (length := row.get("MaxLength", "")).isdecimal() else None
-            )
+            row["Name"]: Property(row.get("Type", "Edm.String"), _length(row.get("MaxLength", "")))
             for row in rows
             if "Name" in row
         }
     return {}
+
+
+def _length(told: str) -> int | None:
+    """Read a MaxLength; None for "Max", and for one that nothing reaches."""
+    return int(told) if told.isdecimal() and len(told) < _DIGITS else None
 
 
 def encoded(
