@@ -2,11 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
-from gateway.core.delivery import Delivered, ErpRef, Idempotency, Outcome, Rejected, Uncertain, Unsent
+from gateway.core.delivery import (
+    Capabilities,
+    Delivered,
+    ErpRef,
+    Idempotency,
+    Outcome,
+    Rejected,
+    Throttled,
+    Uncertain,
+    Unsent,
+)
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Claimed, Clock, ErpAdapter
@@ -18,6 +28,25 @@ Made = Outcome | None
 """What became of an attempt; None when the ERP did not have to be asked for anything: the order never got there."""
 
 
+class Failed(Unreachable):
+    """The adapter failed, against its contract: no answer, but that says nothing of the ERP."""
+
+
+def unasked(lost: Unreachable, before: str = "") -> Unsent | Throttled:
+    """Say what a question without an answer means for what stands behind it."""
+    cause = f"{before}{lost}"
+    return Unsent(cause) if lost.after is None else Throttled(lost.after, cause)
+
+
+def remembered(promised: Capabilities, since: datetime | None, now: datetime) -> bool:
+    """Say whether the ERP still knows a key, first sent at `since`, when a request that leaves now arrives.
+
+    A time that has yet to come was written by a clock that was ahead: nobody knows how long ago that was.
+    """
+    window = promised.replay_window
+    return window is None or (since is not None and since <= now and now + promised.deadline - since < window)
+
+
 def counting(found: Sequence[ErpRef], number: str | None = None) -> ErpRef:
     """Say which of several orders under one key counts: the one of this number, else the oldest that stands."""
     standing = [ref for ref in found if ref.state != "cancelled"]
@@ -27,7 +56,7 @@ def counting(found: Sequence[ErpRef], number: str | None = None) -> ErpRef:
 class Attempt:
     """Makes, changes and takes back orders in one ERP, each call within its deadline.
 
-    Never raises for what the ERP, the network or a faulty adapter does; `Misconfigured` gets through.
+    Never raises for what the ERP, the network or a faulty adapter does, but for `find`; `Misconfigured` gets through.
     """
 
     def __init__(self, erp: ErpAdapter, now: Clock) -> None:
@@ -65,20 +94,31 @@ class Attempt:
             return Rejected("the gateway cannot take orders back in this ERP")
         return await self._asked(lambda: self._erp.cancel(ref, order, reason))
 
+    async def find(self, key: str) -> list[ErpRef]:
+        """Look an order up. Raises `Unreachable` (`Failed` for a bug) or `Refused`."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._erp.find(key)
+        except TimeoutError:
+            raise Unreachable("no answer to the look-up") from None
+        except (Unreachable, Refused, Misconfigured):
+            raise
+        except Exception as broken:
+            raise Failed(self._failed(broken).cause) from broken
+
     async def _before(self, claimed: Claimed) -> tuple[bool, Made]:
         """Do what is not a new order, or look one up that may be there; (False, None) for one that has to be sent."""
         delivery, order = claimed.delivery, claimed.order
         ref = ErpRef(order.key, delivery.erp_number or "")
         match delivery.task:
-            case "drop":
-                return True, None
             case "cancel":
                 return True, await self.cancel(ref, order, delivery.withdraw)
             case "amend":
                 return True, await self._amend(ref, claimed)
         if delivery.withdraw:
-            # Doubt about it has ended, or it was parked in doubt: what is not there now is not made any more.
-            return True, await self._known(claimed)
+            # Doubt about it has ended, or it was parked in doubt: what is not there now is not made any more. Before
+            # the first attempt nothing of it ever left.
+            return True, None if delivery.attempt <= 1 else await self._known(claimed)
         if delivery.attempt > 1 and self._forgets(claimed) and (known := await self._known(claimed)) is not None:
             return True, known
         return False, None
@@ -106,10 +146,11 @@ class Attempt:
         Doubt ends in reconciliation, but an order that was parked in doubt comes back here.
         """
         try:
-            async with asyncio.timeout(self._deadline_s):
-                found = await self._erp.find(claimed.order.key)
-        except (Unreachable, TimeoutError) as lost:
-            return Unsent(f"not sent before a look-up: {lost}")
+            found = await self.find(claimed.order.key)
+        except Failed as bug:
+            return Uncertain(f"not sent before a look-up: {bug}")
+        except Unreachable as lost:
+            return unasked(lost, "not sent before a look-up: ")
         except Refused as no:
             return Rejected(f"not sent before a look-up: {no}"[:500])
         return Delivered(counting(found), created=False) if found else None
@@ -117,7 +158,7 @@ class Attempt:
     def _forgets(self, claimed: Claimed) -> bool:
         promised, since = self._erp.capabilities, claimed.delivery.since
         if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
-            return self._now() + promised.deadline - since >= promised.replay_window
+            return not remembered(promised, since, self._now())
         return promised.idempotency is Idempotency.LOOKUP
 
     def _failed(self, bug: Exception) -> Uncertain:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from time import monotonic
 
@@ -115,6 +116,8 @@ class Deliverer:
         return step
 
     async def _send(self, batch: Sequence[Claimed]) -> None:
+        # As long as nobody knows better: a stop must not turn what the ERP has answered into doubt.
+        made: Sequence[Made] = [Uncertain("the gateway was stopped while it was sent")] * len(batch)
         try:
             began = monotonic()
             made = await self._attempt.of(batch)
@@ -128,8 +131,7 @@ class Deliverer:
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
-                    doubt = Uncertain("the gateway was stopped while it was sent")
-                    await self._settle(batch, [doubt] * len(batch))
+                    await self._settle(batch, made)
             raise
         finally:
             self._flying -= 1
@@ -141,11 +143,8 @@ class Deliverer:
         results = [become(claimed, one) for claimed, one in zip(batch, made, strict=True)]
 
         def step(tx: Tx) -> list[bool]:
-            ours = [write(tx, claimed, result, now) for claimed, result in zip(batch, results, strict=True)]
-            for claimed, one, mine in zip(batch, made, ours, strict=True):
-                if mine and _haunted(claimed, one, promised):
-                    watch(tx, self._erp.name, claimed.delivery.key, now, promised.settle)
-            return ours
+            told = zip(batch, made, results, strict=True)
+            return [keep(tx, claimed, one, result, self._erp, now) for claimed, one, result in told]
 
         try:
             ours = await write_patiently(self._store, step, self._policy)
@@ -202,11 +201,22 @@ def _shares(claimed: Claimed) -> bool:
     return claimed.delivery.task == "create" and claimed.delivery.attempt <= 1
 
 
+def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter, now: datetime) -> bool:
+    """Write a result down, and remember to look for a ghost where there may be one; False when the claim was lost."""
+    if not write(tx, claimed, result, now):
+        return False
+    if _haunted(claimed, made, erp.capabilities):
+        watch(tx, erp.name, claimed.delivery.key, now, erp.capabilities.settle)
+    return True
+
+
 def _haunted(claimed: Claimed, made: Made, promised: Capabilities) -> bool:
-    """Say whether a request that was given up may still make this order once more."""
-    again = claimed.delivery.attempt > 1 and claimed.delivery.task == "create"
-    ended = made is None or isinstance(made, Delivered)
-    return again and ended and promised.idempotency is Idempotency.LOOKUP
+    """Say whether a request that was given up may still make this order: once more, or after it was taken back."""
+    if claimed.delivery.attempt <= 1 or claimed.delivery.task != "create":
+        return False
+    if made is None:
+        return promised.idempotency is not Idempotency.NONE
+    return isinstance(made, Delivered) and promised.idempotency is Idempotency.LOOKUP
 
 
 def tell(erp: str, made: Made, result: Settled, *, ours: bool) -> None:

@@ -1,7 +1,5 @@
 """Orders that the ERP has more often than it should: all but one are cancelled, and it is said out loud."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -11,7 +9,8 @@ from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx
 from gateway.flow import sweep
-from gateway.flow.attempt import Attempt, counting
+from gateway.flow.attempt import Attempt, Failed, counting, unasked
+from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -20,36 +19,42 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class Ghosts:
     """Looks again for orders that were sent twice because the first was in doubt (see `gateway.flow.sweep`)."""
 
-    def __init__(self, store: Store, erp: ErpAdapter, now: Clock, policy: Policy) -> None:
-        self._store, self._erp, self._now, self._policy = store, erp, now, policy
+    def __init__(self, store: Store, erp: ErpAdapter, now: Clock, policy: Policy, patience: Patience) -> None:
+        self._store, self._erp, self._now = store, erp, now
+        self._policy, self._patience = policy, patience
         self._attempt = Attempt(erp, now)
 
     async def look(self, room: int) -> int:
-        """Look up to `room` watched orders up that are due; gives how many."""
-        if self._erp.capabilities.idempotency is not Idempotency.LOOKUP:
+        """Look up to `room` watched orders up that are due; gives how many. One without an answer puts all of them off.
+
+        What cannot be looked up counts as looked up: the next question about it would end the same way.
+        """
+        if self._erp.capabilities.idempotency is Idempotency.NONE:
             return 0
         erp, now = self._erp.name, self._now()
         items = await self._store.read(lambda tx: sweep.due(tx, erp, now, room))
         for item in items:
-            found: list[ErpRef] | None = None
-            with contextlib.suppress(Refused, TimeoutError, Unreachable):
-                async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                    found = await self._erp.find(item.key)
-            await self._store.write(self._seen(item, found))
+            try:
+                found = await self._attempt.find(item.key)
+            except (Failed, Refused) as no:
+                log.warning("sweep.not_looked_up", erp=erp, order=item.key, why=str(no))
+                found = []
+            except Unreachable as lost:
+                self._patience.note(unasked(lost))
+                await self._store.write(self._put_off())
+                break
+            await self._store.write(self._seen(item))
             if found and (stored := await self._store.read(_order(item.key))) is not None:
                 await self.leave_one(stored.order, found)
         return len(items)
 
-    def _seen(self, item: sweep.Watched, found: list[ErpRef] | None) -> Callable[[Tx], None]:
+    def _seen(self, item: sweep.Watched) -> Callable[[Tx], None]:
+        now, erp = self._now(), self._erp
+        return lambda tx: sweep.seen(tx, erp.name, item, now, erp.capabilities.settle)
+
+    def _put_off(self) -> Callable[[Tx], None]:
         now, erp = self._now(), self._erp.name
-
-        def step(tx: Tx) -> None:
-            if found is None:
-                sweep.put_off(tx, erp, now, self._policy.longest_wait)
-            else:
-                sweep.seen(tx, erp, item, now, self._erp.capabilities.settle)
-
-        return step
+        return lambda tx: sweep.put_off(tx, erp, now, self._policy.longest_wait)
 
     async def leave_one(self, order: WorkOrder, found: Sequence[ErpRef]) -> None:
         """Cancel all orders but one that the ERP has for one key, and all of them when ours is withdrawn.

@@ -15,21 +15,21 @@ from gateway.core.delivery import (
     Outcome,
     Rejected,
     Uncertain,
-    Unsent,
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
-from gateway.flow.attempt import Attempt, counting
-from gateway.flow.deliver import GOODBYE_S, Observe, tell, unobserved, write_patiently
+from gateway.flow.attempt import Attempt, Failed, counting, remembered, unasked
+from gateway.flow.deliver import GOODBYE_S, Observe, keep, tell, unobserved, write_patiently
 from gateway.flow.ghosts import Ghosts
 from gateway.flow.patience import Patience
-from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old, write
+from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 ABSENT = "looked up once, not found"
 """How the reason of an UNCERTAIN delivery begins after the first look in vain; only the second one counts."""
 
+_LONGEST_LEASE = timedelta(minutes=58)
 _SAME_KEY = (Idempotency.HEADER, Idempotency.UPSERT, Idempotency.CLIENT_ID)
 
 
@@ -53,7 +53,7 @@ class Reconciler:
         self._store, self._erp, self._now = store, erp, now
         self._policy, self._patience, self._observe = policy, patience, observe
         self._attempt = Attempt(erp, now)
-        self._ghosts = Ghosts(store, erp, now, policy)
+        self._ghosts = Ghosts(store, erp, now, policy, patience)
         self._flying = 0
 
     async def run(self) -> None:
@@ -74,10 +74,13 @@ class Reconciler:
             return await self._start(looking)
 
     async def _start(self, looking: asyncio.TaskGroup) -> int:
-        room = self._patience.grant(self._policy.lanes - self._flying)
+        most = 1 if self._erp.capabilities.lane == "connection" else self._policy.lanes
+        room = self._patience.grant(most - self._flying)
         if not room:
             return 0
-        now, lease = self._now(), 2 * self._erp.capabilities.deadline + self._policy.margin
+        now, deadline = self._now(), self._erp.capabilities.deadline
+        # A look, a request, and a look after its refusal; an hour ahead of us a lease would count as a wrong clock's.
+        lease = max(2 * deadline, min(3 * deadline, _LONGEST_LEASE)) + self._policy.margin
         claimed = await self._store.write(lambda tx: tx.claim_uncertain(self._erp.name, now, lease, room))
         for one in claimed:
             self._flying += 1
@@ -125,8 +128,7 @@ class Reconciler:
         """Say whether the ERP still knows the key when a request that leaves now arrives."""
         if claimed.delivery.attempt >= self._policy.doubts:
             return False
-        window, since = self._erp.capabilities.replay_window, claimed.delivery.since
-        return window is None or (since is not None and now + self._erp.capabilities.deadline - since < window)
+        return remembered(self._erp.capabilities, claimed.delivery.since, now)
 
     async def _send_again(self, claimed: Claimed) -> None:
         [outcome] = await self._attempt.create([claimed.order])
@@ -152,13 +154,12 @@ class Reconciler:
         absent: Callable[[Claimed], Awaitable[None]] | None = None,
     ) -> None:
         """Look an order up and settle it; `absent` goes on with one that is not there."""
-        key = claimed.delivery.key
         try:
-            async with asyncio.timeout(self._erp.capabilities.deadline.total_seconds()):
-                found = await self._erp.find(key)
-        except (Unreachable, TimeoutError) as lost:
-            outcome = Unsent(str(lost) or "no answer to the look-up")
-            self._note(outcome)
+            found = await self._attempt.find(claimed.delivery.key)
+        except Unreachable as lost:
+            outcome = unasked(lost)
+            if not isinstance(lost, Failed):
+                self._note(outcome)
             await self._settle(claimed, outcome, self._later(claimed, outcome.cause, self._now()))
             return
         except Refused as no:
@@ -200,7 +201,7 @@ class Reconciler:
         now = self._now()
 
         def step(tx: Tx) -> bool:
-            return write(tx, claimed, result, now)
+            return keep(tx, claimed, outcome, result, self._erp, now)
 
         try:
             ours = await write_patiently(self._store, step, self._policy)

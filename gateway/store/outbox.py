@@ -193,10 +193,20 @@ class Outbox(Part):
     def redeliver(self, key: str, now: datetime) -> bool:
         """Send a PARKED order again under the same key; False when it is not parked.
 
-        Attempts go on counting and `since` stays: the ERP may still know the key from the first time. An order that
-        is DELIVERED in an older version, because its change was refused, is changed again.
+        Attempts go on counting and `since` stays: the ERP may still know the key from the first time. What is done to
+        an order that is there may be done twice: it is counted anew. An order that is DELIVERED in an older version,
+        because its change was refused, is changed again.
         """
-        news = {"state": DeliveryState.WAITING, "due_at": now, "lease_until": None, "reason": "", "updated_at": now}
+        there = outbox.c.erp_number.is_not(None)
+        news = {
+            "state": DeliveryState.WAITING,
+            "attempt": case((there, 0), else_=outbox.c.attempt),
+            "since": case((there, null()), else_=outbox.c.since),
+            "due_at": now,
+            "lease_until": None,
+            "reason": "",
+            "updated_at": now,
+        }
         behind = and_(outbox.c.state == DeliveryState.DELIVERED, outbox.c.sent < outbox.c.version)
         which = and_(outbox.c.key == key, or_(outbox.c.state == DeliveryState.PARKED, behind))
         return self._db.execute(update(outbox).where(which).values(news)).rowcount == 1

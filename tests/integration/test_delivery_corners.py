@@ -2,22 +2,34 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from gateway.core.delivery import Capabilities, Delivered, DeliveryState, ErpRef, Idempotency, Outcome
+from gateway.core.delivery import (
+    Capabilities,
+    Delivered,
+    DeliveryState,
+    ErpRef,
+    Idempotency,
+    Outcome,
+    Rejected,
+    Uncertain,
+    Unsent,
+)
+from gateway.core.errors import Full, Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Store, StoredOrder, Tx
+from gateway.core.ports import Store, StoredOrder, T, Tx
 from gateway.flow.deliver import Deliverer
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
+from gateway.flow.sweep import watch, watched
 from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import make_order
 
@@ -37,6 +49,7 @@ class Plain:
         self.made: list[ErpRef] = []
         self.calls: list[str] = []
         self.flying = self.most = 0
+        self.during: Callable[[], Awaitable[None]] | None = None
         self.answer: Answer = self.make
         self.ask: Callable[[str], list[ErpRef]] = self.held
 
@@ -53,6 +66,8 @@ class Plain:
         self.flying += 1
         self.most = max(self.most, self.flying)
         await asyncio.sleep(0)
+        if self.during is not None:
+            await self.during()
         self.flying -= 1
 
     async def verify(self) -> list[str]:
@@ -81,6 +96,27 @@ class Plain:
 
     async def close(self) -> None:
         return None
+
+
+class Crowded:
+    """A store that has no room while it is told so."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.full = False
+        self.met = asyncio.Event()
+
+    async def write(self, step: Callable[[Tx], T]) -> T:
+        if self.full:
+            self.met.set()
+            raise Full("no room")
+        return await self._inner.write(step)
+
+    async def read(self, look: Callable[[Tx], T]) -> T:
+        return await self._inner.read(look)
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 @dataclass(slots=True)
@@ -149,3 +185,170 @@ async def test_changes_are_bounded_by_the_lanes_however_many_orders_a_request_ma
         assert desk.erp.most <= 2
     assert Counter(desk.erp.calls)["amend"] == 12
     assert {await desk.state(order) for order in (*old, *new)} == {DeliveryState.DELIVERED}
+
+
+async def test_an_order_that_never_left_and_is_taken_back_is_withdrawn_without_a_question(store: Store) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(idempotency=Idempotency.NONE))
+    await desk.put(order)
+
+    async def taken_back() -> None:
+        await desk.write(lambda tx: tx.withdraw_order(order.key, "false alarm", desk.at))
+
+    desk.erp.during, desk.erp.answer = taken_back, lambda _: Unsent("no connection")
+    await desk.deliverer.step()
+    desk.erp.during = None
+    desk.at += timedelta(minutes=1)
+    await desk.deliverer.step()
+    assert (await desk.state(order), desk.erp.calls) == (DeliveryState.WITHDRAWN, ["deliver"])
+
+
+async def test_a_change_that_was_parked_and_is_sent_again_is_tried_as_often_as_the_first_time(store: Store) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(), Policy(doubts=3))
+    await desk.put(order)
+    await desk.deliverer.step()
+    await desk.write(lambda tx: tx.change_order(later(order), desk.at))
+    desk.erp.answer = lambda _: Uncertain("500")
+
+    async def tried() -> int:
+        before = len(desk.erp.calls)
+        for _ in range(9):
+            desk.at += timedelta(minutes=1)
+            await desk.deliverer.step()
+        return len(desk.erp.calls) - before
+
+    assert (await tried(), await desk.state(order)) == (3, DeliveryState.PARKED)
+    desk.at += timedelta(days=5)
+    await desk.write(lambda tx: tx.redeliver(order.key, desk.at))
+    assert (await tried(), await desk.state(order)) == (3, DeliveryState.PARKED)
+
+
+async def test_what_the_erp_has_answered_is_kept_by_a_gateway_that_is_stopped_while_the_disk_is_full(
+    store: Store,
+) -> None:
+    crowded, erp = Crowded(store), Plain(idempotency=Idempotency.NONE)
+    order, desk = make_order("one"), Desk(crowded, erp)
+    await desk.put(order)
+
+    def fills_up(order: WorkOrder) -> Outcome:
+        crowded.full = True
+        return erp.make(order)
+
+    erp.answer = fills_up
+    sending = asyncio.create_task(desk.deliverer.step())
+    async with asyncio.timeout(10):
+        await crowded.met.wait()
+        sending.cancel()
+        crowded.full = False
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+    assert (await desk.held(order)).delivery.erp_number == "1"
+    assert await desk.state(order) is DeliveryState.DELIVERED
+
+
+def broken(_: str) -> list[ErpRef]:
+    raise KeyError("rows")
+
+
+async def test_a_look_up_that_fails_by_a_bug_stops_no_other_order_and_sends_nothing_twice(store: Store) -> None:
+    one, other = make_order("one", asset="A"), make_order("other", asset="B")
+    desk = Desk(store, Plain())
+    desk.erp.answer = lambda _: Uncertain("500")
+    await desk.put(one)
+    await desk.deliverer.step()
+    desk.erp.ask, desk.erp.answer = broken, desk.erp.make
+    await desk.put(other)
+    desk.at += timedelta(hours=1)
+    await desk.reconciler.step()
+    await desk.deliverer.step()
+    assert (await desk.state(one), await desk.state(other)) == (DeliveryState.UNCERTAIN, DeliveryState.DELIVERED)
+    desk.at += timedelta(days=4)
+    await desk.reconciler.step()
+    assert await desk.state(one) is DeliveryState.PARKED
+    await desk.write(lambda tx: tx.redeliver(one.key, desk.at))
+    await desk.deliverer.step()
+    assert desk.erp.held(one.key) == []
+    desk.erp.ask = desk.erp.held
+    for _ in range(9):
+        desk.at += timedelta(minutes=5)
+        await desk.reconciler.step()
+        await desk.deliverer.step()
+    assert (await desk.state(one), len(desk.erp.held(one.key))) == (DeliveryState.DELIVERED, 1)
+
+
+@pytest.mark.parametrize(("lost", "asked"), [(Unreachable("away"), 1), (Refused("403"), 5), (KeyError("rows"), 5)])
+async def test_an_erp_that_is_away_is_not_asked_about_one_ghost_after_the_other(
+    store: Store, lost: Exception, asked: int
+) -> None:
+    desk = Desk(store, Plain())
+
+    def lose(_: str) -> list[ErpRef]:
+        raise lost
+
+    desk.erp.ask = lose
+    for number in range(5):
+        await store.write(lambda tx, key=f"K{number}": watch(tx, "main", key, desk.at, timedelta(0)))
+    desk.at += timedelta(minutes=1)
+    await desk.reconciler.step()
+    assert desk.erp.calls == ["find"] * asked
+    assert bool(desk.patience.why) == (asked == 1)
+    left = await store.read(lambda tx: watched(tx, "main"))
+    assert {one.left for one in left} == ({3} if asked == 1 else {2})
+
+
+async def test_a_clock_that_was_ahead_when_an_order_left_makes_no_second_one(store: Store) -> None:
+    order, desk = (
+        make_order("one"),
+        Desk(store, Plain(idempotency=Idempotency.HEADER, replay_window=timedelta(hours=12))),
+    )
+    await desk.put(order)
+    desk.at += timedelta(days=2)
+
+    def lost_reply(order: WorkOrder) -> Outcome:
+        desk.erp.make(order)
+        return Uncertain("no answer")
+
+    desk.erp.answer = lost_reply
+    await desk.deliverer.step()
+    desk.at = START + timedelta(hours=13)  # the clock was put right, and the ERP has forgotten the key
+    desk.erp.answer = desk.erp.make
+    await desk.reconciler.step()
+    assert (await desk.state(order), len(desk.erp.made)) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_an_order_that_comes_after_it_was_taken_back_is_cancelled_also_where_the_key_counts(store: Store) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(idempotency=Idempotency.HEADER, settle=timedelta(minutes=1)))
+    await desk.put(order)
+    desk.erp.answer = lambda _: Uncertain("no answer")
+    await desk.deliverer.step()
+    await desk.write(lambda tx: tx.withdraw_order(order.key, "false alarm", desk.at))
+    for _ in range(9):
+        desk.at += timedelta(minutes=1)
+        await desk.reconciler.step()
+        await desk.deliverer.step()
+    assert (await desk.state(order), desk.erp.calls.count("deliver")) == (DeliveryState.WITHDRAWN, 1)
+    desk.erp.make(order)
+    desk.at += timedelta(hours=1)
+    await desk.reconciler.step()
+    assert [ref.state for ref in desk.erp.made] == ["cancelled"]
+
+
+async def test_a_doubt_is_looked_into_by_one_gateway_as_long_as_that_may_take(store: Store) -> None:
+    deadline = timedelta(seconds=60)
+    order, desk = (
+        make_order("one"),
+        Desk(store, Plain(idempotency=Idempotency.UPSERT, overwrites=True, deadline=deadline)),
+    )
+    await desk.put(order)
+    desk.erp.answer = lambda _: Uncertain("500")
+    await desk.deliverer.step()
+    desk.erp.answer = lambda _: Rejected("the mapping was changed")
+    desk.at += timedelta(minutes=10)
+
+    async def slow() -> None:
+        desk.at += deadline
+        assert await store.write(lambda tx: tx.claim_uncertain("main", desk.at, deadline, 9)) == []
+
+    desk.erp.during = slow
+    await desk.reconciler.step()
+    assert desk.erp.calls == ["deliver", "find", "deliver", "find"]
+    assert await desk.state(order) is DeliveryState.PARKED
