@@ -17,14 +17,11 @@ WORDS = "the planner's own words"
 class ErpChanges:
     """The promises about `amend`, `cancel` and `status`; what is not declared is refused and does nothing.
 
-    `change` and `withdraw` say which requests change a record and take one back, as the faults know them. `compares`
-    False: it is the adapter that compares the times of change, just before it writes; what a planner does in
-    between may be lost, as without a precondition.
+    `change` and `withdraw` say which requests change a record and take one back, as the faults know them.
     """
 
     change: ClassVar[dict[str, str]] = {"method": "PATCH", "path": "/api/orders"}
     withdraw: ClassVar[dict[str, str]] = {"method": "PATCH", "path": "/api/orders"}
-    compares: ClassVar[bool] = True
 
     @pytest.fixture
     def planner(self) -> Planner:
@@ -96,7 +93,7 @@ class ErpChanges:
         assert isinstance(told, Delivered), told
         now = planner.fields(ref)
         assert _new(now[planner.other], after)
-        if erp.capabilities.precondition != "none" and self.compares:
+        if erp.capabilities.precondition != "none":
             assert told.kept == (planner.touched,) and WORDS in str(now[planner.touched])
 
     async def test_a_silent_erp_ends_a_change_within_the_declared_deadline(

@@ -79,7 +79,6 @@ class TestOdoo(ErpAdapterContract):
     ask: ClassVar[dict[str, str]] = SEARCH
     change: ClassVar[dict[str, str]] = WRITE
     withdraw: ClassVar[dict[str, str]] = WRITE
-    compares: ClassVar[bool] = False  # Odoo's write knows no precondition
 
     def open(self, plant: Erp) -> ErpAdapter:
         return settings(plant).open()

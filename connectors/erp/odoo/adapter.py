@@ -58,7 +58,6 @@ class Odoo:
             key_limit=64,
             batch=self._plan.batch,
             lane="asset",
-            precondition="timestamp",
             feedback="poll",
             amends=True,
             cancels=True,
