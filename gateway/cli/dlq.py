@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import ACTOR, config_option, output_option, show, with_store
+from gateway.cli.common import ACTOR, config_option, output_option, printable, show, with_store
 
 COLUMNS: dict[str, Any] = {
     "name": lambda row: row.name,
@@ -176,7 +176,7 @@ def _named(names: tuple[str, ...], every: str | None) -> None:
 
 def _tell(told: list[tuple[str, str, bool]]) -> None:
     for name, what, _ in told:
-        click.echo(f"{name}: {what}")
+        click.echo(printable(f"{name}: {what}"))
     if not told:
         click.echo("nothing")
     sys.exit(0 if all(done for *_, done in told) else _NOT_ALL)

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import ACTOR, config_option, output_option, show, with_store
+from gateway.cli.common import ACTOR, config_option, output_option, printable, show, with_store
 
 _RESTS = ("DELIVERED", "WITHDRAWN")
 COLUMNS: dict[str, Any] = {
@@ -164,7 +164,7 @@ def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
     except Missing:
         click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
         sys.exit(3)
-    click.echo(f"{key}: {_what_follows(held.delivery)}")
+    click.echo(f"{key}: {printable(_what_follows(held.delivery))}")
 
 
 def _what_follows(way: Any) -> str:

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from playwright.async_api import Page, async_playwright, expect
 
 from gateway.core.ports import Tx
 from gateway.core.report import Extraction, Slot
-from tests.integration.edge_rig import Edge, in_review, serving, work_order
+from gateway.flow.settle import parked
+from tests.integration.edge_rig import NOW, Edge, in_review, serving, work_order
 from tests.integration.test_edge_live import batch, fill
 
 CHROMIUM = os.environ.get("ANDON_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -113,6 +114,27 @@ async def test_a_person_settles_a_review_and_the_page_follows(tmp_path: Path) ->
             await expect(page.locator("main")).to_contain_text("Nobody waits.")
         held = await edge.gateway.store.read(lambda tx: tx.report("r1"))
         assert held is not None and held.order_key == work_order("r1").key
+
+
+async def test_an_order_is_sent_again_and_taken_back_on_its_page(tmp_path: Path) -> None:
+    def fill_orders(tx: Tx) -> None:
+        tx.put_order(work_order("r1"), "main", NOW)
+        [claimed] = tx.claim("main", NOW, timedelta(seconds=30), 1)
+        tx.settle(claimed.delivery, parked(claimed.delivery, "unknown equipment", NOW).delivery)
+
+    async with serving(tmp_path, anonymous=("read", "orders:write")) as edge:
+        await edge.gateway.store.write(fill_orders)
+        async with looking(edge, locale="en-GB") as page:
+            await page.goto(f"{edge.url}/ui/orders/{work_order('r1').key}")
+            await page.get_by_role("button", name="Send again").click()
+            await expect(page.locator(".s-waiting")).to_be_visible()
+            await expect(page.get_by_role("button", name="Send again")).to_have_count(0)
+            await page.get_by_label("Reason, for the ERP").fill("the sensor was loose")
+            await page.get_by_role("button", name="Take the order back").click()
+            await expect(page.locator("main")).to_contain_text("Is being taken back: the sensor was loose")
+            await expect(page.get_by_role("button", name="Take the order back")).to_have_count(0)
+        held = await edge.gateway.store.read(lambda tx: tx.order(work_order("r1").key))
+        assert held is not None and held.delivery.withdraw == "the sensor was loose"
 
 
 async def test_a_lost_gateway_is_said_to_be_stale(tmp_path: Path) -> None:

@@ -331,7 +331,7 @@ document.addEventListener("submit", async (event) => {
 
 // --- an order sent again, or taken back -----------------------------------------------------------
 document.addEventListener("submit", async (event) => {
-  const form = event.target.closest("[data-order]");
+  const form = event.target.closest("[data-change]");
   if (!form) return;
   event.preventDefault();
   const said = new FormData(form, event.submitter), act = String(said.get("do"));
@@ -340,7 +340,7 @@ document.addEventListener("submit", async (event) => {
   const body = act === "cancel" ? JSON.stringify({ reason: String(said.get("reason")) }) : undefined;
   if (body) headers["Content-Type"] = "application/json";
   try {
-    const answer = await fetch(`/api/v1/orders/${encodeURIComponent(form.dataset.order)}/${act}`, { method: "POST", headers, body });
+    const answer = await fetch(`/api/v1/orders/${encodeURIComponent(form.dataset.change)}/${act}`, { method: "POST", headers, body });
     if (answer.ok) { location.reload(); return; }
     const told = await answer.json();
     place.textContent = `▲ ${told.title} ${told.detail || ""} ${(told.errors || []).map((fault) => `${fault.field}: ${fault.message}`).join(" · ")}`;
