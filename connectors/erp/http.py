@@ -133,6 +133,11 @@ async def _read(answer: httpx2.Response) -> bytes:
     return bytes(body)
 
 
+def unasked(lost: Unreachable, told: str) -> Unsent | Throttled:
+    """Say what a question without an answer means for what was to be sent after it: nothing was; a wait is kept."""
+    return Unsent(told) if lost.after is None else Throttled(lost.after, told)
+
+
 def lost_outcome(lost: Lost) -> Outcome:
     """Say what a request without an answer means for its order."""
     return Uncertain(lost.cause) if lost.sent else Unsent(lost.cause)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.erp.http import unasked
 from connectors.erp.mapping import Body
 from connectors.erp.odoo import check
 from connectors.erp.odoo.door import Door, NotAccepted, Row, refused_load
@@ -20,7 +21,6 @@ from gateway.core.delivery import (
     Rejected,
     Throttled,
     Uncertain,
-    Unsent,
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -83,7 +83,7 @@ class Odoo:
         except NotAccepted as no:
             return [Throttled(None, str(no)) for _ in orders]
         except Unreachable as lost:
-            return [Unsent(f"not sent: {lost}") for _ in orders]
+            return [unasked(lost, f"not sent: {lost}") for _ in orders]
         except Refused as no:
             return [Rejected(f"not sent: {no}"[:500]) for _ in orders]
         told: dict[str, Outcome] = {key: Delivered(ref, created=False) for key, ref in there.items()}
@@ -119,7 +119,7 @@ class Odoo:
         except NotAccepted as no:
             return Throttled(None, str(no))
         except Unreachable as lost:
-            return Unsent(f"not sent: {lost}")
+            return unasked(lost, f"not sent: {lost}")
         except (Refused, NoValueError) as no:
             return Rejected(str(no)[:500])
         now = ref_of(self._plan, ref.key, row, about)
@@ -141,7 +141,7 @@ class Odoo:
         except NotAccepted as no:
             return Throttled(None, str(no))
         except Unreachable as lost:
-            return Unsent(f"not sent: {lost}")
+            return unasked(lost, f"not sent: {lost}")
         except Refused as no:
             return Rejected(str(no)[:500])
         now = ref_of(self._plan, ref.key, row, about)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from connectors.erp.http import unasked
 from connectors.erp.mapping import Body
 from connectors.erp.sap.check import wrong
 from connectors.erp.sap.record import (
@@ -159,7 +160,7 @@ class Sap:
         except NotAccepted as no:
             return Throttled(None, str(no))
         except Unreachable as lost:
-            return Unsent(f"not sent: {lost}")
+            return unasked(lost, f"not sent: {lost}")
         except (Refused, NoValueError) as no:
             return Rejected(f"{no}"[:500])
         except Stale:
@@ -187,7 +188,15 @@ class Sap:
         there = [] if created else await self._orders(number)
         if there:
             return Delivered(ref_of(order.key, there[0], ORDER), created=False)
-        made = await self._make(order.key, ORDERS, {**bodies[ORDERS], NOTIFICATION: number})
+        try:
+            made = await self._make(order.key, ORDERS, {**bodies[ORDERS], NOTIFICATION: number})
+        except Unreachable as lost:
+            if not created:
+                raise
+            made = Unsent(f"not sent: {lost}")
+        if created and isinstance(made, Unsent | Throttled):
+            # Half of it is there, in these words: it was not "surely not sent".
+            return Uncertain(f"its notification {number} is there, and the order is not: {made.cause}"[:500])
         if isinstance(made, Rejected):
             return Rejected(f"{made.reason}; its notification {number} is there"[:500])
         if isinstance(made, Outcome):
