@@ -30,7 +30,6 @@ ROOT = "/sap/opu/odata/sap/"
 NOTIFICATIONS = f"{ROOT}API_MAINTNOTIFICATION/MaintenanceNotification"
 ORDERS = f"{ROOT}API_MAINTENANCEORDER;v=0002/MaintenanceOrder"
 POST_NOTIFICATION = {"method": "POST", "path": NOTIFICATIONS}
-ORDER_SERVICE = ORDERS.rpartition("/")[0] + "/"
 POST_ORDER = {"method": "POST", "path": ORDERS}
 ASK = {"method": "GET", "path": NOTIFICATIONS}
 
@@ -191,24 +190,6 @@ class TestDelivery:
         [outcome] = await erp.deliver([order])
         assert isinstance(outcome, Delivered) and outcome.created
         assert (notifications(plant, order.key), plant.commits(order.key)) == (1, 1)
-
-    @pytest.mark.parametrize(
-        "fault", [{"kind": "throttle", **POST_ORDER}, {"kind": "throttle", "method": "GET", "path": ORDER_SERVICE}]
-    )
-    async def test_an_order_that_had_to_wait_behind_its_notification_is_no_order_that_was_never_sent(
-        self, plant: Erp, fault: dict[str, Any]
-    ) -> None:
-        adapter = settings(plant).open()
-        await deliver(adapter, f"before {fault['method']}")
-        order = make_order(f"half way {fault['method']}")
-        plant.turn("sap", log_off=True)  # tokens have to be fetched anew
-        plant.faults({"count": 1, **fault})
-        [outcome] = await adapter.deliver([order])
-        assert isinstance(outcome, Uncertain) and "notification" in outcome.cause
-        [outcome] = await adapter.deliver([order])
-        assert isinstance(outcome, Delivered)
-        assert (notifications(plant, order.key), plant.commits(order.key)) == (1, 1)
-        await adapter.close()
 
     async def test_a_wait_that_a_question_is_answered_with_is_kept(self, erp: ErpAdapter, plant: Erp) -> None:
         plant.faults({"kind": "throttle", "retry_after": 7, "count": 1, "method": "GET", "path": ROOT})

@@ -36,7 +36,6 @@ from gateway.core.delivery import (
     Rejected,
     Throttled,
     Uncertain,
-    Unsent,
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -188,15 +187,7 @@ class Sap:
         there = [] if created else await self._orders(number)
         if there:
             return Delivered(ref_of(order.key, there[0], ORDER), created=False)
-        try:
-            made = await self._make(order.key, ORDERS, {**bodies[ORDERS], NOTIFICATION: number})
-        except Unreachable as lost:
-            if not created:
-                raise
-            made = Unsent(f"not sent: {lost}")
-        if created and isinstance(made, Unsent | Throttled):
-            # Half of it is there, in these words: it was not "surely not sent".
-            return Uncertain(f"its notification {number} is there, and the order is not: {made.cause}"[:500])
+        made = await self._make(order.key, ORDERS, {**bodies[ORDERS], NOTIFICATION: number})
         if isinstance(made, Rejected):
             return Rejected(f"{made.reason}; its notification {number} is there"[:500])
         if isinstance(made, Outcome):
