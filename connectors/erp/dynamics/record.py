@@ -92,11 +92,15 @@ def reading(status: str, sets: Mapping[str, str]) -> Reading:
         if answer.status >= HTTPStatus.BAD_REQUEST:
             return _error(said)
         for row in rows_in(said.body, "value"):
-            row["@status"] = LABELS.get(row.get(status, ""), str(row.get(status) or ""))
+            row["@status"] = _label(row.get(status))
             row |= {target: f"/{sets[target]}({row[column]})" for target, column in columns.items() if row.get(column)}
         return said
 
     return read
+
+
+def _label(status: Any) -> str:
+    return LABELS.get(status, str(status)) if isinstance(status, int) else str(status or "")
 
 
 def _error(said: Said) -> Said:

@@ -10,9 +10,10 @@ import msgspec
 from connectors.erp.frappe.carrier import Carrier, Meaning
 from connectors.erp.frappe.check import About, about, faults, refused
 from connectors.erp.frappe.door import Door, Duplicate, NotAccepted, Row, Stale
-from connectors.erp.frappe.values import Kind, NoValueError, Value, added, same, words, written
+from connectors.erp.frappe.values import Kind, NoValueError, Value, added, same, written
 from connectors.erp.keeper import RefreshKeeper
 from connectors.erp.mapping import Body
+from connectors.erp.markup import words
 from connectors.erp.oauth import ClientCredentials
 from gateway.core.delivery import (
     Capabilities,

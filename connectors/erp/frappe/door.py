@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from connectors.erp.frappe.values import words
 from connectors.erp.http import Answer, ErpClient, Lost, classify, clean, lost_outcome, refusal
+from connectors.erp.markup import words
 from connectors.erp.oauth import ClientCredentials, NoToken
 from gateway.core.delivery import Outcome, Rejected, Throttled, Uncertain
 from gateway.core.errors import Refused, Unreachable
@@ -172,7 +172,7 @@ def read(answer: Answer) -> Said:
     told = said.get("_server_messages")
     try:
         messages = [json.loads(one) for one in json.loads(told)] if isinstance(told, str) else []
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         messages = []
     heard = [_told(one) for one in messages if isinstance(one, dict)]
     return Said(str(said.get("exc_type") or _class_of(said.get("exception"))), heard[-1] if heard else "")

@@ -1,15 +1,15 @@
 """Values in Frappe's fields: what a field of a type takes, and whether two values are the same."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from html import escape, unescape
+from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from connectors.erp.mapping import Rule, cut
+from connectors.erp.markup import words
 
 Value = str | int | float
 
@@ -26,9 +26,6 @@ _RICH = frozenset({"Text Editor", "HTML Editor"})
 _LONG = frozenset({"Small Text", "Text", "Long Text", "Code", "Markdown Editor"})
 _WHOLE = frozenset({"Int", "Rating", "Duration"})
 _BROKEN = frozenset({"Float", "Currency", "Percent"})
-_BREAK = re.compile(r"<\s*(?:br|/p|/div|/li)\b[^>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
-_SPACE = re.compile(r"\s+")
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -128,11 +125,6 @@ def same(told: Any, ours: Value | None, kind: Kind) -> bool:
     if kind.type == "Time":
         return str(told).split(".", 1)[0].zfill(8) == str(ours)
     return str(told).replace("\r\n", "\n").strip() == str(ours).strip()
-
-
-def words(html: str) -> str:
-    """Give the words of a rich text."""
-    return _SPACE.sub(" ", unescape(_TAG.sub("", _BREAK.sub(" ", html)))).strip()
 
 
 def added(told: Any, line: str, kind: Kind) -> str:

@@ -1,14 +1,14 @@
 """Values in Odoo's fields: as `load` takes them, as `write` takes them, and whether two are the same."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from html import escape, unescape
+from html import escape
 from typing import Any
 
 import msgspec
 
 from connectors.erp.mapping import Rule, Table
+from connectors.erp.markup import words
 
 Value = str | int | float | bool
 
@@ -33,10 +33,6 @@ REQUEST: Table = {
     "schedule_end": "due",
 }
 """What a maintenance request gets when the settings say nothing else."""
-
-_BREAK = re.compile(r"<\s*(?:br|/p|/div|/li)\b[^>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
-_SPACE = re.compile(r"\s+")
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -63,12 +59,15 @@ def kinds(said: Any) -> dict[str, Kind]:
             one.get("required") is True,
             one.get("readonly") is True,
             str(one.get("relation") or ""),
-            tuple(
-                str(choice[0]) for choice in one.get("selection") or () if isinstance(choice, list | tuple) and choice
-            ),
+            _choices(one.get("selection")),
         )
         for name, one in said.items()
     }
+
+
+def _choices(selection: Any) -> tuple[str, ...]:
+    rows = selection if isinstance(selection, list) else []
+    return tuple(str(choice[0]) for choice in rows if isinstance(choice, list) and choice)
 
 
 def written(name: str, value: Value, kind: Kind) -> Value:
@@ -122,7 +121,7 @@ def same(told: Any, ours: Value | None, kind: Kind) -> bool:
     if ours is None:
         return False
     if kind.type == "html":
-        return _words(str(told)) == _words(str(ours))
+        return words(str(told)) == words(str(ours))
     if kind.type in {"float", "monetary"}:
         return abs(float(told) - float(ours)) < 1e-6  # noqa: PLR2004  Odoo rounds to the field's digits
     return str(told).strip() == str(ours).strip()
@@ -139,7 +138,3 @@ def stamp(told: Any) -> datetime | None:
 def _moment(value: Value) -> datetime:
     at = datetime.fromisoformat(str(value))
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _words(html: str) -> str:
-    return _SPACE.sub(" ", unescape(_TAG.sub("", _BREAK.sub(" ", html)))).strip()

@@ -43,8 +43,13 @@ async def learn(door: Door) -> About:
     except ValueError as no:
         raise Refused(f"{no}; is base_url an Odoo with JSON-2?") from no
     rows = await door.search("maintenance.stage", [], ["name", "sequence", "done"], 200)
-    ordered = sorted(rows, key=lambda row: (row.get("sequence") or 0, row["id"]))
+    ordered = sorted(rows, key=_place)
     return About(known, tuple((row["id"], str(row.get("name")), bool(row.get("done"))) for row in ordered))
+
+
+def _place(stage: Row) -> tuple[int, int]:
+    told = stage.get("sequence")
+    return told if isinstance(told, int) else 0, stage["id"]
 
 
 def wanted(plan: Plan, mapped: Iterable[str], about: About) -> list[str]:
