@@ -16,7 +16,7 @@ from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
-from gateway.flow.settle import Policy, Settled, asks, settled, write
+from gateway.flow.settle import Policy, Settled, asks, lingers, settled, write
 from gateway.flow.sweep import watch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -206,7 +206,7 @@ def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter,
     if not write(tx, claimed, result, now):
         return False
     if _haunted(claimed, made, erp.capabilities):
-        watch(tx, erp.name, claimed.delivery.key, now, erp.capabilities.settle)
+        watch(tx, erp.name, claimed.delivery.key, now, lingers(erp.capabilities))
     return True
 
 

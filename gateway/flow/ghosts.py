@@ -11,7 +11,7 @@ from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx
 from gateway.flow import sweep
 from gateway.flow.attempt import Attempt, Failed, counting, unasked
 from gateway.flow.patience import Patience
-from gateway.flow.settle import Policy
+from gateway.flow.settle import Policy, lingers
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class Ghosts:
 
     def _seen(self, item: sweep.Watched) -> Callable[[Tx], None]:
         now, erp = self._now(), self._erp
-        return lambda tx: sweep.seen(tx, erp.name, item, now, erp.capabilities.settle)
+        return lambda tx: sweep.seen(tx, erp.name, item, now, lingers(erp.capabilities))
 
     def _put_off(self) -> Callable[[Tx], None]:
         now, erp = self._now(), self._erp.name

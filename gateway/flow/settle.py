@@ -102,6 +102,11 @@ def asks(capabilities: Capabilities) -> bool:
     return capabilities.idempotency in (Idempotency.LOOKUP, Idempotency.NONE)
 
 
+def lingers(capabilities: Capabilities) -> timedelta:
+    """Give how long a request that was given up may still be carried out: as declared, else as long as a call."""
+    return capabilities.settle or capabilities.deadline
+
+
 def too_old(delivery: Delivery, policy: Policy, now: datetime) -> bool:
     """Say whether a delivery was tried for as long as the policy allows."""
     return delivery.since is not None and now - delivery.since > policy.give_up_after

@@ -315,14 +315,17 @@ async def test_a_clock_that_was_ahead_when_an_order_left_makes_no_second_one(sto
     assert (await desk.state(order), len(desk.erp.made)) == (DeliveryState.DELIVERED, 1)
 
 
-async def test_an_order_that_comes_after_it_was_taken_back_is_cancelled_also_where_the_key_counts(store: Store) -> None:
-    order, desk = make_order("one"), Desk(store, Plain(idempotency=Idempotency.HEADER, settle=timedelta(minutes=1)))
+@pytest.mark.parametrize("settle", [timedelta(0), timedelta(minutes=1)])
+async def test_an_order_that_comes_after_it_was_taken_back_is_cancelled_also_where_the_key_counts(
+    store: Store, settle: timedelta
+) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(idempotency=Idempotency.HEADER, settle=settle))
     await desk.put(order)
     desk.erp.answer = lambda _: Uncertain("no answer")
     await desk.deliverer.step()
     await desk.write(lambda tx: tx.withdraw_order(order.key, "false alarm", desk.at))
     for _ in range(9):
-        desk.at += timedelta(minutes=1)
+        desk.at += timedelta(seconds=20)
         await desk.reconciler.step()
         await desk.deliverer.step()
     assert (await desk.state(order), desk.erp.calls.count("deliver")) == (DeliveryState.WITHDRAWN, 1)
