@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from connectors.line.opcua.certificates import Wish, der, make_key, self_signed
-from connectors.line.opcua.pki import Pki
+from connectors.opcua.certificates import Wish, der, make_key, self_signed
+from connectors.opcua.pki import Pki
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import replace
 
+from connectors.files import FileName
 from connectors.line.filename import FIELD, fill, pattern_of, shown, time_of
 from connectors.line.files import FileTag, form_of, read
 from connectors.line.folder import Folder
 from connectors.line.roll import Roll
 from connectors.line.shapes import Unfit
-from connectors.line.tags import FileName, Times, distinct, read_table
+from connectors.line.tags import Times, distinct, read_table
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Misconfigured, Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource

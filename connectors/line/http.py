@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from connectors.files import FileName
 from connectors.line.files import MEDIA_TYPES
 from connectors.line.keys import Keys
 from connectors.line.pushed import Atom, PushTag, atoms_of
@@ -18,7 +19,7 @@ from connectors.line.roll import Roll
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import Unfit
 from connectors.line.sieve import Sieve
-from connectors.line.tags import FileName, distinct, read_table
+from connectors.line.tags import distinct, read_table
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from connectors.files import FileName
 from connectors.line.inbox import Inbox
 from connectors.line.lines import Said, parse
 from connectors.line.streams import Said as Heard
 from connectors.line.streams import Streams, context_of
-from connectors.line.tags import FileName
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource

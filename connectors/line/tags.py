@@ -15,7 +15,6 @@ from gateway.core.reading import Name, Quality, Reading, Value
 from gateway.core.units import Duration, decode
 
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-FileName = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 OUT_OF_RANGE = "out of range"
 NOT_FINITE = "not a finite number"
 BEYOND = "beyond 64 bit"

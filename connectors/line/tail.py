@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from connectors.files import FileName
 from connectors.line.filename import shown
 from connectors.line.follow import Follower, Mark, Raw
 from connectors.line.lines import read_line
-from connectors.line.tags import FileName
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource

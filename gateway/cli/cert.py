@@ -51,8 +51,8 @@ def new(
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from connectors.line.opcua.certificates import Wish, facts_of, make_key, request, self_signed
-    from connectors.line.opcua.pki import Pki
+    from connectors.opcua.certificates import Wish, facts_of, make_key, request, self_signed
+    from connectors.opcua.pki import Pki
     from gateway.core.secret import SecretRef
 
     password = SecretRef(env=password_env).reveal() if password_env else None
@@ -98,7 +98,7 @@ def show_(what: Path | None, folder: Path, line: str | None, config: str | None,
 
     Example:  andon cert show
     """
-    from connectors.line.opcua.pki import Pki, read_chain
+    from connectors.opcua.pki import Pki, read_chain
 
     if what is not None and what.is_file():
         rows = [row_of("file", what, one) for one in read_chain(what)]

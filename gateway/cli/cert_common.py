@@ -44,7 +44,7 @@ def tell(row: Listed) -> None:
 
 def row_of(room: str, path: Path, one: Any) -> Listed:
     """Give what a certificate says."""
-    from connectors.line.opcua.certificates import facts_of
+    from connectors.opcua.certificates import facts_of
 
     facts = facts_of(one)
     days = int(facts.days_left(datetime.now(UTC)))
@@ -66,8 +66,8 @@ def row_of(room: str, path: Path, one: Any) -> Listed:
 
 def _fits(facts: Any, days: int) -> str:
     """Say which policies take the certificate, or why none does."""
-    from connectors.line.opcua.certificates import LEAST_BITS
-    from connectors.line.opcua.secured import POLICIES
+    from connectors.opcua.certificates import LEAST_BITS
+    from connectors.opcua.secured import POLICIES
 
     faults = []
     if days < 0:

@@ -43,7 +43,7 @@ def trust(
 
     Example:  andon cert trust --fetch opc.tcp://10.2.0.11:4840
     """
-    from connectors.line.opcua.pki import Pki
+    from connectors.opcua.pki import Pki
 
     pki = Pki(folder_of(folder, line, config))
     if sum(given is not None for given in (what, fetch, crl, reject, remove)) > 1:
@@ -71,7 +71,7 @@ def _tell_rejected(pki: Any) -> None:
 
 
 def _named(pki: Any, what: str) -> Any:
-    from connectors.line.opcua.pki import read_chain
+    from connectors.opcua.pki import read_chain
 
     if Path(what).is_file():
         return read_chain(Path(what))[0]
@@ -84,9 +84,9 @@ def _named(pki: Any, what: str) -> Any:
 
 def _fetched(url: str) -> Any:
     """Ask a server for its certificate; what it says is not proven, hence the fingerprint."""
-    from connectors.line.opcua.certificates import read_certificates
-    from connectors.line.opcua.offers import meet
-    from connectors.line.opcua.security import LOST, advice
+    from connectors.opcua.certificates import read_certificates
+    from connectors.opcua.offers import meet
+    from connectors.opcua.security import LOST, advice
 
     if not url.startswith("opc.tcp://"):
         raise click.BadParameter("an endpoint is opc.tcp://host:port")
@@ -102,7 +102,7 @@ def _fetched(url: str) -> Any:
 
 def _confirm(certificate: Any, fingerprint: str | None) -> None:
     """Show whom it is about, and ask. Raises `Refused` when nobody says yes."""
-    from connectors.line.opcua.certificates import facts_of, same_fingerprint
+    from connectors.opcua.certificates import facts_of, same_fingerprint
 
     tell(row_of("issuer", Path(facts_of(certificate).issuer), certificate))
     if fingerprint is not None:

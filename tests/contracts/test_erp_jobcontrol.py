@@ -13,7 +13,7 @@ from connectors.erp.jobcontrol import Settings
 from connectors.erp.jobcontrol.adapter import JobControl
 from connectors.erp.mapping import Rule
 from connectors.line.opcua import User
-from connectors.line.opcua.pki import read_chain
+from connectors.opcua.pki import read_chain
 from gateway.core.delivery import (
     Delivered,
     ErpRef,

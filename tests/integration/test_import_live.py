@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from connectors.line.opcua.pki import read_chain
+from connectors.opcua.pki import read_chain
 from gateway.cli.import_ import cli
 from gateway.core.errors import Unreachable
 from tests import opcua_papers

@@ -11,7 +11,7 @@ import pytest
 from asyncua import Server, ua
 from asyncua.server.history import HistoryDict
 
-from connectors.line.opcua.pki import Pki, read_chain
+from connectors.opcua.pki import Pki, read_chain
 from tests import opcua_papers
 from tests.faulty_link import FaultyLink
 from tests.integration.test_opcua_security import certify

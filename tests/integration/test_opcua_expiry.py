@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from connectors.line.opcua.pki import Pki, read_chain
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.pki import Pki, read_chain
 from gateway.cli.doctor import listen
 from gateway.core.batch import Batch, TagState
 from gateway.core.ports import NOTHING

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from asyncua import ua
 
-from connectors.line.opcua.pki import Pki, read_chain
-from connectors.line.opcua.secured import POLICIES
-from connectors.line.opcua.security import make_client
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.pki import Pki, read_chain
+from connectors.opcua.secured import POLICIES
+from connectors.opcua.security import make_client
 from gateway.core.errors import Unreachable
 from tests import opcua_papers
 from tests.integration.sim_process import running

@@ -15,8 +15,8 @@ from connectors.line.opcua.about import about
 from connectors.line.opcua.groups import plans
 from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.profiles import limits_of, named, profile_of, profiles
-from connectors.line.opcua.security import make_client
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.security import make_client
 from tests.line_rigs import settings_of
 from tests.node_opcua import NodeOpcua
 from tests.opcua_listening import listening, settings, tag

@@ -10,11 +10,11 @@ import pytest
 from asyncua import Server, ua
 from cryptography import x509
 
-from connectors.line.opcua.certificates import Wish, der, key_bytes, make_key, self_signed
 from connectors.line.opcua.checkup import Step, examine
-from connectors.line.opcua.pki import Pki, read_chain
-from connectors.line.opcua.security import make_client
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.certificates import Wish, der, key_bytes, make_key, self_signed
+from connectors.opcua.pki import Pki, read_chain
+from connectors.opcua.security import make_client
 from gateway.core.errors import Misconfigured, Unreachable
 from simulators.papers import Papers
 from tests import opcua_papers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.line.opcua.pki import Pki, read_chain
+from connectors.opcua.pki import Pki, read_chain
 from tests import opcua_papers
 from tests.integration.test_opcua_security import certify
 from tests.line_rigs import Process

@@ -13,9 +13,9 @@ from connectors.line.lines import parse, read_line
 from connectors.line.modbus.address import Address, bytes_of, decoder
 from connectors.line.modbus.address import parse as parse_register
 from connectors.line.modbus.packing import cut_of, pack
-from connectors.line.opcua.address import parse as parse_node
 from connectors.line.shapes import ShapeTag, Times, Unfit, frame, waveform
 from connectors.line.tags import Tag, judge
+from connectors.opcua.address import parse as parse_node
 from gateway.core.reading import Quality
 
 NOW = datetime(2026, 3, 18, 6, 30, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 
-from connectors.line.opcua.certificates import der, fingerprint, read_certificates
-from connectors.line.opcua.pki import Pki, read_own
+from connectors.opcua.certificates import der, fingerprint, read_certificates
+from connectors.opcua.pki import Pki, read_own
 from gateway.cli.cert import cli
 from gateway.core.errors import Misconfigured, Refused
 from tests.opcua_papers import Authority, server

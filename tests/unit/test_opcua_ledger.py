@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from connectors.line.opcua.fills import Fill, Fills, Progress
 from connectors.line.opcua.ledger import OVERFLOW, Ledger, Missed
 from connectors.line.opcua.reached import Reached
-from connectors.line.opcua.resume import Session, Subscription, marked, recall, written
+from connectors.line.opcua.resume import Subscription, marked, recall, written
 from connectors.line.opcua.stream import after, missing_before
 from connectors.line.opcua.subscribe import KEY, fit
 from connectors.line.opcua.values import Change, Values
+from connectors.opcua.kept import Session
 from gateway.core.series import NEVER, moment
 
 KEYS = [bytes([number]) * 8 for number in range(4)]

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtensionOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.line.opcua.certificates import (
+from connectors.opcua.certificates import (
     Wish,
     covers_host,
     der,
@@ -27,8 +27,8 @@ from connectors.line.opcua.certificates import (
     same_fingerprint,
     self_signed,
 )
-from connectors.line.opcua.pki import MOST_REJECTED, Pki, check_time, check_uri, read_own
-from connectors.line.opcua.trust import Peer, Trusted, grave, judge
+from connectors.opcua.pki import MOST_REJECTED, Pki, check_time, check_uri, read_own
+from connectors.opcua.trust import Peer, Trusted, grave, judge
 from gateway.core.errors import Misconfigured, Refused
 from tests.opcua_papers import DAY, NOW, Authority, gateway, server
 

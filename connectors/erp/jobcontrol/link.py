@@ -9,10 +9,10 @@ from asyncua import ua
 
 from connectors.erp.jobcontrol.states import code_of, meaning
 from connectors.erp.jobcontrol.wire import BROKEN, NAMESPACE, Structure, Unreadable, boxed, name_of, unboxed
-from connectors.line.opcua.address import parse
-from connectors.line.opcua.secured import Reached
-from connectors.line.opcua.security import LOST, Andon, advice
-from connectors.line.opcua.session import answers, enter, leave
+from connectors.opcua.address import parse
+from connectors.opcua.secured import Reached
+from connectors.opcua.security import LOST, Andon, advice
+from connectors.opcua.session import answers, enter, leave
 from gateway.core.delivery import Outcome, Rejected, Throttled, Uncertain, Unsent
 from gateway.core.errors import Refused, Unreachable
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from connectors.erp.mapping import Rule
-from connectors.line.opcua.address import parse
-from connectors.line.opcua.secured import PLAIN, Reached
+from connectors.opcua.address import parse
+from connectors.opcua.secured import PLAIN, Reached
 
 if TYPE_CHECKING:
     from connectors.erp.jobcontrol.adapter import JobControl
@@ -65,7 +65,7 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for secret in self.secrets():
             secret.reveal()
         if self.security != PLAIN:
-            from connectors.line.opcua.pki import check_uri, papers_of  # noqa: PLC0415
+            from connectors.opcua.pki import check_uri, papers_of  # noqa: PLC0415
 
             check_uri(papers_of(self), self.application_uri)
         return JobControl(

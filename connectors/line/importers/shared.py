@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from connectors.line.importers.found import Field
 from connectors.line.importers.taking import Taking
-from connectors.line.opcua.secured import POLICIES
+from connectors.opcua.secured import POLICIES
 
 UNKNOWN = "urn:look-up:ns"
 """Begins the namespace URI of an index that nobody could look up."""

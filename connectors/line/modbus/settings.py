@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec.structs import replace
 
+from connectors.files import FileName
 from connectors.line.modbus.address import parse
 from connectors.line.modbus.endpoint import Endpoint, Parity, parse_endpoint
 from connectors.line.modbus.wishes import Target
-from connectors.line.tags import FileName, Tag, distinct, read_table
+from connectors.line.tags import Tag, distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.reading import Name

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from connectors.files import FileName
 from connectors.line.mqtt.address import Address, parse, steps
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
-from connectors.line.tags import FileName, distinct, read_table
+from connectors.line.tags import distinct, read_table
 from gateway.core.errors import Misconfigured
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef

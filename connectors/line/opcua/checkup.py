@@ -11,13 +11,13 @@ import msgspec
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from connectors.line.opcua.certificates import SOON, facts_of, uris_of
-from connectors.line.opcua.offers import Meeting, chosen, meet, offers, peer_of
-from connectors.line.opcua.pki import Papers, Pki, check_time, check_uri, papers_of
-from connectors.line.opcua.secured import PLAIN
-from connectors.line.opcua.security import LOST, advice, make_client
 from connectors.line.opcua.settings import Settings
-from connectors.line.opcua.trust import grave, judge
+from connectors.opcua.certificates import SOON, facts_of, uris_of
+from connectors.opcua.offers import Meeting, chosen, meet, offers, peer_of
+from connectors.opcua.pki import Papers, Pki, check_time, check_uri, papers_of
+from connectors.opcua.secured import PLAIN
+from connectors.opcua.security import LOST, advice, make_client
+from connectors.opcua.trust import grave, judge
 from gateway.core.errors import AndonError, Misconfigured, Unreachable
 
 _SKEW = timedelta(minutes=2)

@@ -12,11 +12,11 @@ import msgspec
 
 from connectors.line.opcua.about import About, about
 from connectors.line.opcua.browse import Bounds, Seen, Walk, walk
-from connectors.line.opcua.certificates import facts_of
-from connectors.line.opcua.offers import meet, offers, peer_of
-from connectors.line.opcua.security import LOST, advice
-from connectors.line.opcua.session import enter, leave
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.certificates import facts_of
+from connectors.opcua.offers import meet, offers, peer_of
+from connectors.opcua.security import LOST, advice
+from connectors.opcua.session import enter, leave
 from gateway.core.errors import AndonError, Unreachable
 
 COLUMNS = ("asset", "tag", "address", "unit", "low", "high", "kind", "rate_hz")

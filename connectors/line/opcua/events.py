@@ -8,13 +8,13 @@ import structlog
 from asyncua import ua
 
 from connectors.line.opcua.about import LINK_FAULTS, why_of
-from connectors.line.opcua.address import parse
 from connectors.line.opcua.conditions import FIELDS, REFRESH_REQUIRED, Conditions, happening
 from connectors.line.opcua.decode import Event
 from connectors.line.opcua.facts import browse
 from connectors.line.opcua.groups import Plan
 from connectors.line.opcua.profiles import Limits
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.address import parse
 from gateway.core.batch import Condition, TagState
 from gateway.core.errors import Refused
 from gateway.core.reading import LogLine

@@ -13,13 +13,13 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from connectors.line.inbox import Inbox
 from connectors.line.opcua.about import in_batches, read_attributes, value_of, why_of
-from connectors.line.opcua.address import parse
 from connectors.line.opcua.decode import change_of
 from connectors.line.opcua.fills import Fill, Fills, Progress
 from connectors.line.opcua.profiles import Limits
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.values import Change, sift
+from connectors.opcua.address import parse
 from gateway.core.batch import SourceGap
 from gateway.core.ports import Clock
 from gateway.core.series import moment, ticks

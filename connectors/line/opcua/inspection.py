@@ -7,18 +7,18 @@ from typing import Any
 from asyncua import ua
 
 from connectors.line.opcua.about import About, about, read_attributes, value_of, why_of
-from connectors.line.opcua.address import parse
 from connectors.line.opcua.browse import type_of
 from connectors.line.opcua.checkup import examine
 from connectors.line.opcua.discover import visiting
 from connectors.line.opcua.facts import Facts, browse, local, read_facts, same_unit
-from connectors.line.opcua.offers import chosen, meet
-from connectors.line.opcua.refusals import LOST, advice
-from connectors.line.opcua.secured import PLAIN
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.variant import plain
 from connectors.line.opcua.wishes import EventWish, TargetWish
 from connectors.line.tags import judge
+from connectors.opcua.address import parse
+from connectors.opcua.offers import chosen, meet
+from connectors.opcua.refusals import LOST, advice
+from connectors.opcua.secured import PLAIN
 from gateway.core.batch import TagCheck
 from gateway.core.errors import AndonError
 

@@ -23,9 +23,9 @@ from connectors.line.opcua.past import Past
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.reached import Reached
 from connectors.line.opcua.resume import marked
-from connectors.line.opcua.security import Andon
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.subscribe import digest, key_of
+from connectors.opcua.security import Andon
 from gateway.core.batch import Batch, SourceGap
 from gateway.core.ports import Clock
 from gateway.core.series import moment, ticks

@@ -20,12 +20,13 @@ from connectors.line.opcua.events import FIRST_HANDLE, Events
 from connectors.line.opcua.monitor import Monitor
 from connectors.line.opcua.pump import Arrival, Pump
 from connectors.line.opcua.redundancy import enter_one, go_back, watch
-from connectors.line.opcua.resume import Kept, Session, Subscription, identity_of, session_of, turned, written
-from connectors.line.opcua.security import Andon, advice
-from connectors.line.opcua.session import answers, leave, started_at
+from connectors.line.opcua.resume import Kept, Subscription, identity_of, turned, written
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.stream import Ended, Stream
 from connectors.line.opcua.subscribe import create, delete, drop_items, fit, noted, transfer
+from connectors.opcua.kept import Session, session_of
+from connectors.opcua.security import Andon, advice
+from connectors.opcua.session import answers, leave, started_at
 from gateway.core.errors import Unreachable
 from gateway.core.ports import Clock
 

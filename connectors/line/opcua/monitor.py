@@ -10,11 +10,11 @@ from asyncua import ua
 
 from connectors.line.board import Board
 from connectors.line.opcua.about import About, in_batches, why_of
-from connectors.line.opcua.address import parse
 from connectors.line.opcua.facts import NONE, Facts, read_facts
 from connectors.line.opcua.groups import Plan, Wish, whole, wish_of
 from connectors.line.opcua.profiles import Limits, Profile, limits_of, named
 from connectors.line.opcua.settings import Node, Settings
+from connectors.opcua.address import parse
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _LONGEST_PAUSE = 60.0

@@ -13,7 +13,6 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from connectors.line.inbox import Inbox
 from connectors.line.opcua.about import read_attributes, value_of, why_of
-from connectors.line.opcua.address import parse
 from connectors.line.opcua.conditions import Happening, happening, severity_of, text_of
 from connectors.line.opcua.decode import Event
 from connectors.line.opcua.events import FIRST_HANDLE, Events
@@ -21,6 +20,7 @@ from connectors.line.opcua.fills import Progress
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.variant import plain
+from connectors.opcua.address import parse
 from gateway.core.batch import SourceGap
 from gateway.core.ports import Clock
 from gateway.core.reading import LogLine

@@ -9,10 +9,11 @@ import structlog
 from asyncua import ua
 
 from connectors.line.opcua.about import read_attributes, value_of
-from connectors.line.opcua.resume import Kept, Session
-from connectors.line.opcua.security import Andon, advice
-from connectors.line.opcua.session import enter, leave
+from connectors.line.opcua.resume import Kept
 from connectors.line.opcua.settings import Settings
+from connectors.opcua.kept import Session
+from connectors.opcua.security import Andon, advice
+from connectors.opcua.session import enter, leave
 from gateway.core.errors import Unreachable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec.structs import replace
 
-from connectors.line.opcua.address import parse
+from connectors.files import FileName
 from connectors.line.opcua.profiles import profiles
-from connectors.line.opcua.secured import PLAIN, Endpoint, Reached
 from connectors.line.opcua.wishes import EventWish, Group, TargetWish, wish_faults
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
-from connectors.line.tags import FileName, distinct, read_table
+from connectors.line.tags import distinct, read_table
+from connectors.opcua.address import parse
+from connectors.opcua.secured import PLAIN, Endpoint, Reached
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.units import Duration
@@ -175,7 +176,7 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for secret in self.secrets():
             secret.reveal()
         if self.security != PLAIN:
-            from connectors.line.opcua.pki import check_uri, papers_of  # noqa: PLC0415 (cryptography is heavy too)
+            from connectors.opcua.pki import check_uri, papers_of  # noqa: PLC0415 (cryptography is heavy too)
 
             papers = papers_of(self)
             check_uri(papers, self.application_uri)

@@ -14,9 +14,9 @@ from connectors.line.opcua.link import Link, Stage
 from connectors.line.opcua.pump import Arrival
 from connectors.line.opcua.redundancy import every_endpoint
 from connectors.line.opcua.resume import identity_of, recall
-from connectors.line.opcua.session import FAREWELL_S
 from connectors.line.opcua.settings import Node, Settings
 from connectors.line.opcua.targets import Targets
+from connectors.opcua.session import FAREWELL_S
 from gateway.core.batch import Batch, Condition, TagCheck, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from connectors.line.opcua.groups import Plan, wish_of
 from connectors.line.opcua.resume import Subscription
-from connectors.line.opcua.security import Andon
 from connectors.line.opcua.settings import Node, Settings
+from connectors.opcua.security import Andon
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 KEY = 8

@@ -11,10 +11,10 @@ import structlog
 from asyncua import ua
 
 from connectors.line.opcua.about import LINK_FAULTS, read_attributes, value_of, why_of
-from connectors.line.opcua.address import parse
 from connectors.line.opcua.events import Events
 from connectors.line.opcua.settings import Settings
 from connectors.line.opcua.wishes import ACKNOWLEDGE, WHOLE, Argument, TargetWish
+from connectors.opcua.address import parse
 from gateway.core.errors import Doubtful, Refused, Unreachable
 from gateway.core.reading import Value
 

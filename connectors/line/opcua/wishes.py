@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from connectors.line.opcua.address import parse
+from connectors.opcua.address import parse
 from gateway.core.reading import Name
 from gateway.core.units import Duration
 

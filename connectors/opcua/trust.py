@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.line.opcua.certificates import (
+from connectors.opcua.certificates import (
     LEAST_BITS,
     covers_host,
     fingerprint,
@@ -18,7 +18,7 @@ from connectors.line.opcua.certificates import (
     signed_list,
     uris_of,
 )
-from connectors.line.opcua.secured import Overlooked
+from connectors.opcua.secured import Overlooked
 
 _DEEPEST = 6
 

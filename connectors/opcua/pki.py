@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.line.opcua.certificates import (
+from connectors.opcua.certificates import (
     der,
     fingerprint,
     key_bytes,
@@ -29,8 +29,8 @@ from connectors.line.opcua.certificates import (
     signed_list,
     uris_of,
 )
-from connectors.line.opcua.secured import Secured
-from connectors.line.opcua.trust import Trusted
+from connectors.opcua.secured import Secured
+from connectors.opcua.trust import Trusted
 from gateway.core.errors import Misconfigured, Refused
 
 OWN = "andon"

@@ -7,9 +7,9 @@ from typing import Any
 import structlog
 from asyncua import ua
 
-from connectors.line.opcua.resume import Session, adopt
-from connectors.line.opcua.secured import Reached
-from connectors.line.opcua.security import Andon, make_client
+from connectors.opcua.kept import Session, adopt
+from connectors.opcua.secured import Reached
+from connectors.opcua.security import Andon, make_client
 from gateway.core.errors import Unreachable
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

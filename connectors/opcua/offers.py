@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from asyncua import Client, ua
 
-from connectors.line.opcua.certificates import read_certificates
-from connectors.line.opcua.secured import PLAIN
-from connectors.line.opcua.trust import Peer
+from connectors.opcua.certificates import read_certificates
+from connectors.opcua.secured import PLAIN
+from connectors.opcua.trust import Peer
 from gateway.core.errors import Unreachable
 
 SPACE = "http://opcfoundation.org/UA/SecurityPolicy#"

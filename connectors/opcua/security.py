@@ -10,11 +10,11 @@ from asyncua.crypto import security_policies, uacrypto
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.line.opcua.offers import PATIENT, SPACE, UNNAMED, chosen, hush, meet, peer_of
-from connectors.line.opcua.pki import Pki, check_time, check_uri, papers_of, read_own
-from connectors.line.opcua.refusals import LOST, OUR_CERTIFICATE, USER, advice, broke_off, named
-from connectors.line.opcua.secured import PLAIN, POLICIES, Reached, User
-from connectors.line.opcua.trust import Peer, Trusted, grave, judge
+from connectors.opcua.offers import PATIENT, SPACE, UNNAMED, chosen, hush, meet, peer_of
+from connectors.opcua.pki import Pki, check_time, check_uri, papers_of, read_own
+from connectors.opcua.refusals import LOST, OUR_CERTIFICATE, USER, advice, broke_off, named
+from connectors.opcua.secured import PLAIN, POLICIES, Reached, User
+from connectors.opcua.trust import Peer, Trusted, grave, judge
 from gateway.core.errors import Barred, Misconfigured, Unreachable
 
 __all__ = ["LOST", "Andon", "advice", "make_client"]

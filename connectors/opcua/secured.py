@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from connectors.line.tags import FileName
+from connectors.files import FileName
 from gateway.core.errors import Misconfigured
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
