@@ -25,6 +25,7 @@ FOLLOWED = 100
 """So many jobs are asked about in one go."""
 _LONGEST_REASON = 500
 _LONGEST_WAIT = timedelta(hours=1)
+_SKEW = timedelta(minutes=1)
 
 
 class Producer:
@@ -74,18 +75,20 @@ class Producer:
         if claimed is None or claimed.handover is None:
             return False
         one = claimed.handover
+        # As long as nobody knows better: a stop must not turn what the line has answered into doubt.
+        become = self._changed(one, HandoverState.UNCERTAIN, "the gateway was stopped while it was handed over")
         try:
             if one.state is HandoverState.SENDING:
                 outcome = await self._give(claimed.order)
                 self._observe(outcome)
-                await self._settle(one, self._given(one, outcome))
+                become = self._given(one, outcome)
             else:
-                await self._settle(one, self._found(one, await self._look(claimed.order)))
+                become = self._found(one, await self._look(claimed.order))
+            await self._settle(one, become)
         except asyncio.CancelledError:
-            doubt = self._changed(one, HandoverState.UNCERTAIN, "the gateway was stopped while it was handed over")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
-                    await self._settle(one, doubt)
+                    await self._settle(one, become)
             raise
         return True
 
@@ -99,9 +102,17 @@ class Producer:
             try:
                 async with asyncio.timeout(self._hand.deadline.total_seconds()):
                     job = await self._hand.job(stored.order.order_id)
-            except (Unreachable, Refused, TimeoutError) as lost:
+            except (Unreachable, TimeoutError) as lost:
                 log.info("production.not_followed", to=to, order=stored.order.order_id, why=str(lost))
                 return
+            except Refused as no:
+                log.info("production.not_followed", to=to, order=stored.order.order_id, why=str(no))
+                job = ""
+            except Misconfigured:
+                raise
+            except Exception as bug:  # noqa: BLE001  (against its contract; one order must not stop all the others)
+                log.warning("production.hand_failed", to=to, order=stored.order.order_id, **aside.told(bug))
+                job = ""
             await self._store.write(_heard(stored.order.order_id, job, self._now()))
 
     async def _give(self, order: ProductionOrder) -> Outcome:
@@ -126,6 +137,11 @@ class Producer:
             return lost
         except Refused as no:
             return Seen(taken=None, why=f"it cannot be looked up: {no}")
+        except Misconfigured:
+            raise
+        except Exception as bug:  # noqa: BLE001  (against its contract; one order must not stop all the others)
+            log.warning("production.hand_failed", to=self._hand.name, **aside.told(bug))
+            return Unreachable(f"looking for it failed ({type(bug).__name__})")
 
     def _given(self, one: Handover, outcome: Outcome) -> Handover:
         """Say what an outcome makes of a handing over; one that surely had no effect does not count as an attempt."""
@@ -163,7 +179,8 @@ class Producer:
         if seen.taken is None:
             why = f"nobody knows whether the line has it ({seen.why}): look at it before you hand it over again"
             return self._changed(one, HandoverState.PARKED, why)
-        if one.since is not None and now - one.since > self._remembers:
+        # A time that has yet to come was written by a clock that was ahead: nobody knows how long ago that was.
+        if one.since is not None and not -_SKEW <= now - one.since <= self._remembers:
             why = "the line does not show it, but it may have been made and cleared in the meantime"
             return self._changed(one, HandoverState.PARKED, why)
         if one.attempt >= self._policy.doubts:

@@ -1,7 +1,7 @@
 """Production orders handed over: what each outcome and each look makes of an order, on a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from gateway.core.delivery import (
     Uncertain,
     Unsent,
 )
-from gateway.core.errors import Doubtful, Refused, Unreachable
-from gateway.core.ports import Store
+from gateway.core.errors import Doubtful, Full, Refused, Unreachable
+from gateway.core.ports import Store, T, Tx
 from gateway.core.production import Handover, HandoverState, JobState
 from gateway.core.reading import Value
 from gateway.flow.handing import MARK, Plan, Seen, ToTargets, Write, alike, valued
@@ -438,3 +438,95 @@ def test_values_come_from_the_order_and_what_it_does_not_say_is_refused() -> Non
 )
 def test_a_target_holds_what_was_written_or_it_does_not(held: Value, written: Value, *, same: bool) -> None:
     assert alike(held, written) is same
+
+
+class Silent(Told):
+    """A receiver that does not tell of one order, in a way of its own."""
+
+    lost: Exception = Refused("not yours")
+
+    async def job(self, order_id: str) -> JobState:
+        if order_id == "PO-1":
+            raise self.lost
+        return await super().job(order_id)
+
+
+@pytest.mark.parametrize(
+    ("lost", "heard"), [(Refused("no"), True), (KeyError("x"), True), (Unreachable("away"), False)]
+)
+async def test_a_job_that_the_line_does_not_tell_of_keeps_no_other_from_being_heard(
+    store: Store, clock: Clock, *, lost: Exception, heard: bool
+) -> None:
+    hand = Silent()
+    hand.lost, hand.state = lost, "RUNNING"
+    await put(store, "PO-1", "PO-2")
+    work = producer(store, hand, clock)
+    await work.step()
+    await work.step()
+    await work.follow()
+    assert (await now(store, "PO-2")).job == ("RUNNING" if heard else "")
+
+
+async def test_a_look_that_fails_by_a_bug_keeps_the_order_in_doubt(store: Store, clock: Clock) -> None:
+    hand = Told(Uncertain("no answer"))
+    hand.seen = KeyError("jobs")
+    await put(store, "PO-1")
+    work = producer(store, hand, clock)
+    await work.step()
+    clock.seconds += 60
+    await work.step()
+    assert (await now(store)).state is HandoverState.UNCERTAIN
+
+
+async def test_a_clock_that_was_ahead_makes_no_order_twice(store: Store, clock: Clock) -> None:
+    hand = Told(Uncertain("no answer"))
+    hand.seen = Seen(taken=False)
+    await put(store, "PO-1")
+    work = producer(store, hand, clock)
+    clock.seconds = 48 * 3600
+    await work.step()
+    clock.seconds = 6 * 3600  # the clock was put right, and the line has made and cleared it
+    await work.step()
+    assert ((await now(store)).state, hand.given) == (HandoverState.PARKED, ["PO-1"])
+
+
+class Crowded:
+    """A store that has no room for what a step came to, until it is told so."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.full = False
+        self.met = asyncio.Event()
+
+    async def write(self, step: Callable[[Tx], T]) -> T:
+        if self.full:
+            self.met.set()
+            raise Full("no room")
+        return await self._inner.write(step)
+
+    async def read(self, look: Callable[[Tx], T]) -> T:
+        return await self._inner.read(look)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def test_what_the_line_has_answered_is_kept_by_a_gateway_that_is_stopped_while_the_disk_is_full(
+    store: Store, clock: Clock
+) -> None:
+    crowded = Crowded(store)
+
+    class Filling(Told):
+        async def give(self, order: ProductionOrder) -> Outcome:
+            crowded.full = True
+            return await super().give(order)
+
+    await put(store, "PO-1")
+    running = asyncio.create_task(producer(crowded, Filling(), clock).run())
+    async with asyncio.timeout(10):
+        await crowded.met.wait()
+        running.cancel()
+        crowded.full = False
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert (await now(store)).state is HandoverState.ACCEPTED
