@@ -119,7 +119,7 @@ class Attempt:
             # Doubt about it has ended, or it was parked in doubt: what is not there now is not made any more. Before
             # the first attempt nothing of it ever left.
             return True, None if delivery.attempt <= 1 else await self._known(claimed)
-        if delivery.attempt > 1 and self._forgets(claimed) and (known := await self._known(claimed)) is not None:
+        if delivery.attempt > 1 and self._asks_first(claimed) and (known := await self._known(claimed)) is not None:
             return True, known
         return False, None
 
@@ -141,7 +141,7 @@ class Attempt:
             return self._failed(broken)
 
     async def _known(self, claimed: Claimed) -> Outcome | None:
-        """Look an order up that may be there, where a second request would be a second order; None when it is not.
+        """Look an order up that may be there; None when it is not.
 
         Doubt ends in reconciliation, but an order that was parked in doubt comes back here.
         """
@@ -155,11 +155,12 @@ class Attempt:
             return Rejected(f"not sent before a look-up: {no}"[:500])
         return Delivered(counting(found), created=False) if found else None
 
-    def _forgets(self, claimed: Claimed) -> bool:
+    def _asks_first(self, claimed: Claimed) -> bool:
+        """Say whether a second request may be a second order, or undo what a planner has changed."""
         promised, since = self._erp.capabilities, claimed.delivery.since
         if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
             return not remembered(promised, since, self._now())
-        return promised.idempotency is Idempotency.LOOKUP
+        return promised.overwrites or promised.idempotency is Idempotency.LOOKUP
 
     def _failed(self, bug: Exception) -> Uncertain:
         log.warning("delivery.adapter_failed", erp=self._erp.name, **aside.told(bug))

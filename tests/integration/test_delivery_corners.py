@@ -355,3 +355,28 @@ async def test_a_doubt_is_looked_into_by_one_gateway_as_long_as_that_may_take(st
     await desk.reconciler.step()
     assert desk.erp.calls == ["deliver", "find", "deliver", "find"]
     assert await desk.state(order) is DeliveryState.PARKED
+
+
+async def test_an_order_that_was_parked_in_doubt_and_is_sent_again_undoes_nothing_that_a_planner_did(
+    store: Store,
+) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(idempotency=Idempotency.UPSERT, overwrites=True))
+    await desk.put(order)
+
+    def lost_reply(order: WorkOrder) -> Outcome:
+        desk.erp.make(order)
+        return Uncertain("no answer")
+
+    def away(_: str) -> list[ErpRef]:
+        raise Unreachable("away")
+
+    desk.erp.answer, desk.erp.ask = lost_reply, away
+    await desk.deliverer.step()
+    desk.at += timedelta(days=4)
+    await desk.reconciler.step()
+    assert await desk.state(order) is DeliveryState.PARKED
+    desk.erp.answer, desk.erp.ask = desk.erp.make, desk.erp.held
+    desk.at += timedelta(hours=1)
+    await desk.write(lambda tx: tx.redeliver(order.key, desk.at))
+    await desk.deliverer.step()
+    assert (await desk.state(order), desk.erp.calls.count("deliver")) == (DeliveryState.DELIVERED, 1)
