@@ -40,6 +40,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 class LazyGroup(click.RichGroup):
     """Knows every command's help line; imports only the one that is called."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse words that are no text: no store holds them, and no JSON."""
+        for word in args:
+            if not _is_text(word):
+                raise click.UsageError(f"{word!a} is not UTF-8", ctx)
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -50,6 +57,14 @@ class LazyGroup(click.RichGroup):
         module, _, attribute = COMMANDS[stub.name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return name, command, rest
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @click.group(

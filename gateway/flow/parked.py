@@ -21,6 +21,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 are parked; a batch of readings that cannot be read."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_BATCH = re.compile(r"[0-9]{1,18}")
+"""A number that every database holds."""
 _LONGEST = 200
 _TRY = "look at the order in the ERP; andon dlq retry"
 _ASK = "look at the order in the ERP; andon orders cancel asks once more"
@@ -77,7 +79,7 @@ def whole(tx: Tx, name: str) -> Any:
             told = tx.report(ident)
             found = told if told is not None and _failed(told) else None
         case "batch":
-            found = tx.batch_aside(int(ident)) if ident.isdecimal() else None
+            found = tx.batch_aside(int(ident)) if _BATCH.fullmatch(ident) else None
     if found is None:
         raise _nothing(name)
     return found

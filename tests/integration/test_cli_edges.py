@@ -1,5 +1,6 @@
 """Commands at the edge: empty stores, nonsense, unknown names; a message and an exit code, never a trace."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.audit import cli as audit
 from gateway.cli.common import moment
+from gateway.cli.main import andon
 from gateway.cli.orders import cli as orders
 from gateway.cli.replay import cli as replay
 
@@ -52,6 +54,23 @@ def test_a_replay_of_an_empty_store_finds_nothing(config: str) -> None:
 @pytest.mark.parametrize("after", ["-1", "99999999999999999999"])
 def test_a_line_number_that_no_trail_has_is_a_wrong_option(config: str, after: str) -> None:
     assert CliRunner().invoke(audit, ["list", f"--after={after}", "-c", config]).exit_code == 2
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 18, "9" * 30, "-1", "²", "1.0"])
+def test_a_number_that_no_batch_has_is_not_set_aside(config: str, number: str) -> None:
+    shown = CliRunner().invoke(andon, ["dlq", "show", f"batch:{number}", "-c", config])
+    assert (shown.exit_code, shown.output.count("is not set aside")) == (3, 1)
+    again = CliRunner().invoke(andon, ["dlq", "retry", f"batch:{number}", "-c", config])
+    assert (again.exit_code, again.output.count("is not set aside")) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    "words", [("orders", "show"), ("verify",), ("dlq", "show"), ("production", "show"), ("events", "enable")]
+)
+def test_a_word_that_is_no_text_is_a_wrong_argument(config: str, words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(andon, [*words, os.fsdecode(b"AN\xff"), "-c", config])
+    assert done.exit_code == 2
+    assert "is not UTF-8" in done.output
 
 
 def test_a_long_age_is_a_time() -> None:
