@@ -32,7 +32,7 @@ class Limit:
 
     def note(self, took_s: float, flying: int, made: Sequence[Made]) -> None:
         """Learn from a request that took so many seconds while so many were in flight, itself too."""
-        if any(isinstance(one, Unsent) for one in made):
+        if any(one is None or isinstance(one, Unsent) for one in made):
             return  # nobody was asked, so nobody was slow
         if any(isinstance(one, Throttled | Uncertain) for one in made):
             self._limit = max(1.0, self._limit * _SLOWEST)

@@ -74,6 +74,15 @@ def test_a_limit_that_nobody_needs_does_not_grow_and_one_that_nobody_answered_do
     assert limit.lanes == 4
 
 
+def test_what_nobody_was_asked_for_says_nothing_of_how_fast_an_erp_is() -> None:
+    limit = Limit(16)
+    serve(limit, capacity=100, turns=100)
+    for _ in range(300):
+        limit.note(0.0, 4, [None])  # an order that was taken back before it left
+    serve(limit, capacity=100, turns=5)
+    assert limit.lanes == 16
+
+
 def claimed(number: int, lane: str, attempt: int = 1, erp_number: str | None = None) -> Claimed:
     key = f"{lane}{number}"
     delivery = Delivery(key, lane, "erp", DeliveryState.SENDING, attempt, NOW, erp_number=erp_number)
