@@ -46,15 +46,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A state that the older Andon does not know: it must be able to read every row.
-    op.execute("UPDATE outbox SET state = 'PARKED', reason = 'withdrawn' WHERE state = 'WITHDRAWN'")
-    with op.batch_alter_table("outbox", table_kwargs={"sqlite_autoincrement": True}) as outbox:
-        outbox.drop_index(_NUMBERS)
-        for name in ("withdraw", "sent", "sending", "version"):
-            outbox.drop_column(name)
+    # The older Andon knows neither changes nor withdrawals, and makes whatever waits: what the ERP has must not be made
+    # again, and what was to be taken back must not be made at all.
+    op.execute("UPDATE outbox SET state = 'DELIVERED', lease_until = NULL WHERE erp_number IS NOT NULL")
+    taken_back = "state = 'PARKED', lease_until = NULL, reason = 'withdrawn'"
+    op.execute(f"UPDATE outbox SET {taken_back} WHERE erp_number IS NULL AND withdraw <> ''")  # noqa: S608  (ours)
+    op.drop_index(_NUMBERS, "outbox")
     op.drop_table("order_versions")
-    with op.batch_alter_table("orders") as orders:
-        orders.drop_index(_ASKING)
-        for name in _TIMES:
-            orders.drop_column(name)
-        orders.drop_column("erp_state")
+    op.drop_index(_ASKING, "orders")
+    # Not in a batch: SQLite would drop the whole table to make it anew, which the outbox's foreign key forbids.
+    for table, names in (("outbox", ("withdraw", "sent", "sending", "version")), ("orders", (*_TIMES, "erp_state"))):
+        for name in names:
+            op.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
