@@ -31,7 +31,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str | None = None
 
     def client(self, auth: httpx2.Auth | None, headers: Mapping[str, str]) -> httpx2.AsyncClient:
-        """Make the client. Raises `Misconfigured` for certificates that cannot be read."""
+        """Make the client. Raises `Misconfigured` for a certificate or a header that cannot be used."""
+        for name, value in headers.items():
+            sendable(value, f"headers.{name}")
         return httpx2.AsyncClient(
             auth=auth,
             base_url=self.base_url,
@@ -59,6 +61,13 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
                 why = lost.strerror or "not a certificate with its key"
                 raise Misconfigured(f"cert_file {self.cert_file} cannot be used: {why}") from lost
         return trust
+
+
+def sendable(value: str, what: str) -> str:
+    """Give what goes into a header. Raises `Misconfigured` naming `what`, never the value, for more than ASCII."""
+    if not value.isascii() or not value.isprintable():
+        raise Misconfigured(f"{what} cannot be sent in a header: it has a line's end, or more than ASCII")
+    return value
 
 
 @functools.cache

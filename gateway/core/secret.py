@@ -24,8 +24,23 @@ class SecretRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             value = os.environ.get(self.env)
             if not value:
                 raise Misconfigured(f"environment variable {self.env} is not set")
+            if not _is_text(value):
+                raise Misconfigured(f"environment variable {self.env} is not UTF-8")
             return value
         try:
-            return Path(str(self.file)).read_text("utf-8").strip()
+            value = Path(str(self.file)).read_text("utf-8").strip()
         except OSError as lost:
             raise Misconfigured(f"secret file {self.file} cannot be read: {lost.strerror}") from lost
+        except UnicodeDecodeError:  # it holds bytes of the secret: no cause of ours
+            raise Misconfigured(f"secret file {self.file} is not UTF-8") from None
+        if not value:
+            raise Misconfigured(f"secret file {self.file} is empty")
+        return value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

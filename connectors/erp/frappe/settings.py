@@ -12,7 +12,7 @@ from connectors.erp.frappe.door import Api, Door
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Body, Rule
 from connectors.erp.oauth import ClientCredentials, Grant
-from connectors.erp.place import Reach, Url, plain
+from connectors.erp.place import Reach, Url, plain, sendable
 from gateway.core.errors import Misconfigured
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
@@ -143,9 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.api_key is None or self.api_secret is None:
             return {}
         pair = f"{self.api_key.reveal()}:{self.api_secret.reveal()}"
-        if not pair.isascii() or not pair.isprintable():
-            raise Misconfigured("api_key and api_secret cannot be sent in a header")
-        return {"authorization": f"token {pair}"}
+        return {"authorization": f"token {sendable(pair, 'api_key or api_secret')}"}
 
     def _tokens(self) -> ClientCredentials | None:
         if self.refresh_token is None:

@@ -8,9 +8,9 @@ from connectors.erp.mapping import Rule, Table
 from connectors.erp.maximo.check import looked_into
 from connectors.erp.maximo.record import reading
 from connectors.erp.preset import Coded, Preset, over
-from connectors.erp.rest.access import Access, HeaderName
+from connectors.erp.rest.access import Access
 from connectors.erp.rest.plan import Amend, Call, Cancel, Create, Find, Plan, Record, States
-from connectors.erp.rest.template import Path
+from connectors.erp.rest.template import HeaderName, Path
 from gateway.core.delivery import Idempotency
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import ErpAdapter

@@ -13,7 +13,7 @@ from connectors.erp.odoo.adapter import Odoo
 from connectors.erp.odoo.door import Door
 from connectors.erp.odoo.fields import REQUEST
 from connectors.erp.odoo.record import Plan
-from connectors.erp.place import Reach, Url, plain
+from connectors.erp.place import Reach, Url, plain, sendable
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock, ErpAdapter
 from gateway.core.reading import Name
@@ -101,7 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             proxy=self.proxy,
         )
         headers = {"x-odoo-database": self.database} if self.database else {}
-        client = reach.client(_Key(self.api_key.reveal()), headers)
+        client = reach.client(_Key(sendable(self.api_key.reveal(), "api_key")), headers)
         now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
         plan = Plan(
             name=self.name,
@@ -122,8 +122,6 @@ class _Key(httpx2.Auth):
     """Puts the key on every request; its repr does not show it."""
 
     def __init__(self, key: str) -> None:
-        if not key.isascii() or not key.isprintable():
-            raise Misconfigured("api_key cannot be sent in a header")
         self._key = key
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response]:

@@ -10,18 +10,16 @@ import msgspec
 from connectors.erp.grant import ClientAuth, Grant, read_key
 from connectors.erp.http import ErpClient
 from connectors.erp.oauth import ClientCredentials
-from connectors.erp.place import Reach, Url, plain
+from connectors.erp.place import Reach, Url, plain, sendable
 from connectors.erp.rest.door import Door, Reading, plainly
 from connectors.erp.rest.plan import CALLS
-from gateway.core.errors import Misconfigured
+from connectors.erp.rest.template import HeaderName
 from gateway.core.ports import Clock
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
 
 _LONGEST_TIMEOUT, _LONGEST_TOGETHER = 300.0, 3500.0
-
-HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +60,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     cert_file: str | None = None
     key_file: str | None = None
     proxy: Url | None = None
-    headers: dict[str, str] = {}
+    headers: dict[HeaderName, str] = {}
     timeout: Duration = Duration(30)
     connect: Duration = Duration(5)
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
@@ -118,9 +116,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def _credentials(self) -> dict[str, str]:
         if self.auth == "api_key" and self.api_key is not None:
             said = f"{self.api_key_scheme} {self.api_key.reveal()}".strip()
-            if not said.isascii() or not said.isprintable():
-                raise Misconfigured("api_key cannot be sent in a header")
-            return {self.api_key_header: said}
+            return {self.api_key_header: sendable(said, "api_key")}
         if self.auth == "basic" and self.password is not None:
             pair = f"{self.user}:{self.password.reveal()}".encode()
             return {"authorization": "Basic " + base64.b64encode(pair).decode()}

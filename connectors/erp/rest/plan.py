@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from connectors.erp.mapping import Scalar
-from connectors.erp.rest.template import Path, Text, faults_of
+from connectors.erp.rest.template import HeaderName, Path, Text, faults_of
 from gateway.core.delivery import Idempotency
 
 Place = Annotated[str, msgspec.Meta(max_length=200)]
@@ -28,7 +28,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     path: Path
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     params: dict[str, Text] = {}
-    headers: dict[str, Text] = {}
+    headers: dict[HeaderName, Text] = {}
 
     def __post_init__(self) -> None:
         for template in (self.path, *self.params.values(), *self.headers.values()):

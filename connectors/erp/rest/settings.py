@@ -21,7 +21,7 @@ from connectors.erp.rest.plan import (
     Record,
     States,
 )
-from connectors.erp.rest.template import Path, Text
+from connectors.erp.rest.template import HeaderName, Path, Text
 from gateway.core.delivery import Idempotency
 from gateway.core.errors import Misconfigured
 from gateway.core.units import Duration
@@ -48,7 +48,7 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     idempotency: Literal["header", "upsert", "client_id", "lookup", "none"] = "lookup"
     replay_window: Duration = Duration(12 * 3600)
-    key_header: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "idempotency-key"
+    key_header: HeaderName = "idempotency-key"
     key_value: Text = '"{key}"'
     create_only: bool = False
     taken: tuple[Annotated[int, msgspec.Meta(ge=400, le=499)], ...] = (409,)

@@ -11,6 +11,7 @@ from gateway.core.errors import Refused
 
 Path = Annotated[str, msgspec.Meta(pattern=r"^/[^?#\s]*$", max_length=500)]
 """A path with slots such as {key}, {number}, {id}; `{key|odata}` inside OData's quotes, `{key|quoted}` inside ours."""
+HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
 SLOTS = ("key", "number", "id")

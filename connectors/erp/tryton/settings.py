@@ -8,7 +8,7 @@ import msgspec
 
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Rule
-from connectors.erp.place import Reach, Url, plain
+from connectors.erp.place import Reach, Url, plain, sendable
 from connectors.erp.tryton.adapter import Tryton
 from connectors.erp.tryton.carrier import KNOWN, MAPPINGS, Carrier
 from connectors.erp.tryton.door import Door
@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             key_file=self.key_file,
             proxy=self.proxy,
         )
-        client = reach.client(None, {"authorization": f"Bearer {self.key.reveal()}"})
+        client = reach.client(None, {"authorization": f"Bearer {sendable(self.key.reveal(), 'key')}"})
         asking = ErpClient(client, self.timeout)
         door = Door(self.name, asking, self.database, self.company, lambda: datetime.now(UTC))
         return Tryton(door, record, timeout_s=self.timeout, settle_s=self.settle, link=self.link)
