@@ -185,7 +185,7 @@ class Reconciler:
             reason = f"{ABSENT} ({delivery.reason})"
             return changed(delivery, DeliveryState.UNCERTAIN, reason, now, self._erp.capabilities.settle)
         why = delivery.reason.removeprefix(ABSENT).strip(" ()")
-        if delivery.attempt >= self._policy.doubts:
+        if delivery.attempt >= self._policy.doubts and not delivery.withdraw:
             return parked(delivery, f"sent {delivery.attempt} times and never arrived: {why}", now)
         return changed(delivery, DeliveryState.WAITING, f"it did not arrive: {why}", now, timedelta(0))
 

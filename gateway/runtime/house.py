@@ -26,6 +26,7 @@ from gateway.flow.produce import Producer
 from gateway.flow.recall import remember
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import Retention
+from gateway.flow.single import single
 from gateway.flow.words import Listening
 from gateway.runtime import making
 from gateway.runtime.certificates import Certificates
@@ -119,7 +120,7 @@ class Build:
         if self.settings.the_erp is not None and self.erp is None:
             erp = self.settings.the_erp.open()
             remember_tokens(erp, self._hall.store)
-            self.erp = Checked(erp, waits=self.settings.orders.verify == "wait", well=self._hall.deliver.set)
+            self.erp = Checked(single(erp), waits=self.settings.orders.verify == "wait", well=self._hall.deliver.set)
             self.patience = Patience(making.now, making.policy_of(self.settings).longest_wait, self.erp.name)
         if self.settings.production.receiver and self.receiver is None:
             self.receiver = making.receiver_of(self.settings)

@@ -29,6 +29,7 @@ from gateway.flow.deliver import Deliverer
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
+from gateway.flow.single import single
 from gateway.flow.sweep import watch, watched
 from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import make_order
@@ -380,3 +381,54 @@ async def test_an_order_that_was_parked_in_doubt_and_is_sent_again_undoes_nothin
     await desk.write(lambda tx: tx.redeliver(order.key, desk.at))
     await desk.deliverer.step()
     assert (await desk.state(order), desk.erp.calls.count("deliver")) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_an_erp_that_takes_one_order_at_a_time_gets_none_from_reconciliation_meanwhile(store: Store) -> None:
+    erp = Plain(idempotency=Idempotency.UPSERT, lane="connection")
+    desk = Desk(store, erp)
+    doubtful = [make_order(f"doubtful {n}", asset=f"D-{n}") for n in range(4)]
+    await desk.put(*doubtful)
+    erp.answer = lambda _: Uncertain("500")
+    for _ in doubtful:
+        await desk.deliverer.step()
+    erp.answer = erp.make
+    await desk.put(*(make_order(f"new {n}", asset=f"N-{n}") for n in range(4)))
+    desk.at += timedelta(hours=1)
+    alone = single(erp)
+    deliverer = Deliverer(store, alone, desk.now, asyncio.Event(), desk.policy, desk.patience)
+    reconciler = Reconciler(store, alone, desk.now, desk.policy, desk.patience)
+    for _ in range(5):
+        await asyncio.gather(deliverer.step(), reconciler.step())
+    assert (erp.most, len(erp.made)) == (1, 8)
+
+
+async def test_who_waits_too_long_for_an_erp_that_takes_one_order_at_a_time_has_sent_nothing() -> None:
+    erp = Plain(lane="connection", deadline=timedelta(milliseconds=20))
+    alone, over = single(erp), asyncio.Event()
+
+    async def hang() -> None:
+        await over.wait()
+
+    erp.during = hang
+    order = make_order("one")
+    first = asyncio.create_task(alone.deliver([order]))
+    await asyncio.sleep(0)
+    [second] = await alone.deliver([make_order("two")])
+    third = await alone.cancel(ErpRef(order.key, "1"), order, "false alarm")
+    over.set()
+    [done] = await first
+    assert isinstance(done, Delivered) and isinstance(second, Unsent) and isinstance(third, Unsent)
+    assert erp.calls == ["deliver"]
+
+
+async def test_an_order_that_was_taken_back_and_never_arrives_needs_no_person(store: Store) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(settle=timedelta(minutes=1)), Policy(doubts=1))
+    await desk.put(order)
+    desk.erp.answer = lambda _: Uncertain("no answer")
+    await desk.deliverer.step()
+    await desk.write(lambda tx: tx.withdraw_order(order.key, "false alarm", desk.at))
+    for _ in range(4):
+        desk.at += timedelta(minutes=2)
+        await desk.reconciler.step()
+        await desk.deliverer.step()
+    assert await desk.state(order) is DeliveryState.WITHDRAWN
