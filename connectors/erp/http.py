@@ -150,7 +150,7 @@ def classify(answer: Answer, now: datetime, *, replays: bool) -> Outcome:
     doubt: the same order under the same key is the right thing to send, while the key is remembered.
     """
     status = answer.status
-    told = f"the ERP answered {status}"
+    told = _told(status)
     wait = retry_after(answer.headers, now)
     if status in _WAIT or (status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None):
         return Throttled(wait, told)
@@ -166,11 +166,17 @@ def classify(answer: Answer, now: datetime, *, replays: bool) -> Outcome:
 
 def refusal(answer: Answer, now: datetime) -> Unreachable | Refused:
     """Give the error for a question that was not answered with success."""
-    told = f"the ERP answered {answer.status}"
+    told = _told(answer.status)
     if answer.status in _ASK_AGAIN or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unreachable(told, after=retry_after(answer.headers, now))
     words = reason_of(answer)
     return Refused(f"{told}: {words}" if words else told)
+
+
+def _told(status: int) -> str:
+    told = f"the ERP answered {status}"
+    moved = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return f"{told}: redirects are not followed, see base_url" if moved else told
 
 
 def retry_after(headers: httpx2.Headers, now: datetime) -> timedelta | None:

@@ -39,6 +39,8 @@ class Look:
                 raise Refused(f"the answer has no record at {record.at!r}; see record.at")
         else:
             rows = dig(said.body, find.rows)
+        if said.body is None and not said.empty:
+            raise Refused("the answer is no JSON; is base_url that of the interface?")
         if not isinstance(rows, list):
             raise Refused(f"the answer has no list at {find.rows!r}; see list_field and find.rows")
         # "Not found" leads to sending again: an answer to another question must not pass for it.
