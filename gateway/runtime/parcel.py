@@ -16,6 +16,7 @@ MOST = 1 << 30
 """Bytes that a file may unpack to; a window holds some megabytes."""
 _MANY = 10_000
 _ORDER, _BEFORE, _CAPSULE, _TRAIL, _EVIDENCE = "order.json", "before.json", "capsule.json", "audit.jsonl", "evidence"
+_PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _NEVER = (1980, 1, 1, 0, 0, 0)
 """The same order gives the same file, whenever it is written."""
 _ENDINGS = {"text/plain": ".txt", "image/jpeg": ".jpg", "image/png": ".png", "application/json": ".json"}
@@ -83,6 +84,8 @@ def _dossier(parcel: zipfile.ZipFile, file: Path) -> Dossier:
     infos = parcel.infolist()
     if len(infos) > _MANY or sum(info.file_size for info in infos) > MOST:
         raise Refused(f"{file} holds more than an order's evidence ever does")
+    if any(info.compress_type not in _PACKED for info in infos):
+        raise Refused(f"{file} is no order's parcel: it is packed in another way")
     names = {info.filename for info in infos}
     order = msgspec.json.decode(parcel.read(_ORDER), type=WorkOrder)
     before = msgspec.json.decode(parcel.read(_BEFORE), type=WorkOrder) if _BEFORE in names else None

@@ -18,7 +18,7 @@ from gateway.cli.main import andon
 from gateway.core import capsule as capsules
 from gateway.core.artifact import Part, read_manifest, write_manifest
 from gateway.core.capsule import Capsule
-from gateway.core.errors import Misconfigured
+from gateway.core.errors import Misconfigured, Refused
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Store, Tx
 from gateway.flow import seal
@@ -400,6 +400,22 @@ def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
     assert done.exit_code == 5 and "not proven: " in done.stderr
     (tmp_path / "none.zip").write_bytes(file.read_bytes()[:100])
     assert call("verify", "--file", str(tmp_path / "none.zip")).exit_code == 1
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("spoil", [False, True])
+def test_a_file_that_is_packed_as_no_parcel_is_refused(tmp_path: Path, method: int, *, spoil: bool) -> None:
+    file = tmp_path / "order.zip"
+    with zipfile.ZipFile(file, "w", method) as parcel:
+        parcel.writestr("order.json", b"x" * 5000)
+    if spoil:
+        content = bytearray(file.read_bytes())
+        content[48:60] = bytes(byte ^ 0xFF for byte in content[48:60])
+        file.write_bytes(content)
+    done = call("verify", "--file", str(file))
+    assert done.exit_code == 1
+    assert isinstance(done.exception, Refused)
+    assert "packed in another way" in str(done.exception)
 
 
 @pytest.mark.parametrize(
