@@ -178,6 +178,12 @@ class ProductionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     work_master: Annotated[str, msgspec.Meta(max_length=128)] = ""
     parameters: Annotated[tuple[ProductionParameter, ...], msgspec.Meta(max_length=200)] = ()
 
+    def __post_init__(self) -> None:
+        # They go into logs, tables and the line's own fields.
+        for name in ("order_id", "material_code"):
+            if not getattr(self, name).isprintable():
+                raise ValueError(f"{name} holds the end of a line, or another character that is not seen")
+
 
 class StatusUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What the ERP says about an order of ours. `status` is the ERP's word, `state` what it means to us."""
