@@ -185,12 +185,16 @@ class ProductionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 raise ValueError(f"{name} holds the end of a line, or another character that is not seen")
 
 
+Word = Annotated[str, msgspec.Meta(max_length=1000)]
+"""A word of the ERP. It is kept, listed and shown: a page of text is none."""
+
+
 class StatusUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What the ERP says about an order of ours. `status` is the ERP's word, `state` what it means to us."""
 
-    key: str
-    number: str
-    status: str
-    closing_code: str | None = None
+    key: Annotated[str, msgspec.Meta(max_length=64)]
+    number: Annotated[str, msgspec.Meta(max_length=200)]
+    status: Word
+    closing_code: Word | None = None
     at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     state: Literal["open", "done", "cancelled", "unknown"] = "unknown"
