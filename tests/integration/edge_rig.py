@@ -37,11 +37,15 @@ PLANT = Plant(
 KEY = ECKey.generate_key("P-256", parameters={"kid": "k1", "use": "sig", "alg": "ES256"})
 
 
+LIFE_S = 6 * 3600
+"""A token may be made when a test is collected and used when it is its turn."""
+
+
 def token(scope: str = "read", *, key: ECKey = KEY, header: dict[str, Any] | None = None, **claims: Any) -> str:
     """Make an access token; a claim of None is left out."""
     head = {"alg": "ES256", "typ": "at+jwt", "kid": "k1"} | (header or {})
-    now = int(datetime.now(UTC).timestamp())  # not NOW: a test may run long after it was collected
-    body = {"iss": ISSUER, "aud": "andon", "sub": "erp-1", "iat": now, "exp": now + 600, "scope": scope} | claims
+    now = int(datetime.now(UTC).timestamp())
+    body = {"iss": ISSUER, "aud": "andon", "sub": "erp-1", "iat": now, "exp": now + LIFE_S, "scope": scope} | claims
     return jwt.encode(
         {name: value for name, value in head.items() if value is not None},
         {name: value for name, value in body.items() if value is not None},

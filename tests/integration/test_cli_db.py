@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.db import cli
 from gateway.core.errors import Refused
+from gateway.store.schema import HEAD
 from gateway.store.settings import Settings
 from tests.contracts.store import NOW, put
 
@@ -40,7 +41,7 @@ def test_current_says_what_is_missing_and_upgrade_makes_it(settings: Settings) -
     assert not settings.file.exists()
     assert call(settings, "upgrade").exit_code == 0
     after = call(settings, "current")
-    assert (after.exit_code, after.output) == (0, "0002\n")
+    assert (after.exit_code, after.output) == (0, f"{HEAD}\n")
 
 
 def test_check_finds_a_trail_that_was_changed(settings: Settings) -> None:
