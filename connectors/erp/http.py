@@ -91,7 +91,7 @@ class ErpClient:
         except NoToken as none:
             raise Lost(str(none), sent=False) from None
         except _NOT_SENT as lost:
-            raise Lost(f"not sent: {_why(lost)}", sent=False) from None
+            raise Lost(f"not sent: {_why(lost, request.url)}", sent=False) from None
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError) as lost:
             raise Lost(f"{type(lost).__name__} after it was sent", sent=True) from None
         except TimeoutError:
@@ -114,14 +114,17 @@ class _Sending:
             self.began = True
 
 
-def _why(lost: BaseException) -> str:
-    """Name a failed connection; a certificate that was not accepted with its reason."""
+def _why(lost: BaseException, url: httpx2.URL) -> str:
+    """Name a failed connection and its place; a certificate that was not accepted with its reason."""
     cause: BaseException | None = lost
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate is not accepted ({cause.verify_message})"
         cause = cause.__cause__ or cause.__context__
-    return type(lost).__name__
+    name = type(lost).__name__
+    if isinstance(lost, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return f"no connection to {url.netloc.decode()} ({name})"
+    return name
 
 
 async def _read(answer: httpx2.Response) -> bytes:

@@ -236,11 +236,15 @@ class ClientCredentials(httpx2.Auth):
             async with asyncio.timeout(within), self._connect() as client:
                 answer = await client.post(self._grant.token_url, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL, TimeoutError) as lost:
-            raise NoToken(f"no token: the token endpoint did not answer ({type(lost).__name__})") from None
+            raise NoToken(
+                f"no token: the token endpoint did not answer ({type(lost).__name__}); see token_url"
+            ) from None
         if answer.status_code != httpx2.codes.OK:
             code = error_code(answer)
             refused = answer.status_code in (400, 401, 403)
             told = f"no token: the token endpoint answered {answer.status_code}{f' ({code})' if code else ''}"
+            if answer.status_code in (404, 405):
+                told += "; see token_url"
             raise NoToken(told, refused=refused, code=code)
         return read_token(answer.content, self._clock(), self._dice)
 

@@ -93,7 +93,7 @@ def retry(names: tuple[str, ...], every: str | None, config: str | None) -> None
             try:
                 told.append((name, await store.write(step), True))
             except Refused as no:
-                told.append((name, str(no), False))
+                told.append((name, str(no).removeprefix(f"{name} "), False))
         return told
 
     _tell(with_store(config, act))
@@ -122,7 +122,7 @@ def drop(names: tuple[str, ...], reason: str, config: str | None) -> None:
                 await give_up(store, name, reason, lambda: datetime.now(UTC), ACTOR)
                 told.append((name, "is given up", True))
             except Refused as no:
-                told.append((name, str(no), False))
+                told.append((name, str(no).removeprefix(f"{name} "), False))
         return told
 
     _tell(with_store(config, act))

@@ -120,7 +120,9 @@ def redeliver(keys: tuple[str, ...], config: str | None) -> None:
         told = {}
         for key in dict.fromkeys(keys):
             try:
-                told[key] = _AGAIN if send_again(tx, key, at, ACTOR).again else "is not parked"
+                done = send_again(tx, key, at, ACTOR)
+                state = done.order.delivery.state
+                told[key] = _AGAIN if done.again else f"is {state}: there is nothing to send again"
             except Missing:
                 told[key] = "there is no such order; `andon orders list` shows what there is"
         return told

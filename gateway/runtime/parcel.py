@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -86,6 +87,10 @@ def _dossier(parcel: zipfile.ZipFile, file: Path) -> Dossier:
         raise Refused(f"{file} holds more than an order's evidence ever does")
     if any(info.compress_type not in _PACKED for info in infos):
         raise Refused(f"{file} is no order's parcel: it is packed in another way")
+    places = Counter(_place(info.filename) for info in infos)
+    twice = next((place for place, times in places.items() if times > 1), None)
+    if twice is not None:  # what is checked would not be what another program shows
+        raise Refused(f"{file} is no order's parcel: it holds {twice} twice")
     names = {info.filename for info in infos}
     order = msgspec.json.decode(parcel.read(_ORDER), type=WorkOrder)
     before = msgspec.json.decode(parcel.read(_BEFORE), type=WorkOrder) if _BEFORE in names else None
@@ -95,3 +100,8 @@ def _dossier(parcel: zipfile.ZipFile, file: Path) -> Dossier:
     lines = parcel.read(_TRAIL).splitlines() if _TRAIL in names else []
     trail = tuple(msgspec.json.decode(line, type=AuditLine) for line in lines)
     return Dossier(order, before, blobs, trail)
+
+
+def _place(name: str) -> str:
+    """Give what stands under a name: evidence is known by its hash, whatever the ending."""
+    return name.rsplit(".", 1)[0] if name.startswith(f"{_EVIDENCE}/") else name

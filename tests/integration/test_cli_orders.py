@@ -125,7 +125,9 @@ def test_parked_orders_and_refused_changes_go_out_again_under_their_key(plant: P
     assert keys(plant.rows("orders", "list", "--task", "amend")) == {BEHIND.key}
     again = plant.say("orders", "redeliver", PARKED.key, THERE.key, "AN0")
     assert again.exit_code == 5
-    assert again.stdout.count("is not parked") == 2 and "there is no such order" in again.stdout
+    assert f"{PARKED.key}: is WAITING: there is nothing to send again" in again.stdout
+    assert f"{THERE.key}: is DELIVERED: there is nothing to send again" in again.stdout
+    assert "AN0: there is no such order" in again.stdout
     assert plant.trail("order.redelivered") == [(PARKED.key, "command line"), (BEHIND.key, "command line")]
 
 
@@ -199,6 +201,7 @@ def test_what_is_put_back_goes_its_old_way_under_its_old_name(plant: Plant) -> N
     assert (now.values, now.aside) == (held.values + 1, 0) and now.size > held.size
     gone = plant.say("dlq", "retry", "event:mes/evt_1", "nonsense", "order:AN0")
     assert gone.exit_code == 5 and gone.output.count("is not set aside") == 2 and "names nothing" in gone.output
+    assert gone.output.count("order:AN0") == 1, "each is named once"
 
 
 def test_all_of_a_kind_is_put_back_at_once(plant: Plant) -> None:

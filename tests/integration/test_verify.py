@@ -402,6 +402,20 @@ def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
     assert call("verify", "--file", str(tmp_path / "none.zip")).exit_code == 1
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # it is what the test is about
+@pytest.mark.parametrize(
+    ("real", "shadow"), [("order.json", "order.json"), (f"evidence/{'a' * 64}.txt", f"evidence/{'a' * 64}.bin")]
+)
+def test_a_file_that_holds_one_thing_twice_is_refused(tmp_path: Path, real: str, shadow: str) -> None:
+    file = tmp_path / "order.zip"
+    with zipfile.ZipFile(file, "w") as parcel:
+        parcel.writestr(shadow, b"what another program may show")
+        parcel.writestr(real, b"what would be checked")
+    done = call("verify", "--file", str(file))
+    assert done.exit_code == 1
+    assert "twice" in str(done.exception)
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("spoil", [False, True])
 def test_a_file_that_is_packed_as_no_parcel_is_refused(tmp_path: Path, method: int, *, spoil: bool) -> None:

@@ -181,7 +181,7 @@ async def test_an_error_shows_neither_the_secret_nor_the_body(plant: Erp, wrong:
     assert "geheim" not in str(caught.value) and SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize(("url", "said"), [("http://127.0.0.1:9/token", "ConnectError")])
+@pytest.mark.parametrize(("url", "said"), [("http://127.0.0.1:9/token", r"\(ConnectError\); see token_url")])
 async def test_a_token_endpoint_that_is_not_there_is_named_by_what_happened(plant: Erp, url: str, said: str) -> None:
     async with client(plant, grant(plant, token_url=url)) as asker:
         with pytest.raises(NoToken, match=said):
