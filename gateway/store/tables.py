@@ -27,6 +27,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 
 from gateway.core.series import Layout
@@ -227,6 +228,7 @@ order_versions = _table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     _needed("body", LargeBinary),
 )
+_WAITS = text("state = 'WAITING'")
 outbox = _table(
     "outbox",
     Column("number", _Number, primary_key=True),
@@ -247,6 +249,8 @@ outbox = _table(
     _needed("withdraw", Words, server_default=""),
     UniqueConstraint("key"),
     Index(None, "erp_number"),
+    # The oldest of each lane, however many wait and however many were delivered.
+    Index("ix_outbox_waiting", "erp", "lane", "number", sqlite_where=_WAITS, postgresql_where=_WAITS),
     Index(None, "erp", "lane", "state", "number"),
     Index(None, "state", "erp", "number"),
     **_numbered,

@@ -12,6 +12,7 @@ depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
 _ASKING, _NUMBERS = "ix_orders_erp_ask_at", "ix_outbox_erp_number"
+_WAITING, _WAITS = "ix_outbox_waiting", sa.text("state = 'WAITING'")
 _TIMES = ("state_at", "code_at", "asked_at", "ask_at")
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _OVER = "('closed', 'completed', 'done', 'cancelled', 'canceled', 'finished', 'teco')"
@@ -37,6 +38,7 @@ def upgrade() -> None:
         outbox.add_column(sa.Column("sent", sa.Integer()))
         outbox.add_column(sa.Column("withdraw", sa.Text(), server_default="", nullable=False))
         outbox.create_index(_NUMBERS, ["erp_number"])
+    op.create_index(_WAITING, "outbox", ["erp", "lane", "number"], sqlite_where=_WAITS, postgresql_where=_WAITS)
     # What was closed before anybody asked need not be asked about.
     closed = f"UPDATE orders SET erp_state = 'done', ask_at = :never WHERE lower(erp_status) IN {_OVER}"  # noqa: S608  (ours)
     op.execute(sa.text(closed).bindparams(sa.bindparam("never", _NEVER, _TIME)))
@@ -51,6 +53,7 @@ def downgrade() -> None:
     op.execute("UPDATE outbox SET state = 'DELIVERED', lease_until = NULL WHERE erp_number IS NOT NULL")
     taken_back = "state = 'PARKED', lease_until = NULL, reason = 'withdrawn'"
     op.execute(f"UPDATE outbox SET {taken_back} WHERE erp_number IS NULL AND withdraw <> ''")  # noqa: S608  (ours)
+    op.drop_index(_WAITING, "outbox")
     op.drop_index(_NUMBERS, "outbox")
     op.drop_table("order_versions")
     op.drop_index(_ASKING, "orders")
