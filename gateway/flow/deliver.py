@@ -16,6 +16,7 @@ from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
+from gateway.flow.ruling import overruled
 from gateway.flow.settle import Policy, Settled, asks, lingers, settled, write
 from gateway.flow.sweep import watch
 
@@ -205,6 +206,8 @@ def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter,
     """Write a result down, and remember to look for a ghost where there may be one; False when the claim was lost."""
     if not write(tx, claimed, result, now):
         return False
+    if result.event == "order.not_withdrawn":
+        overruled(tx, claimed.delivery.key, now)
     if _haunted(claimed, made, erp.capabilities):
         watch(tx, erp.name, claimed.delivery.key, now, lingers(erp.capabilities))
     return True

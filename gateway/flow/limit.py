@@ -1,7 +1,8 @@
-"""How many requests may be in flight at one ERP: as many as it answers without getting slower (pure).
+"""How many requests may be in flight at one ERP: as many as it answers without making them wait (pure).
 
-The gradient limit of Netflix's concurrency-limits (Gradient2): latency now, held against latency over a longer
-time, says whether a queue builds up on the other side. ERPs answer a few requests at once well and many badly.
+As TCP Vegas keeps its window (Brakmo and Peterson, 1995): from the shortest time that an order took lately and the
+time that one takes now follows how many requests stand in a queue over there. A few do no harm; more only wait,
+and ERPs answer a few requests at once well and many badly.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from collections.abc import Sequence
 from gateway.core.delivery import Throttled, Uncertain, Unsent
 from gateway.flow.attempt import Made
 
-_TOLERANCE = 2.0
-"""A request may take twice as long as usual before anything is taken back."""
-_SLOWEST = 0.5
-_NOW, _USUAL = 0.2, 0.02
-_SMOOTH = 0.3
+_FEW, _MANY = 2.0, 4.0
+"""Fewer requests in the queue than this: one more may go. More than that: one less."""
+_AFRESH = 1.01
+"""The shortest time is forgotten slowly: an ERP that has become slower for good is not held against its youth."""
+_NOW = 0.2
+_LESS, _FAR_LESS = 0.5, 0.95
 _FIRST = 4
 
 
@@ -23,7 +25,7 @@ class Limit:
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = float(min(_FIRST, most))
-        self._now = self._usual = 0.0
+        self._now = self._best = 0.0
 
     @property
     def lanes(self) -> int:
@@ -35,19 +37,17 @@ class Limit:
         if any(one is None or isinstance(one, Unsent) for one in made):
             return  # nobody was asked, so nobody was slow
         if any(isinstance(one, Throttled | Uncertain) for one in made):
-            self._limit = max(1.0, self._limit * _SLOWEST)
+            self._limit = max(1.0, self._limit * _LESS)
             return
-        self._now = _mean(self._now, took_s, _NOW)
-        self._usual = _mean(self._usual, took_s, _USUAL)
-        if self._usual > 2 * self._now:
-            # It was slow for long and is not any more: what was usual then is no measure now.
-            self._usual *= 0.95
-        gradient = min(1.0, max(_SLOWEST, _TOLERANCE * self._usual / max(self._now, 1e-9)))
-        if gradient == 1.0 and flying * 2 < self._limit:
-            return  # it is not the limit that holds anything back
-        wanted = self._limit * gradient + self._limit**0.5
-        self._limit = min(self._most, max(1.0, (1 - _SMOOTH) * self._limit + _SMOOTH * wanted))
-
-
-def _mean(mean: float, value: float, weight: float) -> float:
-    return value if mean == 0.0 else mean + weight * (value - mean)
+        # Of one order, for a request of a hundred takes longer than a request of one.
+        each = took_s / len(made)
+        self._best = each if self._best == 0.0 else min(each, self._best * _AFRESH)
+        self._now = each if self._now == 0.0 else self._now + _NOW * (each - self._now)
+        waiting = self._limit * (1.0 - self._best / max(self._now, self._best, 1e-9))
+        if waiting < _FEW:
+            if flying * 2 >= self._limit:  # else it is not the limit that holds anything back
+                self._limit = min(self._most, self._limit + self._limit**-0.5)
+        elif waiting > self._limit / 2 and waiting > _MANY:
+            self._limit = max(1.0, self._limit * _FAR_LESS)
+        elif waiting > _MANY:
+            self._limit = max(1.0, self._limit - 1.0 / self._limit)

@@ -1,5 +1,6 @@
 """A trouble from its first window to its end, as the ERP has it: one record, which grows, or is cancelled."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gateway.core.secret import SecretRef
 from gateway.flow.withdraw import withdraw
 from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import SECRET, Erp, running_erp
-from tests.growing import HEALTHY, TOLD, heard, seen, shown
+from tests.growing import HEALTHY, TOLD, heard, seen, shown, the_order
 from tests.tryton_delivery import delivering, now
 
 PLACE = "/api/orders/{number}"
@@ -110,3 +111,32 @@ async def test_what_a_person_called_off_is_cancelled_once_and_not_made_again_whi
         state = await plant.until(lambda state: status(state, "Q") != "")
     assert len(held) == 1
     assert status(state, "P") == "CANCELLED"
+
+
+@pytest.mark.parametrize("source", ["machine", "person"])
+async def test_who_tells_again_of_what_the_erp_would_not_take_back_joins_the_order_that_is_worked_on(
+    store: Store, erp: ErpAdapter, plant: Erp, source: str
+) -> None:
+    async with delivering(store, erp, []):
+        if source == "machine":
+            await shown(store, 3000, *[seen(0)] * 3)
+        else:
+            await heard(store, "w1", replace(TOLD, id="w1"), 3000)
+        first = await the_order(store)
+        key = first.order.key
+        await plant.until(lambda state: key in state["commits"])
+        [number] = [order["number"] for order in plant.state()["orders"] if order["reference"] == key]
+        plant.edit(number, status="IN_PROGRESS")
+        await withdraw(store, key, "the sensor was loose", "cli", now)
+        async with asyncio.timeout(20):
+            while "order.not_withdrawn" not in await audited(store, key):  # noqa: ASYNC110 (what ends it is in the store)
+                await asyncio.sleep(0.02)
+        joined = await heard(store, "w2", replace(TOLD, id="w2", masked="it is very loud now"), 3060)
+    assert joined == key
+    assert len(await store.read(lambda tx: tx.orders())) == 1
+    assert "episode.reopened" in await audited(store, key)
+
+
+async def audited(store: Store, key: str) -> list[str]:
+    """The events about an order or its episode."""
+    return [line.event for line in await store.read(lambda tx: tx.audit_of(key))]
