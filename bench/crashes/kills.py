@@ -52,14 +52,15 @@ timeout = "1s"
 settle = "1s"
 {more}
 """
-_CREATE = {"path": "/api/orders"}
-FAULTS: Sequence[dict[str, object]] = (
-    {"kind": "lost_reply", "probability": 0.15, **_CREATE},
-    {"kind": "error_after", "probability": 0.1, **_CREATE},
-    {"kind": "error_before", "probability": 0.1, **_CREATE},
-    {"kind": "throttle", "probability": 0.1, "retry_after": 1, **_CREATE},
-    {"kind": "cut", "probability": 0.05, **_CREATE},
+_KINDS: Sequence[dict[str, object]] = (
+    {"kind": "lost_reply", "probability": 0.15},
+    {"kind": "error_after", "probability": 0.1},
+    {"kind": "error_before", "probability": 0.1},
+    {"kind": "throttle", "probability": 0.1, "retry_after": 1},
+    {"kind": "cut", "probability": 0.05},
 )
+FAULTS = [{**kind, "method": method, "path": "/api/orders"} for method in ("POST", "PUT") for kind in _KINDS]
+"""Of requests that make an order; a question is asked again until it is answered, which only takes time."""
 
 
 @dataclass(frozen=True, slots=True)
