@@ -6,6 +6,7 @@ the ERP's own database.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,16 @@ def bench(name: str, *options: str) -> list[dict[str, Any]]:
     """Run a bench as a user does; gives its rows."""
     command = [sys.executable, str(ROOT / "bench" / name), "-o", "json", *options]
     given = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=1700, check=False)
-    assert done.stdout, done.stderr[-3000:]
-    rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["rows"]
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(command, cwd=ROOT, env=given, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    try:
+        told, complaints = child.communicate(timeout=1700)
+    finally:
+        if child.poll() is None:  # its gateways and its ERP end with it
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+    assert told, complaints[-3000:]
+    rows: list[dict[str, Any]] = json.loads(told.splitlines()[-1])["rows"]
     return rows
 
 
