@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from crashes.once import Job, key_of
-from crashes.victims import CALLS, Death, Work, open_store
+from crashes.victims import CALLS, Death, Share, Work, open_store
 
 REPORTS = 3
 LIMIT_S = 1800.0
@@ -46,12 +46,13 @@ def enumerate_points(
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim, _HERE / "shim.c", "-ldl"], check=True)
         open_store(here / "store")
         plain = job(_made(here, "plain"), _names("plain"))
-        [counted] = _worked(shim, [Work(plain, "", 0)], 1)
+        warm = [job(_made(here, f"warm{place}"), _names(f"warm{place}")) for place in range(at_once)]
+        [counted] = _worked(shim, [Work(plain, "", 0)], warm[:1])
         if counted.why:
             raise RuntimeError(f"accept-and-deliver failed without a kill: {counted.why}")
         points = [(name, at + 1) for name in CALLS for at in range(counted.calls[name])]
         works = [Work(job(_made(here, f"{name}{at}"), _names(f"{name}{at}")), name, at) for name, at in points]
-        deaths = _worked(shim, works, at_once)
+        deaths = _worked(shim, works, warm)
         there = commits()
         bad = [told for work, death in zip(works, deaths, strict=True) if (told := _wrong(work, death, there))]
         return Tally(len(points), sum(death.killed for death in deaths), tuple(bad))
@@ -77,8 +78,9 @@ def _names(point: str) -> list[str]:
     return [f"{point}-{number}" for number in range(REPORTS)]
 
 
-def _worked(shim: Path, works: Sequence[Work], at_once: int) -> list[Death]:
-    """Have the works done by so many processes at once; gives what became of each, in order."""
+def _worked(shim: Path, works: Sequence[Work], warm: Sequence[Job]) -> list[Death]:
+    """Have the works done by a process for each warm-up at once; gives what became of each, in order."""
+    at_once = len(warm)
     paths = f"{_HERE.parents[1]}{os.pathsep}{_HERE.parent}"
     given = {
         **os.environ,
@@ -87,7 +89,7 @@ def _worked(shim: Path, works: Sequence[Work], at_once: int) -> list[Death]:
         "LD_PRELOAD": str(shim),
         "CRASH_SHIM": str(shim),
     }
-    shares = [works[place::at_once] for place in range(at_once)]
+    shares = [Share(job, works[place::at_once]) for place, job in enumerate(warm)]
     children = []
     for share in shares:
         child = subprocess.Popen(

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ class Work(msgspec.Struct, frozen=True):
     job: Job
     call: str
     at: int
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What one process has done, each work by children of its own.
+
+    The warm-up is done by the process itself, unkilled: what is made once in a process (codecs, statements, imports)
+    costs a child five times its work.
+    """
+
+    warm: Job
+    works: Sequence[Work]
 
 
 class Death(msgspec.Struct, frozen=True):
@@ -84,14 +96,15 @@ def _forked(job: Job, shim: Any, reader: Interpreter, call: int, at: int) -> tup
 
 
 def main() -> None:
-    """Read works from standard input, write what became of them to standard output."""
+    """Read a share from standard input, write what became of each of its works to standard output."""
     quiet()
     shim = ctypes.CDLL(os.environ["CRASH_SHIM"])
     shim.shim_count.restype = ctypes.c_long
-    works = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Work])
+    share = msgspec.json.decode(sys.stdin.buffer.read(), type=Share)
     with contextlib.redirect_stdout(sys.stderr):
         reader = open_interpreter("lite")
-        told = [done(work, shim, reader) for work in works]
+        asyncio.run(run(share.warm, reader))
+        told = [done(work, shim, reader) for work in share.works]
     sys.stdout.buffer.write(msgspec.json.encode(told))
 
 
