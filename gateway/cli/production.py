@@ -2,11 +2,14 @@
 
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.core.delivery import ProductionOrder
+from gateway.core.production import KEPT, Handover, Standing, StoredProduction
 
 COLUMNS: dict[str, Any] = {
     "order": lambda row: row.order.order_id,
@@ -14,13 +17,23 @@ COLUMNS: dict[str, Any] = {
     "quantity": lambda row: f"{row.order.quantity:g}",
     "due": lambda row: row.order.due_date,
     "to": lambda row: row.handover and row.handover.to,
-    "state": lambda row: row.handover.state if row.handover and row.handover.to else "KEPT",
+    "state": lambda row: row.state,
     "job": lambda row: row.handover and row.handover.job,
     "attempts": lambda row: row.handover and row.handover.attempt,
     "reason": lambda row: row.handover and row.handover.reason,
 }
 
 _AGAIN = "waits to be handed over"
+_STATES = get_args(Standing)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A production order as it stands. `handover` is None while it is KEPT: handed to nobody."""
+
+    order: ProductionOrder
+    received_at: datetime
+    state: Standing
+    handover: Handover | None = None
 
 
 @click.group()
@@ -29,12 +42,14 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.option("--state", type=click.Choice(["WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED", "DROPPED"]))
+@click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="KEPT: handed to nobody.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @config_option
 @output_option
 def list_orders(state: str | None, limit: int, config: str | None, output: str | None) -> None:
     """List production orders, newest first; PARKED and DROPPED ones say why.
+
+    `-o json` has the same states; `handover` is null while an order is KEPT.
 
     Example:  andon production list --state PARKED
     """
@@ -42,14 +57,18 @@ def list_orders(state: str | None, limit: int, config: str | None, output: str |
     async def act(_: Any, store: Any) -> Any:
         return await store.read(lambda tx: tx.productions(state=state, limit=limit))
 
-    show(with_store(config, act), COLUMNS, output)
+    show([_told(held) for held in with_store(config, act)], COLUMNS, output)
 
 
 @cli.command("show")
 @click.argument("order_id")
 @config_option
-def show_order(order_id: str, config: str | None) -> None:
-    """Print one production order whole, as JSON. Exit 3 when there is none."""
+@output_option
+def show_order(order_id: str, config: str | None, output: str | None) -> None:
+    """Print one production order whole. Exit 3 when there is none.
+
+    Example:  andon production show PO-4711
+    """
 
     async def act(_: Any, store: Any) -> Any:
         return await store.read(lambda tx: tx.production(order_id))
@@ -58,7 +77,7 @@ def show_order(order_id: str, config: str | None) -> None:
     if found is None:
         click.echo(f"no production order {order_id}; `andon production list` shows what there is", err=True)
         sys.exit(3)
-    show([found], COLUMNS, "json")
+    show([_told(found)], COLUMNS, output or "json")
 
 
 @cli.command()
@@ -94,3 +113,8 @@ def hand(order_ids: tuple[str, ...], config: str | None) -> None:
     for order_id, what in told.items():
         click.echo(f"{order_id}: {what}")
     sys.exit(0 if set(told.values()) == {_AGAIN} else 5)
+
+
+def _told(held: StoredProduction) -> Told:
+    state = held.standing
+    return Told(held.order, held.received_at, state, None if state == KEPT else held.handover)

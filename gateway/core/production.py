@@ -14,6 +14,11 @@ OVER: frozenset[JobState] = frozenset({"COMPLETED", "ABORTED"})
 """The ends of a job."""
 
 
+KEPT: Literal["KEPT"] = "KEPT"
+"""How a production order stands that is handed to nobody, because nobody was named as it came."""
+Standing = Literal["KEPT", "WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED", "DROPPED"]
+
+
 class HandoverState(enum.StrEnum):
     """Where the handing over of a production order stands.
 
@@ -57,6 +62,11 @@ class StoredProduction(msgspec.Struct, frozen=True):
     order: ProductionOrder
     received_at: datetime
     handover: Handover | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Where it stands: KEPT while it is handed to nobody, else the state of its handing over."""
+        return self.handover.state.value if self.handover is not None and self.handover.to else KEPT
 
 
 @runtime_checkable

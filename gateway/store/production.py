@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, insert, or_, select, update
 
 from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
-from gateway.core.production import OVER, Handover, HandoverState, JobState, StoredProduction
+from gateway.core.production import KEPT, OVER, Handover, HandoverState, JobState, StoredProduction
 from gateway.store.outbox import LONGEST_WAIT
 from gateway.store.part import Part
 from gateway.store.tables import handovers, pack, production_orders, unpack
@@ -51,11 +51,14 @@ class Production(Part):
         return None if found is None else _stored(found)
 
     def productions(self, *, state: str | None = None, limit: int = 100) -> list[StoredProduction]:
-        """Production orders with their handing over, the newest first."""
+        """Production orders with their handing over, the newest first; `state` is as `StoredProduction.standing`."""
         newest = (production_orders.c.received_at.desc(), production_orders.c.order_id)
         look = _look().order_by(*newest).limit(limit)
-        if state is not None:
-            look = look.where(handovers.c.state == state)
+        nobody = or_(handovers.c.to.is_(None), handovers.c.to == "")
+        if state == KEPT:
+            look = look.where(nobody)
+        elif state is not None:
+            look = look.where(handovers.c.state == state, handovers.c.to != "")
         return [_stored(row) for row in self._db.execute(look)]
 
     def claim_production(self, to: str, now: datetime, lease: timedelta) -> StoredProduction | None:
@@ -126,10 +129,7 @@ class Production(Part):
         self._db.execute(update(handovers).where(handovers.c.order_id == order_id).values(asked_at=at))
 
     def redeliver_production(self, order_id: str, to: str, at: datetime) -> bool:
-        """Hand over once more what is PARKED or DROPPED, and for the first time what came while nobody was named.
-
-        Else False.
-        """
+        """Hand over once more what is PARKED or DROPPED, and for the first time what is KEPT. Else False."""
         named = and_(handovers.c.state == HandoverState.WAITING, handovers.c.to == "")
         rests = handovers.c.state.in_((HandoverState.PARKED, HandoverState.DROPPED))
         which = and_(handovers.c.order_id == order_id, or_(rests, named))
@@ -142,7 +142,14 @@ class Production(Part):
             "reason": "",
             "updated_at": at,
         }
-        return self._db.execute(update(handovers).where(which).values(news)).rowcount == 1
+        if self._db.execute(update(handovers).where(which).values(news)).rowcount == 1:
+            return True
+        held = self.production(order_id)
+        if held is None or held.handover is not None:
+            return False
+        # It came before orders were handed over at all.
+        waiting = Handover(order_id, to, HandoverState.WAITING, 0, at, updated_at=at)
+        return self._insert_new(handovers, **msgspec.structs.asdict(waiting))
 
     def drop_production(self, order_id: str, reason: str, at: datetime) -> bool:
         """Give the handing over of a PARKED order up, for a person who says so; False when it is not parked."""

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from gateway.core.delivery import ProductionOrder
-from gateway.core.production import JobState, StoredProduction
+from gateway.core.production import KEPT, JobState, Standing, StoredProduction
 from gateway.core.reading import Moment
 from gateway.flow.production import take_production_orders
 from gateway.runtime.gateway import Gateway
@@ -43,7 +43,7 @@ class ProductionNow(msgspec.Struct, frozen=True):
 
     order: ProductionOrder
     received_at: Moment
-    state: Literal["KEPT", "WAITING", "SENDING", "ACCEPTED", "UNCERTAIN", "PARKED", "DROPPED"]
+    state: Standing
     to: str = ""
     attempts: int = 0
     reason: str = ""
@@ -94,11 +94,11 @@ def now_of(held: StoredProduction) -> ProductionNow:
     """Give a production order as it stands."""
     one = held.handover
     if one is None or not one.to:
-        return ProductionNow(held.order, held.received_at, "KEPT")
+        return ProductionNow(held.order, held.received_at, KEPT)
     return ProductionNow(
         held.order,
         held.received_at,
-        one.state.value,
+        held.standing,
         to=one.to,
         attempts=one.attempt,
         reason=one.reason,

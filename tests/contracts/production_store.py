@@ -69,6 +69,14 @@ class ProductionStoreContract:
         assert await store.write(lambda tx: tx.redeliver_production("P1", TO, at(1)))
         assert (await taken(store, 1)).order_id == "P1"
 
+    async def test_what_is_kept_for_nobody_is_listed_as_kept_and_as_nothing_else(self, store: Store) -> None:
+        for number, to in (("P1", ""), ("P2", TO)):
+            await store.write(lambda tx, n=number, t=to: tx.put_production_order(made(n), NOW, t))  # type: ignore[misc]
+        for state, names in (("KEPT", ["P1"]), ("WAITING", ["P2"]), ("PARKED", [])):
+            listed = await store.read(lambda tx, s=state: tx.productions(state=s))  # type: ignore[misc]
+            assert [one.order.order_id for one in listed] == names
+            assert {one.standing for one in listed} <= {state}
+
     async def test_a_lease_that_ran_out_is_doubt_and_holds_the_lane(self, store: Store) -> None:
         for number in ("P1", "P2"):
             await store.write(lambda tx, n=number: tx.put_production_order(made(n), NOW, TO))  # type: ignore[misc]

@@ -1,82 +1,22 @@
 """`andon orders`, `andon dlq` and `andon replay` on what was parked: the real command on a real store."""
 
-import asyncio
 import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from gateway.cli.dlq_export import guarded
-from gateway.cli.main import andon
 from gateway.core.delivery import StatusUpdate
-from gateway.core.ports import Store, Tx
+from gateway.core.ports import Tx
 from gateway.flow.replay import Span, deliver
 from gateway.store.settings import Settings
+from tests.cli_plant import Plant
 from tests.set_aside import ALL, BEHIND, FRESH, NOW, PARKED, THERE, fill, fill_all, put_aside
-
-FILE = """
-[site]
-id = "SZ1"
-[store]
-path = "{path}"
-[[asset]]
-id = "M-07"
-[orders]
-erp = "main"
-[erp.main]
-protocol = "rest"
-base_url = "http://127.0.0.1:9"
-idempotency = "header"
-auth = "none"
-[erp.press]
-protocol = "jobcontrol"
-endpoint = "opc.tcp://127.0.0.1:9"
-insecure = true
-receiver = "nsu=http://example.org/press;s=JobOrderControl"
-[production]
-to = "erp.press"
-"""
-
-
-class Plant:
-    """A folder with settings and a store, and the commands on it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(path=str(folder / "data"))
-        self.folder = folder
-        self.config = str(folder / "andon.toml")
-        Path(self.config).write_text(FILE.format(path=folder / "data"))
-
-    def say(self, *words: str) -> Result:
-        return CliRunner().invoke(andon, [*words, "-c", self.config])
-
-    def rows(self, *words: str) -> list[Any]:
-        done = self.say(*words, "-o", "jsonl")
-        assert done.exit_code == 0, done.output
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    def write(self, step: Callable[[Tx], Any]) -> Any:
-        return asyncio.run(self._with(lambda store: store.write(step)))
-
-    def read(self, look: Callable[[Tx], Any]) -> Any:
-        return asyncio.run(self._with(lambda store: store.read(look)))
-
-    async def _with(self, act: Callable[[Store], Any]) -> Any:
-        store = self.settings.open()
-        try:
-            return await act(store)
-        finally:
-            await store.close()
-
-    def trail(self, event: str) -> list[tuple[str, str]]:
-        return [(line.subject, line.detail) for line in self.read(lambda tx: list(tx.audit())) if line.event == event]
 
 
 @pytest.fixture
