@@ -10,7 +10,8 @@ from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate, Task
 from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
 from gateway.core.status import OVER, Said, heard, told
-from gateway.store.outbox import COLUMNS, delivery_of, put_delivery
+from gateway.store.claims import COLUMNS
+from gateway.store.outbox import delivery_of, put_delivery
 from gateway.store.part import Part
 from gateway.store.tables import order_versions, orders, outbox, pack, unpack
 

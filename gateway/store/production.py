@@ -10,7 +10,7 @@ from sqlalchemy import Select, and_, insert, or_, select, update
 from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
 from gateway.core.production import KEPT, OVER, Handover, HandoverState, JobState, StoredProduction
-from gateway.store.outbox import LONGEST_WAIT
+from gateway.store.claims import LONGEST_WAIT
 from gateway.store.part import Part
 from gateway.store.tables import handovers, pack, production_orders, unpack
 
