@@ -11,26 +11,38 @@ import httpx2
 import msgspec
 
 from gateway.core.errors import Misconfigured
+from gateway.core.units import Duration
 
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]+")]
 
 
-class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client connects. Seconds: `timeout` for a whole request, `connect` for the way to the first byte.
+class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the settings of every ERP say of the way there: its address, certificates, how long it may take.
 
-    `cert_file` and `key_file` are the client's own certificate (RFC 8705). No proxy comes from the environment.
+    `timeout` bounds a whole request, `connect` the way to the first byte. Plain http is for this machine, unless
+    `insecure`. `cert_file` and `key_file` are the client's own certificate (RFC 8705). `proxy` is used, those of the
+    environment are not.
     """
 
-    base_url: str
-    timeout: float
-    connect: float
-    connections: int
+    base_url: Url
+    insecure: bool = False
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
-    proxy: str | None = None
+    proxy: Url | None = None
+    timeout: Duration = Duration(30)
+    connect: Duration = Duration(5)
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
 
-    def client(self, auth: httpx2.Auth | None, headers: Mapping[str, str]) -> httpx2.AsyncClient:
+    def __post_init__(self) -> None:
+        self.keep_secret(self.base_url)
+
+    def keep_secret(self, url: str | None) -> None:
+        """Raise ValueError for an address that would send orders and secrets in plain text, unless `insecure`."""
+        if url is not None and plain(url) and not self.insecure:
+            raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+
+    def new_client(self, auth: httpx2.Auth | None, headers: Mapping[str, str]) -> httpx2.AsyncClient:
         """Make the client. Raises `Misconfigured` for a certificate or a header that cannot be used."""
         for name, value in headers.items():
             sendable(value, f"headers.{name}")

@@ -1,8 +1,9 @@
-"""Durations, sizes and wall clock times as people write them: "250ms", "2GiB", "17:00"."""
+"""Durations, sizes, wall clock times and zones as people write them: "250ms", "2GiB", "17:00", "Asia/Shanghai"."""
 
 import re
 from datetime import time
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -41,6 +42,14 @@ def encode(value: Any) -> Any:
     if isinstance(value, Wall):
         return f"{value:%H:%M}"
     raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Give a time zone. Raises ValueError with an example."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
+        raise ValueError(f"time zone {name!r} is not known (for example Asia/Shanghai)") from None
 
 
 def _measure(value: Any, units: dict[str, Any], example: str) -> float:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.core.event import NAMES
+from gateway.core.units import zone_of
 from gateway.runtime.faults import Fault, suggest
 
 Rows = Mapping[str, Any]
@@ -36,8 +36,8 @@ def _zone(site: Rows) -> Iterator[Fault]:
     if not isinstance(zone, str):
         return
     try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone_of(zone)
+    except ValueError:
         yield Fault("site.timezone", f"unknown time zone {zone!r}", 'an IANA name such as "Asia/Shanghai"')
 
 

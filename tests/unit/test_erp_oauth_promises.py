@@ -16,6 +16,7 @@ import pytest
 from connectors.erp.grant import Grant
 from connectors.erp.oauth import ClientCredentials, NoToken
 from connectors.erp.place import Reach
+from gateway.core.units import Duration
 from tests.erp_papers import certificate
 from tests.erp_process import SECRET, Erp, running_erp
 
@@ -85,7 +86,7 @@ async def listening(server: Server, tls: ssl.SSLContext | None = None) -> AsyncI
 
 
 def reach(server: Server, **papers: str) -> Reach:
-    return Reach(base_url=server.url, timeout=10, connect=5, connections=4, **papers)
+    return Reach(base_url=server.url, timeout=Duration(10), connect=Duration(5), connections=4, **papers)
 
 
 def credentials(server: Server, clock: Callable[[], float], first: str = "") -> ClientCredentials:
@@ -107,8 +108,8 @@ async def test_a_certificate_proves_the_client_and_binds_its_tokens(tmp_path: Pa
         for papers, status in ((mine, 200), (other, 0), (None, 0)):
             shown = {} if papers is None else {"cert_file": str(papers[0]), "key_file": str(papers[1])}
             place = reach(server, ca_file=str(ours[0]), **shown)
-            auth = ClientCredentials(lambda place=place: place.client(None, {}), grant)  # type: ignore[misc]  # bound at once
-            async with place.client(auth, {}) as asker:
+            auth = ClientCredentials(lambda place=place: place.new_client(None, {}), grant)  # type: ignore[misc]  # bound at once
+            async with place.new_client(auth, {}) as asker:
                 if status:
                     assert (await asker.get("/orders")).status_code == status
                 else:
@@ -117,11 +118,13 @@ async def test_a_certificate_proves_the_client_and_binds_its_tokens(tmp_path: Pa
         # Only its id went along: no secret, and no other proof.
         assert server.asked[0] == {"grant_type": ["client_credentials"], "client_id": ["me"]}
         token = await ClientCredentials(
-            lambda: reach(server, ca_file=str(ours[0]), cert_file=str(mine[0]), key_file=str(mine[1])).client(None, {}),
+            lambda: reach(server, ca_file=str(ours[0]), cert_file=str(mine[0]), key_file=str(mine[1])).new_client(
+                None, {}
+            ),
             grant,
         ).token()
         stolen = reach(server, ca_file=str(ours[0]), cert_file=str(other[0]), key_file=str(other[1]))
-        async with stolen.client(None, {"authorization": f"Bearer {token.value}"}) as thief:
+        async with stolen.new_client(None, {"authorization": f"Bearer {token.value}"}) as thief:
             assert (await thief.get("/orders")).status_code == 401
 
 

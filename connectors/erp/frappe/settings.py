@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -12,11 +11,11 @@ from connectors.erp.frappe.door import Api, Door
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Body, Rule
 from connectors.erp.oauth import ClientCredentials, Grant
-from connectors.erp.place import Reach, Url, plain, sendable
+from connectors.erp.place import Reach, Url, sendable
 from gateway.core.errors import Misconfigured
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration
+from gateway.core.units import Duration, zone_of
 
 SAMPLE = """
 [erp.main]
@@ -38,18 +37,17 @@ _LONGEST_TIMEOUT, _LONGEST_SETTLE = 120.0, 2100.0
 _KEY_LENGTH = 20
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One site. `timeout` bounds a whole request, `connect` the way to the first byte.
+class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One site.
 
     Either `api_key` and `api_secret`, or `client_id` and `refresh_token` of an OAuth Client that somebody has
     consented to once (`token_url` is the site's own when it is empty). `identity` says how a second order is kept
     out: "name" makes our key the document's name (api v2), "field" puts it into the unique `key_field`, and "lookup"
     into one that is not unique. `carrier` says what the DocType's fields and states mean where it is not a known one;
-    `mapping` fills the fields. Plain http is for this machine, unless `insecure`.
+    `mapping` fills the fields.
     """
 
     name: Name
-    base_url: Url
     api_key: SecretRef | None = None
     api_secret: SecretRef | None = None
     client_id: str = ""
@@ -63,22 +61,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     identity: Literal["name", "field", "lookup"] = "name"
     key_field: Optional = ""
     carrier: Carrier | None = None
-    mapping: dict[str, str | Rule] = {}
+    mapping: dict[str, str | Rule] = msgspec.field(default_factory=dict)
     zone: str = "UTC"
     settle: Duration = Duration(60)
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    proxy: Url | None = None
-    timeout: Duration = Duration(30)
-    connect: Duration = Duration(5)
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
 
     def __post_init__(self) -> None:
-        for url in (self.base_url, self.token_url or ""):
-            if plain(url) and not self.insecure:
-                raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+        super().__post_init__()
+        self.keep_secret(self.token_url)
         by_key = self.api_key is not None and self.api_secret is not None
         by_grant = bool(self.client_id) and self.refresh_token is not None
         if by_key == by_grant:
@@ -98,10 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("timeout is more than nothing and at most 2min")
         if self.settle > _LONGEST_SETTLE:
             raise ValueError("settle is at most 35min")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"zone {self.zone!r} is not known (for example Asia/Shanghai)") from None
+        zone_of(self.zone)
 
     def open(self) -> Frappe:
         """Make the adapter. Raises `Misconfigured` without the secrets, or with a mapping that cannot be."""
@@ -112,32 +99,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not body.rules:
             raise Misconfigured(f"mapping: is missing; nothing is known of the fields of {self.doctype}")
         tokens = self._tokens()
-        client = self._reach().client(tokens, self._key())
+        client = self.new_client(tokens, self._key())
         plan = Plan(
             name=self.name,
             doctype=self.doctype,
             identity=self.identity,
             key_field=self.key_field,
             carrier=self.carrier or KNOWN[self.doctype],
-            zone=ZoneInfo(self.zone),
+            zone=zone_of(self.zone),
             settle=self.settle,
             timeout=self.timeout,
         )
         asking = ErpClient(client, self.timeout)
         door = Door(self.name, asking, self.doctype, self.api, lambda: datetime.now(UTC), tokens)
         return Frappe(plan, door, body, tokens)
-
-    def _reach(self) -> Reach:
-        return Reach(
-            base_url=self.base_url,
-            timeout=self.timeout,
-            connect=self.connect,
-            connections=self.connections,
-            ca_file=self.ca_file,
-            cert_file=self.cert_file,
-            key_file=self.key_file,
-            proxy=self.proxy,
-        )
 
     def _key(self) -> dict[str, str]:
         if self.api_key is None or self.api_secret is None:
@@ -157,5 +132,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             refreshes=True,
         )
         # A client of its own: a queue for connections must never keep a token waiting.
-        own = self._reach()
-        return ClientCredentials(lambda: own.client(None, {}), grant, refresh_token=self.refresh_token.reveal())
+        return ClientCredentials(lambda: self.new_client(None, {}), grant, refresh_token=self.refresh_token.reveal())

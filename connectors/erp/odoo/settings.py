@@ -13,12 +13,11 @@ from connectors.erp.odoo.adapter import Odoo
 from connectors.erp.odoo.door import Door
 from connectors.erp.odoo.fields import REQUEST
 from connectors.erp.odoo.record import Plan
-from connectors.erp.place import Reach, Url, plain, sendable
+from connectors.erp.place import Reach, sendable
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock, ErpAdapter
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration
 
 SAMPLE = """
 [erp.main]
@@ -42,43 +41,31 @@ priority = { from = "priority", values = { 1 = "3", 2 = "2", 3 = "1", 4 = "0" } 
 Field = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One Odoo. `timeout` bounds a whole request, `connect` the way to the first byte.
+class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Odoo.
 
     An order's external id is `module` and its key; `module` must not be the name of an installed module. An
     asset is found in Odoo by `equipment` (asset id = database id), else by `equipment_by`; where it is not,
     `unknown_equipment` says whether the order is refused or goes out without. `cancel` is what a request gets
     that is taken back, `closing_field` a field of the plant with its closing code (else the last stage's name).
-    `batch` orders at most go out in one request. Plain http is for this machine, unless `insecure`.
+    `batch` orders at most go out in one request.
     """
 
     name: Name
-    base_url: Url
     api_key: SecretRef
     database: str = ""
     key_name: str = "andon"
     module: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")] = "andon"
     equipment_by: Field = "serial_no"
-    equipment: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+    equipment: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = msgspec.field(default_factory=dict)
     unknown_equipment: Literal["refuse", "leave_out"] = "refuse"
     cancel: dict[Field, str | int | bool] = msgspec.field(default_factory=lambda: {"archive": True})
     closing_field: Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_]{0,62})?$")] = ""
     batch: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    proxy: Url | None = None
-    timeout: Duration = Duration(30)
-    connect: Duration = Duration(5)
-    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
-    mapping: dict[str, str | Rule] = {}
+    mapping: dict[str, str | Rule] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if plain(self.base_url) and not self.insecure:
-            raise ValueError(
-                f"{self.base_url} would send orders and secrets in plain text; use https, or insecure = true"
-            )
+        super().__post_init__()
         if not 0 < self.timeout <= 300:  # noqa: PLR2004  with what comes before it, below the longest lease
             raise ValueError("timeout is more than nothing and at most 5min")
 
@@ -90,18 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise Misconfigured(f"mapping.{nested[0]}: a record of Odoo has no fields inside fields")
         if "name" not in body.rules:
             raise Misconfigured("mapping.name: is missing; a maintenance request must have a name")
-        reach = Reach(
-            base_url=self.base_url,
-            timeout=self.timeout,
-            connect=self.connect,
-            connections=self.connections,
-            ca_file=self.ca_file,
-            cert_file=self.cert_file,
-            key_file=self.key_file,
-            proxy=self.proxy,
-        )
         headers = {"x-odoo-database": self.database} if self.database else {}
-        client = reach.client(_Key(sendable(self.api_key.reveal(), "api_key")), headers)
+        client = self.new_client(_Key(sendable(self.api_key.reveal(), "api_key")), headers)
         now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
         plan = Plan(
             name=self.name,

@@ -10,7 +10,7 @@ import msgspec
 from connectors.erp.grant import ClientAuth, Grant, read_key
 from connectors.erp.http import ErpClient
 from connectors.erp.oauth import ClientCredentials
-from connectors.erp.place import Reach, Url, plain, sendable
+from connectors.erp.place import Reach, Url, sendable
 from connectors.erp.rest.door import Door, Reading, plainly
 from connectors.erp.rest.plan import CALLS
 from connectors.erp.rest.template import HeaderName
@@ -22,8 +22,8 @@ from gateway.core.units import Duration
 _LONGEST_TIMEOUT, _LONGEST_TOGETHER = 300.0, 3500.0
 
 
-class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ERP. `timeout` bounds a whole request, `connect` the way to the first byte.
+class Access(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ERP with a REST interface, and who we are to it.
 
     `auth` "oauth2" needs `token_url`, `client_id` and what `client_auth` asks for: "basic" and "form"
     `client_secret`, "private_key_jwt" `client_key` (PEM or JWK; its assertions are for `assertion_audience`, the
@@ -31,13 +31,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at every use. "api_key" sends `api_key` in `api_key_header`, after `api_key_scheme` and a space where there
     is one; "basic" sends `user` and `password`; "none" nothing (a certificate may be enough).
 
-    Plain http is for this machine, unless `insecure`. `cert_file` and `key_file` are the client's own certificate
-    (RFC 8705); proxies of the environment are not used, `proxy` is. `settle` is the ERP's longest time to carry
-    out a request that was given up.
+    `settle` is the ERP's longest time to carry out a request that was given up.
     """
 
     name: Name
-    base_url: Url
     auth: Literal["oauth2", "api_key", "basic", "none"] = "oauth2"
     token_url: Url | None = None
     client_id: str = ""
@@ -55,21 +52,12 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     api_key_scheme: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9 =_-]{0,40}$")] = ""
     user: str = ""
     password: SecretRef | None = None
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    proxy: Url | None = None
-    headers: dict[HeaderName, str] = {}
-    timeout: Duration = Duration(30)
-    connect: Duration = Duration(5)
-    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
+    headers: dict[HeaderName, str] = msgspec.field(default_factory=dict)
     settle: Duration = Duration(60)
 
     def __post_init__(self) -> None:
-        for url in (self.base_url, self.token_url):
-            if url is not None and plain(url) and not self.insecure:
-                raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+        super().__post_init__()
+        self.keep_secret(self.token_url)
         for name in self._needed():
             if not getattr(self, name):
                 kind = "client_auth" if name in {"client_secret", "client_key", "cert_file"} else "auth"
@@ -96,18 +84,8 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         read: Reading = plainly,
     ) -> tuple[Door, ClientCredentials | None]:
         """Make the way in, with these headers on every request. Raises `Misconfigured` without a secret."""
-        reach = Reach(
-            base_url=self.base_url,
-            timeout=self.timeout,
-            connect=self.connect,
-            connections=self.connections,
-            ca_file=self.ca_file,
-            cert_file=self.cert_file,
-            key_file=self.key_file,
-            proxy=self.proxy,
-        )
-        tokens = self._tokens(reach) if self.auth == "oauth2" else None
-        client = reach.client(tokens, {**extra, **self.headers, **self._credentials()})
+        tokens = self._tokens() if self.auth == "oauth2" else None
+        client = self.new_client(tokens, {**extra, **self.headers, **self._credentials()})
         secret = {"oauth2": "the token was refused twice", "none": "it wants to know who asks; see auth"}
         secret |= {"api_key": "the key is not accepted", "basic": "user and password are not accepted"}
         erp = ErpClient(client, self.timeout)
@@ -122,11 +100,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return {"authorization": "Basic " + base64.b64encode(pair).decode()}
         return {}
 
-    def _tokens(self, reach: Reach) -> ClientCredentials:
-        # A client of its own: a queue for connections must never keep a token waiting. No proxy from the environment.
-        apart = msgspec.structs.replace(reach, base_url="")
+    def _tokens(self) -> ClientCredentials:
+        # A client of its own: a queue for connections must never keep a token waiting.
         return ClientCredentials(
-            lambda: apart.client(None, {}),
+            lambda: self.new_client(None, {}),
             self._grant(),
             refresh_token=self.refresh_token.reveal() if self.refresh_token is not None else "",
         )

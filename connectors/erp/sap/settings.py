@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx2
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Body, Rule, Table
 from connectors.erp.oauth import ClientCredentials, Grant
-from connectors.erp.place import Reach, Url, plain
+from connectors.erp.place import Reach, Url
 from connectors.erp.sap.adapter import Plan, Sap
 from connectors.erp.sap.record import NOTIFICATION, REFERENCE
 from connectors.erp.sap.session import Session
@@ -20,7 +19,7 @@ from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock, ErpAdapter
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration
+from gateway.core.units import Duration, zone_of
 
 SAMPLE = """
 [erp.main]
@@ -47,18 +46,17 @@ _LONGEST_TIMEOUT, _LONGEST_SETTLE = 60.0, 2100.0
 _KEY_LENGTH = 20
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One SAP. `timeout` bounds a whole request, `connect` the way to the first byte.
+class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One SAP.
 
     Either `user` and `password`, or a token from `token_url`, where `client_auth = "tls"` proves the client by its
     certificate. `notification` and `order` are mapping tables; what they say comes over
     `connectors.erp.sap.values`, and `{ constant = "" }` takes a field away. `make_order = false` leaves it at the
     notification. `cancel_action` is the function import of the service that closes an order (or a notification) that
-    nobody has begun; empty takes nothing back. Plain http is for this machine, unless `insecure`.
+    nobody has begun; empty takes nothing back.
     """
 
     name: Name
-    base_url: Url
     user: str = ""
     password: SecretRef | None = None
     token_url: Url | None = None
@@ -75,21 +73,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     make_order: bool = True
     cancel_action: Annotated[str, msgspec.Meta(pattern=r"^\w{0,64}$")] = ""
     zone: str = "UTC"
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    proxy: Url | None = None
-    timeout: Duration = Duration(30)
-    connect: Duration = Duration(5)
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
-    notification: dict[str, str | Rule] = {}
-    order: dict[str, str | Rule] = {}
+    notification: dict[str, str | Rule] = msgspec.field(default_factory=dict)
+    order: dict[str, str | Rule] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for url in (self.base_url, self.token_url or ""):
-            if plain(url) and not self.insecure:
-                raise ValueError(f"{url} would send orders and secrets in plain text; use https, or insecure = true")
+        super().__post_init__()
+        self.keep_secret(self.token_url)
         by_name = bool(self.user and self.password)
         proof = self.cert_file if self.client_auth == "tls" else self.client_secret
         by_grant = bool(self.token_url and self.client_id and proof)
@@ -103,10 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("timeout is more than nothing and at most 1min")
         if self.settle > _LONGEST_SETTLE:
             raise ValueError("settle is at most 35min")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"there is no time zone {self.zone!r}") from None
+        zone_of(self.zone)
 
     def open(self) -> ErpAdapter:
         """Make the adapter. Raises `Misconfigured` without the secret, or with a mapping that cannot be."""
@@ -122,31 +109,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             timeout=self.timeout,
             orders=self.make_order,
             cancel_action=self.cancel_action,
-            zone=ZoneInfo(self.zone),
+            zone=zone_of(self.zone),
         )
         headers = {"sap-client": self.client} if self.client else {}
         auth = self._auth()
         now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
         tokens = auth if isinstance(auth, ClientCredentials) else None
-        place = self._reach()
 
         def connect() -> ErpClient:
-            return ErpClient(place.client(auth, headers), self.timeout)
+            return ErpClient(self.new_client(auth, headers), self.timeout)
 
         session = Session(self.name, connect, tokens, now, most=self.connections, patience_s=self.timeout)
         return Sap(plan, session, notification, order, now)
-
-    def _reach(self) -> Reach:
-        return Reach(
-            base_url=self.base_url,
-            timeout=self.timeout,
-            connect=self.connect,
-            connections=self.connections,
-            ca_file=self.ca_file,
-            cert_file=self.cert_file,
-            key_file=self.key_file,
-            proxy=self.proxy,
-        )
 
     def _auth(self) -> httpx2.Auth | None:
         if self.user and self.password is not None:
@@ -163,7 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             resource=self.resource,
         )
         # A client of its own: a queue for connections must never keep a token waiting.
-        return ClientCredentials(lambda: self._reach().client(None, {}), grant)
+        return ClientCredentials(lambda: self.new_client(None, {}), grant)
 
 
 def _over(table: Table, given: Table) -> Table:

@@ -2,20 +2,19 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from connectors.erp.http import ErpClient
 from connectors.erp.mapping import Rule
-from connectors.erp.place import Reach, Url, plain, sendable
+from connectors.erp.place import Reach, Url, sendable
 from connectors.erp.tryton.adapter import Tryton
 from connectors.erp.tryton.carrier import KNOWN, MAPPINGS, Carrier
 from connectors.erp.tryton.door import Door
 from connectors.erp.tryton.record import Record, Shape
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration
+from gateway.core.units import Duration, zone_of
 
 SAMPLE = """
 [erp.main]
@@ -40,42 +39,31 @@ Model = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.]{0,100}$")]
 Reference = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.]{0,100},[1-9][0-9]{0,17}$")]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One database of a Tryton. `timeout` bounds a whole request, `connect` the way to the first byte.
+class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One database of a Tryton.
 
     `key` is that of a user application "REST". `model` carries the orders; what its fields, states and
     buttons mean is known of quality.alert and production, others say it in `carrier`. `mapping` fills further
     fields. `link` is attached to each record, with {key} for the order's key. `zone` is where dates are read.
-    Tryton bounds no write, so `settle` is what the operator says. Plain http is for this machine, unless `insecure`.
+    Tryton bounds no write, so `settle` is what the operator says.
     """
 
     name: Name
-    base_url: Url
     database: Annotated[str, msgspec.Meta(pattern=r"^[\w-]{1,63}$")]
     key: SecretRef
     company: Annotated[int, msgspec.Meta(ge=1)]
     model: Model = "quality.alert"
     carrier: Carrier | None = None
-    origins: dict[str, Reference] = {}
+    origins: dict[str, Reference] = msgspec.field(default_factory=dict)
     origin: Reference | None = None
-    mapping: dict[str, str | Rule] = {}
+    mapping: dict[str, str | Rule] = msgspec.field(default_factory=dict)
     link: Url | None = None
     zone: str = "UTC"
     settle: Duration = Duration(60)
-    timeout: Duration = Duration(30)
-    connect: Duration = Duration(5)
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
-    insecure: bool = False
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    proxy: Url | None = None
 
     def __post_init__(self) -> None:
-        if plain(self.base_url) and not self.insecure:
-            raise ValueError(
-                f"{self.base_url} would send orders and the key in plain text; use https, or insecure = true"
-            )
+        super().__post_init__()
         # Together they must stay below the longest lease and wait of the outbox, an hour.
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ValueError("timeout is more than nothing and at most 5min")
@@ -83,10 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("settle is at most 40min")
         if self.carrier is None and self.model not in KNOWN:
             raise ValueError(f"{self.model} is none of {', '.join(KNOWN)}: say in carrier what its fields mean")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"zone {self.zone!r} is not known (for example Asia/Shanghai)") from None
+        zone_of(self.zone)
 
     def open(self) -> Tryton:
         """Make the adapter. Raises `Misconfigured` without the key, or with a mapping that cannot be."""
@@ -97,20 +82,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             self.mapping or MAPPINGS.get(self.model, {}),
             self.origins,
             self.origin,
-            ZoneInfo(self.zone),
+            zone_of(self.zone),
         )
         record = Record(shape)
-        reach = Reach(
-            base_url=self.base_url,
-            timeout=self.timeout,
-            connect=self.connect,
-            connections=self.connections,
-            ca_file=self.ca_file,
-            cert_file=self.cert_file,
-            key_file=self.key_file,
-            proxy=self.proxy,
-        )
-        client = reach.client(None, {"authorization": f"Bearer {sendable(self.key.reveal(), 'key')}"})
+        client = self.new_client(None, {"authorization": f"Bearer {sendable(self.key.reveal(), 'key')}"})
         asking = ErpClient(client, self.timeout)
         door = Door(self.name, asking, self.database, self.company, lambda: datetime.now(UTC))
         return Tryton(door, record, timeout_s=self.timeout, settle_s=self.settle, link=self.link)
