@@ -6,11 +6,12 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import config_option, output_option, show, stamp, with_store
+from gateway.core.counted import counted
 
 COLUMNS: dict[str, Any] = {
     "number": lambda row: row.number,
-    "at": lambda row: row.at.strftime("%Y-%m-%d %H:%M:%S"),
+    "at": lambda row: stamp(row.at),
     "event": lambda row: row.event,
     "subject": lambda row: row.subject,
     "detail": lambda row: row.detail,
@@ -48,7 +49,7 @@ def verify_chain(config: str | None) -> None:
     if broken is not None:
         click.echo(f"the chain breaks at line {broken}", err=True)
         sys.exit(6)
-    click.echo(f"{len(lines)} lines, chain whole")
+    click.echo(f"{counted(len(lines), 'line')}, chain whole")
 
 
 async def _whole(_: Any, store: Any) -> list[Any]:

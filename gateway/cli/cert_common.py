@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import rich_click as click
 
+from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured
 
 DEFAULT = "pki"
@@ -38,7 +39,7 @@ def tell(row: Listed) -> None:
     click.echo(f"{row.room:<12} {row.file}\nsubject      {row.subject}")
     click.echo(f"uri          {row.uri or 'none'}\nhosts        {', '.join(row.hosts)}")
     click.echo(f"key          RSA {row.bits}, signed with {row.signature}")
-    click.echo(f"ends         {row.ends:%Y-%m-%d} ({row.days} days)\nfits         {row.fits}")
+    click.echo(f"ends         {row.ends:%Y-%m-%d} ({counted(row.days, 'day')})\nfits         {row.fits}")
     click.echo(f"SHA-256      {row.fingerprint}\nSHA-1        {row.sha1}\n")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.core.counted import counted
 
 _DEADLINE_S = 300.0
 _WRONG = 6
@@ -39,8 +40,8 @@ def cli(file: str | None, live: bool, config: str | None, output: str | None) ->
         click.echo("note: [api] lets nobody in: name an [[api.issuer]], or anonymous = [...]", err=True)
     tags = len(settings.sources)
     click.echo(
-        f"{settings.file}: fine. {len(settings.assets)} assets, {tags} line sources, "
-        f"{len(settings.erp)} ERPs, configuration {settings.digest}",
+        f"{settings.file}: fine. {counted(len(settings.assets), 'asset')}, {counted(tags, 'line source')}, "
+        f"{counted(len(settings.erp), 'ERP')}, configuration {settings.digest}",
         err=live,
     )
     if live:
@@ -56,7 +57,7 @@ def _live(settings: Any, output: str | None) -> int:
     findings = asyncio.run(_look(settings))
     show(findings, COLUMNS, output)
     wrong = sum(not finding.ok for finding in findings)
-    click.echo(f"{len(findings)} findings, {wrong} wrong", err=True)
+    click.echo(f"{counted(len(findings), 'finding')}, {wrong} wrong", err=True)
     return _WRONG if wrong else 0
 
 

@@ -5,10 +5,13 @@ import json
 import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import rich_click as click
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 T = TypeVar("T")
 
@@ -65,6 +68,13 @@ def table(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]]) -> N
 def printable(words: str) -> str:
     """Give words that a terminal takes for words: an ERP, a planner or a log line may hold its commands."""
     return _COMMANDS.sub(" ", words)
+
+
+def stamp(at: "datetime | None") -> str:
+    """Give a time in UTC as people read it, its zone with it: 2026-03-18 07:30:00Z; "" for no time."""
+    from datetime import UTC
+
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" if at is not None else ""
 
 
 def _text(value: object) -> str:

@@ -29,11 +29,12 @@ def sample() -> None:
 def history(config: str | None, output: str | None) -> None:
     """List the settings that were started with, applied or rolled back, the newest first."""
     from gateway.cli.common import show as print_rows
+    from gateway.cli.common import stamp
     from gateway.cli.configuring import history as rows_of
 
     columns: dict[str, Any] = {
         "number": lambda row: row.number,
-        "at": lambda row: row.at.isoformat(timespec="seconds"),
+        "at": lambda row: stamp(row.at),
         "digest": lambda row: row.digest,
         "outcome": lambda row: row.outcome,
         "why": lambda row: row.detail,

@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from gateway.cli.common import config_option
+from gateway.core.counted import counted
 from gateway.core.ports import AuditLine, Tx
 from gateway.store.settings import Settings
 
@@ -73,7 +74,7 @@ def backup(target: Path, config: str | None) -> None:
     """
     from gateway.store.backup import backup as copy
 
-    click.echo(f"{target}: {copy(_settings(config), target)} bytes")
+    click.echo(f"{target}: {counted(copy(_settings(config), target), 'byte')}")
 
 
 @cli.command()
@@ -95,7 +96,7 @@ def trim(target: str, config: str | None) -> None:
     except ValueError as bad:
         raise click.BadParameter(str(bad), param_hint="--to") from bad
     held = with_store(config, lambda settings, store: trim_to(store, size, diagnosed=settings.diagnosed))
-    click.echo(f"the journal holds {held.values} values in {held.size} bytes")
+    click.echo(f"the journal holds {counted(held.values, 'value')} in {counted(held.size, 'byte')}")
 
 
 def _settings(config: str | None) -> Settings:

@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 
 _MOST_UNITS = 32
@@ -64,7 +65,7 @@ def modbus(endpoint: str | None, output: str | None, **given: Any) -> None:
     except ValueError as wrong:
         raise Misconfigured(str(wrong)) from wrong
     save.write_text(text, "utf-8")
-    click.echo(f'{save}: {text.count(chr(10)) - 1} tags; use it with tags = "{save}"', err=True)
+    click.echo(f'{save}: {counted(text.count(chr(10)) - 1, "tag")}; use it with tags = "{save}"', err=True)
 
 
 async def _looked(wire: Any, look: Any) -> Any:

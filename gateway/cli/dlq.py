@@ -6,11 +6,11 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import ACTOR, config_option, output_option, printable, show, with_store
+from gateway.cli.common import ACTOR, config_option, output_option, printable, show, stamp, with_store
 
 COLUMNS: dict[str, Any] = {
     "name": lambda row: row.name,
-    "since": lambda row: row.since.strftime("%Y-%m-%d %H:%M"),
+    "since": lambda row: stamp(row.since),
     "at": lambda row: row.at,
     "reason": lambda row: row.reason,
     "next": lambda row: row.next,

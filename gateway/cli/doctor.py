@@ -13,6 +13,7 @@ import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
 from gateway.cli.finding import COLUMNS, Finding, said
+from gateway.core.counted import counted
 
 _LISTEN_S = 6.0
 _ERP_S = 60.0
@@ -63,7 +64,8 @@ async def _store(settings: Any) -> list[Finding]:
         counts = await store.read(lambda tx: tx.counts())
     finally:
         await store.close()
-    return [Finding("store", ok=True, detail=f"{counts.orders} orders, {counts.episodes} episodes, schema up to date")]
+    held = f"{counted(counts.orders, 'order')}, {counted(counts.episodes, 'episode')}"
+    return [Finding("store", ok=True, detail=f"{held}, schema up to date")]
 
 
 def _models(settings: Any) -> list[Finding]:
@@ -81,7 +83,8 @@ def _models(settings: Any) -> list[Finding]:
             open_part(bundle, name)
     except Misconfigured as wrong:
         return [Finding("models", ok=False, detail=str(wrong))]
-    return [Finding("models", ok=True, detail=f"bundle {manifest.digest}, {len(manifest.parts)} parts, hashes right")]
+    parts = counted(len(manifest.parts), "part")
+    return [Finding("models", ok=True, detail=f"bundle {manifest.digest}, {parts}, hashes right")]
 
 
 async def listen(settings: Any) -> list[Finding]:

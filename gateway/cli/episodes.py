@@ -4,14 +4,14 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import config_option, output_option, show, stamp, with_store
 
 COLUMNS: dict[str, Any] = {
     "key": lambda row: row.key,
     "asset": lambda row: row.asset or row.subject,
     "trouble": lambda row: row.failure_mode,
     "state": lambda row: row.state,
-    "since": lambda row: row.started_at.strftime("%Y-%m-%d %H:%M:%S"),
+    "since": lambda row: stamp(row.started_at),
     "hits": lambda row: row.hits,
     "confidence": lambda row: f"{row.peak_confidence:.2f}",
     "decision": lambda row: row.decision,

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import config_option, output_option, show, stamp, with_store
+from gateway.core.counted import counted
 
 COLUMNS: dict[str, Any] = {
     "name": lambda row: row.name,
@@ -95,7 +96,7 @@ def forget(name: str, config: str | None) -> None:
         if tx.subscriber(name) is None:
             return None
         gone = tx.forget_subscriber(name)
-        tx.note("events.forgotten", name, datetime.now(UTC), f"{gone} events that it was not told")
+        tx.note("events.forgotten", name, datetime.now(UTC), f"{counted(gone, 'event')} that it was not told")
         return int(gone)
 
     async def act(settings: Any, store: Any) -> Any:
@@ -109,7 +110,7 @@ def forget(name: str, config: str | None) -> None:
     if gone is None:
         click.echo(f"{name} was never told anything; `andon events list` shows who is", err=True)
         sys.exit(3)
-    click.echo(f"{name}: forgotten, with {gone} events that it was not told")
+    click.echo(f"{name}: forgotten, with {counted(gone, 'event')} that it was not told")
 
 
 @cli.command()
@@ -176,7 +177,7 @@ def _told(tx: Any, types: dict[str, tuple[str, ...]]) -> list[Told]:
                 counts.get((name, "PARKED"), 0),
                 end - stand.number if stand is not None else 0,
                 types.get(name, ()),
-                f"since {stand.off_at:%Y-%m-%d %H:%M} UTC: {stand.off_why}" if stand is not None and off else "",
+                f"since {stamp(stand.off_at)}: {stand.off_why}" if stand is not None and off else "",
             )
         )
     return found

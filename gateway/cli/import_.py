@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured, Refused
 
 _SHOWN = 3
@@ -104,7 +105,7 @@ def _save(found: Any, folder: Path, source: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for line in found.lines:
         tables[line.name].write_text(importers.csv_of(line), "utf-8")
-        click.echo(f"{tables[line.name]}: {len(line.tags)} tags", err=True)
+        click.echo(f"{tables[line.name]}: {counted(len(line.tags), 'tag')}", err=True)
     settings.write_text(text, "utf-8")
     click.echo(f"{settings}: check it with  andon check {settings}", err=True)
 

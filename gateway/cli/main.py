@@ -72,6 +72,7 @@ def _is_text(word: str) -> bool:
     commands=[click.RichCommand(name=name, help=line, short_help=line) for name, (_, line) in COMMANDS.items()],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(None, "-V", "--version", package_name="andon-gateway", message="andon %(version)s")
 def andon() -> None:
     """Andon stands between a production line and the ERP: one trouble, one order.
 

@@ -8,6 +8,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import ACTOR, config_option, output_option, printable, show, with_store
+from gateway.core.counted import counted
 
 _RESTS = ("DELIVERED", "WITHDRAWN")
 COLUMNS: dict[str, Any] = {
@@ -101,7 +102,7 @@ def export(key: str, to: Path, number: int | None, config: str | None) -> None:
         click.echo(f"no order {key}{version}; `andon orders list` shows what there is", err=True)
         sys.exit(3)
     pack(found, to)
-    click.echo(f"{to}: version {found.order.version}, {len(found.blobs)} pieces")
+    click.echo(f"{to}: version {found.order.version}, {counted(len(found.blobs), 'piece')}")
 
 
 @cli.command()

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from gateway.cli.common import printable, table
+from gateway.cli.common import printable, stamp, table
+from gateway.core.counted import counted
 from gateway.core.order import WorkOrder
 from gateway.core.ports import AuditLine, StoredOrder, Tx
 
@@ -57,7 +58,7 @@ def printed(found: History) -> None:
     table(
         found.audit,
         {
-            "at": lambda line: line.at.strftime("%Y-%m-%d %H:%M:%S"),
+            "at": lambda line: stamp(line.at),
             "event": lambda line: line.event,
             "detail": lambda line: line.detail,
         },
@@ -86,7 +87,7 @@ def _facts(held: StoredOrder) -> Iterator[tuple[str, str]]:
 
 
 def _attempts(count: int) -> str:
-    return f"({count} attempts)" if count > 1 else ""
+    return f"({counted(count, 'attempt')})" if count > 1 else ""
 
 
 def _mark(held: StoredOrder, version: int) -> str:

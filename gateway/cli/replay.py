@@ -5,14 +5,15 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, moment, output_option, show, with_store
+from gateway.cli.common import config_option, moment, output_option, show, stamp, with_store
+from gateway.core.counted import counted
 
 TROUBLES: dict[str, Any] = {
     "verdict": lambda row: row.verdict,
     "key": lambda row: row.key,
     "asset": lambda row: row.asset,
     "trouble": lambda row: row.failure_mode,
-    "since": lambda row: row.started_at.strftime("%Y-%m-%d %H:%M:%S"),
+    "since": lambda row: stamp(row.started_at),
     "confidence": lambda row: f"{row.confidence:.2f}",
 }
 ORDERS: dict[str, Any] = {
@@ -59,7 +60,8 @@ def cli(
         return
     done = with_store(config, _Diagnose(span, dry_run=dry_run))
     show(done.troubles, TROUBLES, output)
-    click.echo(f"{done.batches} batches, {done.windows} windows, {len(done.troubles)} troubles", err=True)
+    gone = (counted(done.batches, "batch", "batches"), counted(done.windows, "window"))
+    click.echo(f"{', '.join(gone)}, {counted(len(done.troubles), 'trouble')}", err=True)
     if dry_run and any(trouble.verdict == "would order" for trouble in done.troubles):
         sys.exit(6)
 

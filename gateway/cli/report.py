@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import rich_click as click
 
 from gateway.cli.report_submit import submit
+from gateway.core.counted import counted
 
 if TYPE_CHECKING:
     from gateway.core.asset import Plant
@@ -88,7 +89,7 @@ def parse(site: Path, engine: str, output: str | None, file: BinaryIO) -> None:
         )
     if seen.failed:
         sys.stdout.flush()
-        click.echo(f"{seen.failed} of {seen.lines} lines could not be read", err=True)
+        click.echo(f"{seen.failed} of {counted(seen.lines, 'line')} could not be read", err=True)
         sys.exit(SOME_LINES_FAILED)
 
 
@@ -175,9 +176,7 @@ def load_site(path: Path) -> "Plant":
         else:
             return plant
     known = places(text)
-    raise Misconfigured(
-        f"{path}: {len(found)} fault{'s' if len(found) > 1 else ''}", tuple(one.said(known, str(path)) for one in found)
-    )
+    raise Misconfigured(f"{path}: {counted(len(found), 'fault')}", tuple(one.said(known, str(path)) for one in found))
 
 
 def _twice(assets: list[Any]) -> "Iterator[Any]":

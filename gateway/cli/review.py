@@ -4,11 +4,11 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import config_option, output_option, show, stamp, with_store
 
 COLUMNS: dict[str, Any] = {
     "report": lambda row: row.report.id,
-    "at": lambda row: row.report.reported_at.strftime("%Y-%m-%d %H:%M"),
+    "at": lambda row: stamp(row.report.reported_at),
     "why": lambda row: ", ".join(row.extraction.why),
     "asset": lambda row: row.extraction.asset,
     "codes": lambda row: ", ".join((*row.extraction.failure_modes, *row.extraction.defects)),

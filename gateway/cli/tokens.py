@@ -4,7 +4,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show
+from gateway.cli.common import config_option, output_option, show, stamp
 
 COLUMNS: dict[str, Any] = {
     "id": lambda row: row.id,
@@ -12,7 +12,7 @@ COLUMNS: dict[str, Any] = {
     "scopes": lambda row: " ".join(row.scopes),
     "roles": lambda row: " ".join(row.roles),
     "lines": lambda row: " ".join(row.lines),
-    "ends": lambda row: row.ends_at.strftime("%Y-%m-%d %H:%M"),
+    "ends": lambda row: stamp(row.ends_at),
     "revoked": lambda row: "yes" if row.revoked else "",
 }
 _LONGEST_SUBJECT = 128
@@ -78,7 +78,7 @@ def create(
     if output == "json":
         click.echo(json.dumps({"id": issued.id, "token": token}))
     else:
-        click.echo(f"token {issued.id} for {subject}, until {issued.ends_at:%Y-%m-%d %H:%M} UTC", err=True)
+        click.echo(f"token {issued.id} for {subject}, until {stamp(issued.ends_at)}", err=True)
         click.echo(token)
 
 

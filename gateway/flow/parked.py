@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from gateway.core.counted import counted
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import Refused
 from gateway.core.ports import AsideBatch, Store, StoredOrder, StoredReport, Tx
@@ -240,7 +241,7 @@ def _why(held: StoredReport) -> str:
 
 
 def _span(one: AsideBatch) -> str:
-    return f"{one.values} values from {one.first_at:%Y-%m-%d %H:%M:%S} UTC cannot be read: {one.why}"
+    return f"{counted(one.values, 'value')} from {one.first_at:%Y-%m-%d %H:%M:%S} UTC cannot be read: {one.why}"
 
 
 def _named(name: str) -> tuple[Kind, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.core.counted import counted
 from gateway.core.ports import Held, Store
 from gateway.runtime.telemetry import Telemetry
 
@@ -29,5 +30,5 @@ class Fullness:
         aside = self.held.aside - (self._at_start or self.held).aside
         said = [f"journal: {self._store.refusing}"] if self._store.refusing else []
         if aside:
-            said.append(f"journal: {aside} batches could not be read and were set aside")
+            said.append(f"journal: {counted(aside, 'batch was', 'batches were')} set aside: unreadable")
         return said

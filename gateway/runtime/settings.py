@@ -10,6 +10,7 @@ import msgspec
 
 from connectors.events.settings import EventSettings
 from gateway.core.asset import Asset, Plant, Site
+from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import ErpAdapter, LineSource
 from gateway.core.secret import SecretRef
@@ -277,7 +278,7 @@ def refuse(found: Sequence[Fault], text: str, file: str) -> None:
     if found:
         known = places(text)
         raise Misconfigured(
-            f"{file}: {len(found)} fault{'s' if len(found) > 1 else ''}",
+            f"{file}: {counted(len(found), 'fault')}",
             tuple(fault.said(known, file) for fault in found),
         )
 

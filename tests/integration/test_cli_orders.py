@@ -105,7 +105,7 @@ def test_everything_that_was_set_aside_is_in_one_list_with_its_reason(plant: Pla
     assert set(rows) == ALL
     assert all(row["reason"] and row["next"] and row["since"] for row in rows.values())
     assert rows["report:r-failed"]["reason"] == "it could not be read (ValueError)"
-    assert rows["batch:1"]["at"] and "1 values" in rows["batch:1"]["reason"]
+    assert rows["batch:1"]["at"] and "1 value from" in rows["batch:1"]["reason"]
     only = plant.rows("dlq", "list", "--kind", "event")
     assert {row["name"] for row in only} == {"event:mes/evt_1", "event:mes/evt_2"}
     few = plant.say("dlq", "list", "--limit", "2", "-o", "jsonl")
