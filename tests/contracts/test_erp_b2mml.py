@@ -2,13 +2,11 @@
 
 import json
 import os
-import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -22,8 +20,9 @@ from gateway.core.errors import Misconfigured
 from gateway.core.order import Level, WorkOrder
 from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration, decode
+from gateway.core.units import Duration
 from tests.contracts.erp_adapter import OAuthContract
+from tests.erp_makes import sampled
 from tests.erp_planners import AtDesk
 from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
@@ -244,9 +243,7 @@ def test_what_is_shown_under_another_id_is_not_ours() -> None:
 
 def test_the_sample_loads_and_wrong_parameters_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MES_SECRET", "x")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    row.pop("protocol")
-    read = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    read = sampled(Settings, SAMPLE, "b2mml")
     assert read.open().name == "main"
     with pytest.raises(Misconfigured, match="no field 'nothing'"):
         replace(read, parameters={"x": Rule(source="nothing")}).open()

@@ -1,7 +1,6 @@
 """The Dynamics 365 adapter keeps the contract against what Microsoft documents, and what is special to it."""
 
 import asyncio
-import tomllib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -18,8 +17,9 @@ from gateway.core.delivery import Delivered, ErpRef, Idempotency, Rejected, Thro
 from gateway.core.errors import Misconfigured, Refused
 from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration, decode
+from gateway.core.units import Duration
 from tests.contracts.erp_adapter import OAuthContract
+from tests.erp_makes import deliver, record, sampled
 from tests.erp_planners import AtDesk
 from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
@@ -70,17 +70,6 @@ async def erp(plant: Erp) -> AsyncIterator[ErpAdapter]:
     adapter = settings(plant).open()
     yield adapter
     await adapter.close()
-
-
-def record(plant: Erp, key: str) -> dict[str, Any]:
-    [found] = [order["order"] for order in plant.state()["orders"] if order["reference"] == key]
-    return dict(found)
-
-
-async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
-    [outcome] = await erp.deliver([make_order(name, **fields)])
-    assert isinstance(outcome, Delivered), outcome
-    return outcome.ref
 
 
 class AtDynamics(AtDesk):
@@ -288,9 +277,7 @@ async def test_a_wrong_secret_is_named_and_not_shown(plant: Erp, monkeypatch: py
 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DYNAMICS_SECRET", "x")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    assert row.pop("protocol") == "dynamics"
-    found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    found = sampled(Settings, SAMPLE, "dynamics")
     assert found.scope == "https://contoso.crm.dynamics.com/.default"
     assert str(found.token_url).startswith("https://login.microsoftonline.com/00000000-")
     assert found.open().name == "main"
@@ -306,10 +293,8 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
-    row.pop("protocol")
     with pytest.raises(msgspec.ValidationError, match=said):
-        msgspec.convert(row, Settings, dec_hook=decode)
+        sampled(Settings, SAMPLE, "dynamics", **change)
 
 
 def test_a_link_that_is_none_is_a_fault_at_start(plant: Erp) -> None:

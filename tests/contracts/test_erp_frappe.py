@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hmac
 import json
-import tomllib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -26,6 +25,7 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract, OAuthContract
+from tests.erp_makes import deliver, sampled
 from tests.erp_planners import AtFrappe
 from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
@@ -108,12 +108,6 @@ async def erp(plant: Erp) -> AsyncIterator[ErpAdapter]:
 def record(plant: Erp, ref: ErpRef) -> dict[str, Any]:
     [found] = [order["order"] for order in plant.state()["orders"] if order["order"].get("name") == ref.number]
     return dict(found)
-
-
-async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
-    [outcome] = await erp.deliver([make_order(name, **fields)])
-    assert isinstance(outcome, Delivered), outcome
-    return outcome.ref
 
 
 class TestByName(ErpAdapterContract):
@@ -461,9 +455,7 @@ async def test_its_webhook_is_signed_over_its_body(erp: ErpAdapter, plant: Erp) 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAPPE_KEY", "k")
     monkeypatch.setenv("FRAPPE_SECRET", "s")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    assert row.pop("protocol") == "frappe"
-    found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    found = sampled(Settings, SAMPLE, "frappe")
     assert found.open().name == "main"
 
 
@@ -482,11 +474,8 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
-    row.pop("protocol")
-    row = {name: value for name, value in row.items() if value is not None}
     with pytest.raises(msgspec.ValidationError, match=said):
-        msgspec.convert(row, Settings, dec_hook=decode)
+        sampled(Settings, SAMPLE, "frappe", **change)
 
 
 @pytest.mark.parametrize(("mapping", "said"), [({"a.b": "asset"}, "inside"), ({"asset": "no_such"}, "no field")])

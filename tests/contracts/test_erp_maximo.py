@@ -1,7 +1,6 @@
 """The Maximo adapter keeps the contract against what IBM documents, and what is special to it. Not certified."""
 
 import asyncio
-import tomllib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
@@ -17,8 +16,9 @@ from gateway.core.delivery import Delivered, ErpRef, Idempotency, Rejected, Thro
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration, decode
+from gateway.core.units import Duration
 from tests.contracts.erp_adapter import ErpAdapterContract
+from tests.erp_makes import deliver, record, sampled
 from tests.erp_planners import AtDesk
 from tests.erp_plant import Planner
 from tests.erp_process import Erp, make_order, running_erp
@@ -72,17 +72,6 @@ async def erp(plant: Erp) -> AsyncIterator[ErpAdapter]:
     adapter = settings(plant).open()
     yield adapter
     await adapter.close()
-
-
-def record(plant: Erp, key: str) -> dict[str, Any]:
-    [found] = [order["order"] for order in plant.state()["orders"] if order["reference"] == key]
-    return dict(found)
-
-
-async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
-    [outcome] = await erp.deliver([make_order(name, **fields)])
-    assert isinstance(outcome, Delivered), outcome
-    return outcome.ref
 
 
 class AtMaximo(AtDesk):
@@ -279,9 +268,7 @@ async def test_a_site_that_is_none_is_refused(plant: Erp) -> None:
 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAXIMO_API_KEY", "x")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    assert row.pop("protocol") == "maximo"
-    found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    found = sampled(Settings, SAMPLE, "maximo")
     assert found.site == "BEDFORD" and found.open().name == "main"
 
 
@@ -295,10 +282,8 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
-    row.pop("protocol")
     with pytest.raises(msgspec.ValidationError, match=said):
-        msgspec.convert(row, Settings, dec_hook=decode)
+        sampled(Settings, SAMPLE, "maximo", **change)
 
 
 def test_without_the_key_it_does_not_open(plant: Erp) -> None:

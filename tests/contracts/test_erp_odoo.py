@@ -1,7 +1,6 @@
 """The Odoo adapter keeps the contract against the recorded behaviour of an Odoo 19, and what is special to it."""
 
 import asyncio
-import tomllib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract
+from tests.erp_makes import deliver, sampled
 from tests.erp_planners import AtOdoo
 from tests.erp_plant import Planner
 from tests.erp_process import Erp, make_order, running_erp
@@ -66,12 +66,6 @@ async def erp(plant: Erp) -> AsyncIterator[ErpAdapter]:
 def record(plant: Erp, ref: ErpRef) -> dict[str, Any]:
     [found] = [order["order"] for order in plant.state()["orders"] if int(order["number"][3:]) == int(ref.number)]
     return dict(found)
-
-
-async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
-    [outcome] = await erp.deliver([make_order(name, **fields)])
-    assert isinstance(outcome, Delivered), outcome
-    return outcome.ref
 
 
 class TestOdoo(ErpAdapterContract):
@@ -308,9 +302,7 @@ async def test_an_erp_that_is_away_is_unreachable(plant: Erp) -> None:
 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODOO_KEY", "x")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    assert row.pop("protocol") == "odoo"
-    found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    found = sampled(Settings, SAMPLE, "odoo")
     assert found.equipment == {"PRESS-1": 12} and found.open().name == "main"
 
 
@@ -323,10 +315,8 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
-    row.pop("protocol")
     with pytest.raises(msgspec.ValidationError, match=said):
-        msgspec.convert(row, Settings, dec_hook=decode)
+        sampled(Settings, SAMPLE, "odoo", **change)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The REST adapter keeps the contract against the simulated ERP, by each of the five strategies."""
 
-import tomllib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -14,8 +13,9 @@ from gateway.core.delivery import Delivered, Rejected
 from gateway.core.errors import Misconfigured, Refused
 from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
-from gateway.core.units import Duration, decode
+from gateway.core.units import Duration
 from tests.contracts.erp_adapter import OAuthContract
+from tests.erp_makes import sampled
 from tests.erp_planners import AtGeneric
 from tests.erp_plant import Planner
 from tests.erp_process import SECRET, Erp, make_order, running_erp
@@ -238,9 +238,7 @@ async def test_verify_names_a_wrong_path(header_erp: Erp) -> None:
 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERP_SECRET", "x")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    assert row.pop("protocol") == "rest"
-    found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    found = sampled(Settings, SAMPLE, "rest")
     assert found.replay_window == Duration(12 * 3600)
     assert found.open().name == "main"
 
@@ -258,23 +256,19 @@ def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
-    row.pop("protocol")
     with pytest.raises(msgspec.ValidationError, match=said):
-        msgspec.convert(row, Settings, dec_hook=decode)
+        sampled(Settings, SAMPLE, "rest", **change)
 
 
 def test_a_mapping_of_a_field_that_is_not_there_is_a_fault_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERP_SECRET", "x")
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", "mapping": {"reference": "key", "title": "titel"}}
-    row.pop("protocol")
+    read = sampled(Settings, SAMPLE, "rest", mapping={"reference": "key", "title": "titel"})
     with pytest.raises(Misconfigured, match=r"mapping\.title: no field 'titel'"):
-        msgspec.convert(row, Settings, dec_hook=decode).open()
+        read.open()
 
 
 def test_a_missing_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ERP_SECRET", raising=False)
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main"}
-    row.pop("protocol")
+    read = sampled(Settings, SAMPLE, "rest")
     with pytest.raises(Misconfigured, match="ERP_SECRET"):
-        msgspec.convert(row, Settings, dec_hook=decode).open()
+        read.open()

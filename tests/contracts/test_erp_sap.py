@@ -1,7 +1,6 @@
 """The SAP adapter keeps the contract against what SAP documents, and what is special to it. Not certified."""
 
 import asyncio
-import tomllib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.core.ports import ErpAdapter
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, decode
 from tests.contracts.erp_adapter import ErpAdapterContract, OAuthContract
+from tests.erp_makes import deliver, sampled
 from tests.erp_papers import certificate
 from tests.erp_planners import AtSap
 from tests.erp_plant import Planner
@@ -109,12 +109,6 @@ def record(plant: Erp, number: str) -> dict[str, Any]:
 
 def notifications(plant: Erp, key: str) -> int:
     return plant.commits(f"notification {key}")
-
-
-async def deliver(erp: ErpAdapter, name: str, **fields: Any) -> ErpRef:
-    [outcome] = await erp.deliver([make_order(name, **fields)])
-    assert isinstance(outcome, Delivered), outcome
-    return outcome.ref
 
 
 class TestRequestId(ErpAdapterContract):
@@ -375,19 +369,15 @@ async def test_a_look_up_that_is_not_answered_sends_nothing(plant: Erp) -> None:
 
 def test_the_sample_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAP_PASSWORD", "x")
-    row = tomllib.loads(SAMPLE)["erp"]["main"]
-    assert row.pop("protocol") == "sap"
-    found = msgspec.convert({"name": "main", **row}, Settings, dec_hook=decode)
+    found = sampled(Settings, SAMPLE, "sap")
     assert found.replay_window == Duration(6 * 3600) and found.open().name == "main"
 
 
 async def test_a_certificate_may_prove_the_client_to_the_token_endpoint(tmp_path: Path) -> None:
     public, private = certificate(tmp_path, "client")
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", "client_auth": "tls", "client_id": "andon"}
     papers = {"cert_file": str(public), "key_file": str(private), "token_url": "https://t.example/oauth/token"}
-    for name in ("protocol", "user", "password"):
-        row.pop(name)
-    adapter = msgspec.convert({**row, **papers}, Settings, dec_hook=decode).open()
+    who = {"client_auth": "tls", "client_id": "andon", "user": None, "password": None}
+    adapter = sampled(Settings, SAMPLE, "sap", **who, **papers).open()
     assert adapter.name == "main"
     await adapter.close()
 
@@ -405,10 +395,8 @@ async def test_a_certificate_may_prove_the_client_to_the_token_endpoint(tmp_path
     ],
 )
 def test_wrong_settings_are_named(change: dict[str, object], said: str) -> None:
-    row = {**tomllib.loads(SAMPLE)["erp"]["main"], "name": "main", **change}
-    row.pop("protocol")
     with pytest.raises(msgspec.ValidationError, match=said):
-        msgspec.convert(row, Settings, dec_hook=decode)
+        sampled(Settings, SAMPLE, "sap", **change)
 
 
 def test_a_mapping_without_our_key_is_a_fault_at_start(plant: Erp) -> None:
