@@ -52,8 +52,8 @@ def show_set_aside(name: str, config: str | None) -> None:
     Example:  andon dlq show order:AN3K7Q0V9W2ZT4E1MPRX
     """
     from gateway.cli.dlq_export import written
+    from gateway.core.errors import Missing
     from gateway.flow.parked import whole
-    from gateway.flow.receive import Missing
 
     async def act(_: Any, store: Any) -> Any:
         return await store.read(lambda tx: whole(tx, name))
@@ -138,8 +138,8 @@ def export(file: Path, kinds: tuple[str, ...], config: str | None) -> None:
     Example:  andon dlq export --to parked.jsonl
     """
     from gateway.cli.dlq_export import check, put
+    from gateway.core.errors import Missing
     from gateway.flow.parked import whole
-    from gateway.flow.receive import Missing
 
     check(file)
 

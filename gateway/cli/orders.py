@@ -113,7 +113,7 @@ def redeliver(keys: tuple[str, ...], config: str | None) -> None:
 
     Exit 5 when some were neither.
     """
-    from gateway.flow.receive import Missing
+    from gateway.core.errors import Missing
     from gateway.flow.redeliver import send_again
 
     def step(tx: Any) -> dict[str, str]:
@@ -155,7 +155,7 @@ def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
 
     Example:  andon orders cancel AN3K7Q0V9W2ZT4E1MPRX --reason "the sensor was loose"
     """
-    from gateway.flow.receive import Missing
+    from gateway.core.errors import Missing
     from gateway.flow.withdraw import withdraw
 
     async def act(_: Any, store: Any) -> Any:

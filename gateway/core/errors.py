@@ -37,6 +37,10 @@ class Refused(AndonError):
     """Asking again will not help: the other side understood and said no."""
 
 
+class Missing(Refused):
+    """There is nothing of that name."""
+
+
 class Conflict(Refused):
     """The same key was used for something else (RFC 9110: 409, 422)."""
 

@@ -9,11 +9,11 @@ import msgspec
 
 from gateway.core.counted import counted
 from gateway.core.delivery import DeliveryState
-from gateway.core.errors import Refused
+from gateway.core.errors import Missing, Refused
 from gateway.core.ports import AsideBatch, Store, StoredOrder, StoredReport, Tx
 from gateway.core.production import HandoverState
 from gateway.core.status import OVER
-from gateway.flow.receive import Missing, Ruling, review
+from gateway.flow.receive import Ruling, review
 from gateway.flow.redeliver import may_go_again, send_again
 
 Kind = Literal["order", "change", "production", "event", "report", "batch"]

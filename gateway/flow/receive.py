@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from gateway.core.delivery import StatusUpdate
-from gateway.core.errors import Conflict, Refused
+from gateway.core.errors import Conflict, Missing, Refused
 from gateway.core.ports import Clock, Store, StoredReport, Tx
 from gateway.core.reading import Moment
 from gateway.core.report import Extraction, QualityReport
@@ -35,10 +35,6 @@ class Taken(msgspec.Struct, frozen=True):
     id: str
     received_at: datetime
     repeated: bool
-
-
-class Missing(Refused):
-    """There is nothing of that name."""
 
 
 async def take_report(store: Store, report: QualityReport, photo: Photo | None, now: Clock) -> Taken:

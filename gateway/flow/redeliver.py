@@ -5,8 +5,8 @@ from datetime import datetime
 import msgspec
 
 from gateway.core.delivery import DeliveryState
+from gateway.core.errors import Missing
 from gateway.core.ports import StoredOrder, Tx
-from gateway.flow.receive import Missing
 
 
 class SentAgain(msgspec.Struct, frozen=True):

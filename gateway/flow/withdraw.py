@@ -7,10 +7,9 @@ from functools import partial
 import msgspec
 
 from gateway.core.delivery import DeliveryState
-from gateway.core.errors import Refused
+from gateway.core.errors import Missing, Refused
 from gateway.core.ports import Clock, Store, StoredOrder, Tx
 from gateway.core.status import OVER
-from gateway.flow.receive import Missing
 from gateway.flow.ruling import Ruling, rule
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")

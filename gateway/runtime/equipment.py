@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.batch import Condition
-from gateway.core.errors import Unreachable
+from gateway.core.errors import Missing, Unreachable
 from gateway.core.ports import Alarming, LineSource, Pushable, Readable, Writable
 from gateway.core.reading import Value
-from gateway.flow.receive import Missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from gateway.core.delivery import DeliveryState
-from gateway.core.errors import Conflict
+from gateway.core.errors import Conflict, Missing
 from gateway.core.ports import StoredOrder, Tx
-from gateway.flow.receive import Missing
 from gateway.flow.redeliver import SentAgain, on_its_way, send_again
 from gateway.flow.withdraw import withdraw
 from gateway.runtime.gateway import Gateway

@@ -10,8 +10,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from gateway.core.errors import Conflict, Doubtful, Full, Misconfigured, Refused, Reused, Unreachable
-from gateway.flow.receive import Missing
+from gateway.core.errors import Conflict, Doubtful, Full, Misconfigured, Missing, Refused, Reused, Unreachable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5

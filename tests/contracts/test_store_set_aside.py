@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.core.delivery import StatusUpdate
-from gateway.core.errors import Refused
+from gateway.core.errors import Missing, Refused
 from gateway.core.ports import Store, Tx
 from gateway.flow import parked
-from gateway.flow.receive import Missing
 from gateway.store.settings import Settings
 from tests.postgres import Server, postgres
 from tests.set_aside import ALL, BEHIND, FRESH, NOW, PARKED, THERE, fill, fill_all, put_aside

@@ -15,12 +15,11 @@ from gateway.core.batch import Batch
 from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import EpisodeState
-from gateway.core.errors import Refused
+from gateway.core.errors import Missing, Refused
 from gateway.core.ports import Store, Tx
 from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import BASELINES, Diagnosing
 from gateway.flow.feedback import apply
-from gateway.flow.receive import Missing
 from gateway.flow.replay import Span, deliver
 from gateway.flow.withdraw import withdraw
 from gateway.store.settings import Settings

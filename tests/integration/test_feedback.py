@@ -9,9 +9,9 @@ import pytest
 
 from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.episode import Episode, EpisodeState
-from gateway.core.errors import Conflict
+from gateway.core.errors import Conflict, Missing
 from gateway.core.ports import Store, StoredOrder, Tx
-from gateway.flow.receive import Hint, Missing, take_hint, take_status
+from gateway.flow.receive import Hint, take_hint, take_status
 from gateway.flow.settle import changed, delivered
 from gateway.store.settings import Settings
 from tests.erp_process import make_order
