@@ -63,7 +63,9 @@ def settled(
     there = delivery.task in ("amend", "cancel")
     match made:
         case None:
-            return withdrawn(delivery, "nothing of it had left", now)
+            return withdrawn(
+                delivery, "nothing of it had left" if delivery.attempt <= 1 else "nothing of it is there", now
+            )
         case Delivered() if delivery.task == "cancel":
             return withdrawn(delivery, delivery.withdraw, now)
         case Delivered() if delivery.task == "amend":
@@ -72,22 +74,27 @@ def settled(
             return delivered(delivery, ref.number, now, "" if created else "it was there already")
         case Rejected(reason=reason):
             return refused(delivery, reason, now) if there else parked(delivery, reason, now)
-        case Uncertain(cause=cause) if there:
-            if delivery.attempt >= policy.doubts:
-                return parked(delivery, f"tried {delivery.attempt} times: {cause}", now)
-            return changed(delivery, DeliveryState.WAITING, cause, now, pause(delivery.attempt, policy))
         case Uncertain(cause=cause):
-            wait = capabilities.settle if asks(capabilities) else pause(delivery.attempt, policy)
-            return changed(delivery, DeliveryState.UNCERTAIN, cause, now, wait)
+            return doubtful(delivery, cause, capabilities, policy, now)
         case Unsent(cause=cause) | Throttled(cause=cause):
             return _later(delivery, made, cause, policy, now, held)
     raise TypeError(made)
 
 
+def doubtful(delivery: Delivery, cause: str, capabilities: Capabilities, policy: Policy, now: datetime) -> Settled:
+    """Settle a delivery of which nobody knows what became of it. An order that is asked for has its time to appear."""
+    if delivery.task in ("amend", "cancel"):
+        if delivery.attempt >= policy.doubts:
+            return parked(delivery, f"tried {delivery.attempt} times: {cause}", now)
+        return changed(delivery, DeliveryState.WAITING, cause, now, pause(delivery.attempt, policy))
+    wait = capabilities.settle if asks(capabilities) else pause(delivery.attempt, policy)
+    return changed(delivery, DeliveryState.UNCERTAIN, cause, now, wait)
+
+
 def _later(
     delivery: Delivery, made: Unsent | Throttled, cause: str, policy: Policy, now: datetime, held: timedelta
 ) -> Settled:
-    left = max(0, delivery.attempt - 1)
+    left = delivery.attempt if made.partly else max(0, delivery.attempt - 1)
     # While nothing of it ever left, the newest version may go out next.
     fresh = replace(delivery, attempt=left, sending=delivery.sending if left else None)
     if too_old(delivery, policy, now):

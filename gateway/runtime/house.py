@@ -27,6 +27,7 @@ from gateway.flow.recall import remember
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.retain import Retention
 from gateway.flow.single import single
+from gateway.flow.takeup import take_up
 from gateway.flow.words import Listening
 from gateway.runtime import making
 from gateway.runtime.certificates import Certificates
@@ -309,6 +310,10 @@ class House:
             "retain": self._retention.run,
             "remember": partial(remember, self._hall.store, self._hall.live),
         }
+
+    async def take_up(self) -> None:
+        """Take up what the last gateway on this store left: before the jobs, and only when no other gateway runs."""
+        await take_up(self._hall.store, self.build.erp, making.policy_of(self.build.settings), making.now)
 
     async def close(self) -> None:
         """Close what is open."""

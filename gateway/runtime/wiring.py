@@ -42,22 +42,25 @@ class Running:
 async def wire(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[Running]:
     """Make and join everything; close it in the reverse order."""
     async with AsyncExitStack() as stack:
-        alone(settings, stack)
+        no_other = alone(settings, stack)
         store = await _store(settings, stack)
         pool = ThreadPoolExecutor(2, thread_name_prefix="models")
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         house = House(settings, Hall(store, pool, await own_secret(store), stopping))
         stack.push_async_callback(house.close)
+        if no_other:
+            await house.take_up()
         yield Running(house.gateway, house)
 
 
-def alone(settings: Settings, stack: ExitStack | AsyncExitStack) -> None:
+def alone(settings: Settings, stack: ExitStack | AsyncExitStack) -> bool:
     """Take the folder for this gateway alone: two on one embedded store would each tell half of the story.
 
-    Raises `Misconfigured` when another gateway has it. PostgreSQL may be shared.
+    True when no other process works on the store; PostgreSQL may be shared. Raises `Misconfigured` when another gateway
+    has the folder.
     """
     if settings.store.location() is not None:
-        return
+        return False
     folder = Path(settings.store.path)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,6 +73,7 @@ def alone(settings: Settings, stack: ExitStack | AsyncExitStack) -> None:
         raise Misconfigured(
             f"[store] path {folder}: another gateway runs on it: end that one, or name another folder"
         ) from taken
+    return True
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> Store:

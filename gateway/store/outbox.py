@@ -101,6 +101,13 @@ class Outbox(Part):
         """Make UNCERTAIN, and due, what is SENDING beyond its lease; gives how many."""
         return self._db.execute(claims.EXPIRE, claims.times(now)).rowcount
 
+    def leased(self, erp: str, limit: int) -> list[Delivery]:
+        """Give what somebody holds, the oldest first: what is SENDING, and what is UNCERTAIN and being looked into."""
+        looked_into = and_(outbox.c.state == DeliveryState.UNCERTAIN, outbox.c.lease_until.is_not(None))
+        held = and_(outbox.c.erp == erp, or_(outbox.c.state == DeliveryState.SENDING, looked_into))
+        look = select(*claims.COLUMNS).where(held).order_by(outbox.c.number).limit(limit)
+        return [delivery_of(row) for row in self._db.execute(look)]
+
     def settle(self, claimed: Delivery, settled: Delivery) -> bool:
         """Write down what became of a claimed delivery; False when the claim is no longer ours (nothing changes).
 

@@ -91,6 +91,12 @@ class Queue(Part):
         taken = select(*_ROW).where(outgoing.c.number.in_(numbers)).order_by(outgoing.c.number)
         return [_outgoing(row) for row in self._db.execute(taken)]
 
+    def free_events(self, now: datetime) -> int:
+        """End every claim, whoever holds it: all of it is due; gives how many."""
+        held = and_(outgoing.c.state == "WAITING", outgoing.c.lease_until.is_not(None))
+        news = {"due_at": now, "lease_until": None, "updated_at": now}
+        return self._db.execute(update(outgoing).where(held).values(news)).rowcount
+
     def settle_event(self, claimed: Outgoing, settled: Outgoing | None) -> bool:
         """Write down what became of a claimed event, None when it was taken; False when the claim is no longer ours."""
         ours = and_(

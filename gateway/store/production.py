@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, insert, or_, select, update
+from sqlalchemy import Select, and_, case, insert, or_, select, update
 
 from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
@@ -92,6 +92,19 @@ class Production(Part):
         one = _changed(one, lease_until=now + lease, due_at=now, updated_at=now)
         self._write(one)
         return msgspec.structs.replace(stored, handover=one)
+
+    def free_productions(self, now: datetime) -> int:
+        """End every claim, whoever holds it: what was SENDING is UNCERTAIN, and all of it due; gives how many."""
+        held = and_(handovers.c.state.in_(_OPEN), handovers.c.lease_until.is_not(None))
+        sent = handovers.c.state == HandoverState.SENDING
+        news = {
+            "state": case((sent, HandoverState.UNCERTAIN.value), else_=handovers.c.state),
+            "reason": case((sent, "the gateway ended while it was handed over"), else_=handovers.c.reason),
+            "due_at": now,
+            "lease_until": None,
+            "updated_at": now,
+        }
+        return self._db.execute(update(handovers).where(held).values(news)).rowcount
 
     def settle_production(self, claimed: Handover, settled: Handover) -> bool:
         """Write down what became of a claimed order; False when the claim is no longer ours (nothing changes)."""

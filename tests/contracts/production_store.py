@@ -89,6 +89,26 @@ class ProductionStoreContract:
         assert await store.write(lambda tx: tx.settle_production(again, ended(again, HandoverState.PARKED)))
         assert (await taken(store, 33)).order_id == "P2"
 
+    async def test_claims_of_the_dead_are_ended_and_what_was_sent_is_doubt(self, store: Store) -> None:
+        lanes = {"P1": TO, "P2": TO, "P3": "line.cell-b", "P4": "line.cell-c"}
+        for number, to in lanes.items():
+            await store.write(lambda tx, n=number, t=to: tx.put_production_order(made(n), NOW, t))  # type: ignore[misc]
+        first = await taken(store)
+        doubted = await claim(store, to="line.cell-b")
+        assert doubted is not None and doubted.handover is not None
+        doubt = msgspec.structs.replace(ended(doubted.handover, HandoverState.UNCERTAIN), reason="no answer")
+        assert await store.write(lambda tx: tx.settle_production(doubted.handover, doubt))
+        assert await claim(store, 1, "line.cell-b") is not None
+        assert await store.write(lambda tx: tx.free_productions(at(2))) == 2
+        assert await store.write(lambda tx: tx.free_productions(at(2))) == 0
+        one, other = await standing(store, "P1"), await standing(store, "P3")
+        assert (one.state, one.attempt, one.due_at, one.lease_until) == (HandoverState.UNCERTAIN, 1, at(2), None)
+        assert "ended" in one.reason
+        assert (other.state, other.reason, other.lease_until) == (HandoverState.UNCERTAIN, "no answer", None)
+        assert (await standing(store, "P2")).state is (await standing(store, "P4")).state is HandoverState.WAITING
+        assert not await store.write(lambda tx: tx.settle_production(first, ended(first, HandoverState.ACCEPTED)))
+        assert (await taken(store, 2)).order_id == "P1"
+
     async def test_what_is_not_due_waits_but_not_for_a_clock_that_went_back(self, store: Store) -> None:
         await store.write(lambda tx: tx.put_production_order(made("P1"), NOW, TO))
         first = await taken(store)

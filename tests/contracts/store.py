@@ -487,6 +487,19 @@ class StoreContract:
         assert not await settle(store, one, DeliveryState.DELIVERED)
         assert [one.order.key for one in await claim_uncertain(store, at(31))] == ["A1"]
 
+    async def test_what_somebody_holds_is_listed_and_what_waits_or_is_free_is_not(self, store: Store) -> None:
+        await put(store, *((lane + "1", lane) for lane in "ABCDE"))
+        for one in (await claim(store, limit=4))[1:]:
+            state = DeliveryState.DELIVERED if one.order.key == "D1" else DeliveryState.UNCERTAIN
+            await settle(store, one, state, at(60 if one.order.key == "C1" else 0))
+        [asked] = await claim_uncertain(store, at(1))
+        await store.write(lambda tx: tx.put_order(order("Z1", "Z"), "mes", NOW))
+        await claim(store, erp="mes")
+        held = await store.read(lambda tx: tx.leased("erp", 10))
+        assert [(one.key, one.state) for one in held] == [("A1", "SENDING"), ("B1", "UNCERTAIN")]
+        assert held[1] == asked.delivery
+        assert await store.read(lambda tx: [one.key for one in tx.leased("erp", 1)]) == ["A1"]
+
     async def test_settling_is_fenced_by_attempt(self, store: Store) -> None:
         await put(store, ("A1", "A"))
         [old] = await claim(store)

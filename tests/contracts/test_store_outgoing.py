@@ -118,6 +118,17 @@ async def test_who_lost_the_lease_settles_nothing_and_the_event_is_due_again(sto
     assert await store.read(lambda tx: tx.outgoing("mes")) == []
 
 
+async def test_claims_of_the_dead_are_ended_and_nothing_else_is_touched(store: Store) -> None:
+    await put(store, event("e1"), event("e2", "AN2"), event("e3", "AN3"))
+    first, second = await claim(store, 1, limit=2)
+    later = replace(second, due_at=at(300), lease_until=None, updated_at=at(1))
+    await store.write(lambda tx: tx.settle_event(second, later))
+    assert await store.write(lambda tx: tx.free_events(at(2))) == 1
+    assert await store.write(lambda tx: tx.settle_event(first, None)) is False
+    again = await claim(store, 2)
+    assert [(one.event.id, one.attempt) for one in again] == [("e1", 2), ("e3", 1)]
+
+
 async def test_an_event_is_not_due_before_its_time_unless_the_clock_went_back(store: Store) -> None:
     await put(store, event("e1"))
     [first] = await claim(store, 1)
