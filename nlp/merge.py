@@ -1,7 +1,6 @@
 """Grammar and network together: the grammar's spans stay, the network fills gaps, widens words, agrees or doubts."""
 
-from gateway.core.report import Intent
-from nlp.intents import Meant
+from nlp.intents import FINE, Meant
 from nlp.spans import Read
 
 _SURE_SPAN = 3.0
@@ -58,35 +57,9 @@ def intent_of(read: Read, meant: Meant) -> Meant:
     best = max(read.intents, key=lambda name: read.intents[name])
     if read.intents[best] < _SURE_INTENT or best == "out_of_scope":
         return meant
-    fine = max((name for name in read.fine if _coarse_of(name) == best), key=lambda name: read.fine[name], default=None)
-    coarse = _COARSE.get(best)
+    coarse = next((intent for intent in FINE if intent == best), None)
+    fines = FINE[coarse] if coarse is not None else ()
+    fine = max((name for name in read.fine if name in fines), key=lambda name: read.fine[name], default=None)
     if coarse is None or fine is None:
         return meant
     return Meant(coarse, fine, 0.5, ("low_confidence",))
-
-
-_COARSE: dict[str, Intent] = {
-    "defect_report": "defect_report",
-    "maintenance_request": "maintenance_request",
-    "inspection_result": "inspection_result",
-    "inquiry": "inquiry",
-    "feedback": "feedback",
-}
-_FINE = {
-    "defect_report": (
-        "equipment_fault",
-        "process_deviation",
-        "product_surface_defect",
-        "product_internal_defect",
-        "product_dimension_defect",
-        "safety_hazard",
-    ),
-    "maintenance_request": ("repair", "tool_change", "lubrication", "calibration", "service", "unspecified"),
-    "inspection_result": ("pass", "fail"),
-    "inquiry": ("order_status", "spare_part", "how_to"),
-    "feedback": ("repair_confirmed", "repair_failed", "false_alarm"),
-}
-
-
-def _coarse_of(fine: str) -> str:
-    return next((coarse for coarse, fines in _FINE.items() if fine in fines), "")

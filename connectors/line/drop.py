@@ -18,12 +18,13 @@ from connectors.line.files import FileTag, form_of, read
 from connectors.line.folder import Folder
 from connectors.line.roll import Roll
 from connectors.line.shapes import Unfit
-from connectors.line.tags import Times, distinct, read_table
+from connectors.line.table import all_tags
+from connectors.line.tags import Times, distinct
 from gateway.core.batch import Batch, TagState
-from gateway.core.errors import Misconfigured, Unreachable
+from gateway.core.errors import Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource
 from gateway.core.reading import Name, ThermalFrame, Waveform
-from gateway.core.units import Duration, Size
+from gateway.core.units import Duration, Size, zone_of
 
 T = TypeVar("T")
 
@@ -106,9 +107,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.poll <= 0 or self.settle < 0:
             faults.append("poll must be longer than 0s, settle at least 0s")
         try:
-            ZoneInfo(self.timezone)
-        except (LookupError, ValueError):
-            faults.append(f"unknown time zone {self.timezone!r}")
+            zone_of(self.timezone)
+        except ValueError as no:
+            faults.append(str(no))
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -124,10 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def every_tag(self) -> tuple[Drop, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(Path(self.tags), Drop) if self.tags else ()))
-        if faults := distinct(every):
-            raise Misconfigured(f"line {self.name}", tuple(faults))
-        return every
+        return all_tags(self.name, self.tag, self.tags, Drop)
 
     def open(self) -> LineSource:
         """Make the source; it looks into the folder when its first batch is asked for."""

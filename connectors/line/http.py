@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -19,13 +18,14 @@ from connectors.line.roll import Roll
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import Unfit
 from connectors.line.sieve import Sieve
-from connectors.line.tags import distinct, read_table
+from connectors.line.table import all_tags
+from connectors.line.tags import distinct
 from gateway.core.batch import Batch, TagState
-from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import NOTHING, Clock, LineSource
 from gateway.core.push import Push, Receipt
 from gateway.core.reading import LogLine, Name, Quality, Reading, ThermalFrame, Waveform
-from gateway.core.units import Size
+from gateway.core.units import Size, zone_of
 
 SAMPLE = """
 [line.daq]
@@ -78,18 +78,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not self.tag and self.tags is None:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         try:
-            ZoneInfo(self.timezone)
-        except (LookupError, ValueError):
-            faults.append(f"unknown time zone {self.timezone!r}")
+            zone_of(self.timezone)
+        except ValueError as no:
+            faults.append(str(no))
         if faults:
             raise ValueError("; ".join(faults))
 
     def every_tag(self) -> tuple[PushTag, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(Path(self.tags), PushTag) if self.tags else ()))
-        if faults := distinct(every):
-            raise Misconfigured(f"line {self.name}", tuple(faults))
-        return every
+        return all_tags(self.name, self.tag, self.tags, PushTag)
 
     def open(self) -> LineSource:
         """Make the source; it takes values as soon as its first batch is asked for."""

@@ -2,6 +2,6 @@
 
 from nlp.intents.choice import understand
 from nlp.intents.defects import product_class
-from nlp.intents.meant import Cues, Meant
+from nlp.intents.meant import FINE, Cues, Meant
 
-__all__ = ["Cues", "Meant", "product_class", "understand"]
+__all__ = ["FINE", "Cues", "Meant", "product_class", "understand"]

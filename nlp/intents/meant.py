@@ -1,9 +1,25 @@
-"""The intent of a report with how sure the rules are, and the cue words that bear on it."""
+"""The intents there are; that of a report with how sure the rules are; the cue words that bear on it."""
 
 from dataclasses import dataclass
 
 from gateway.core.report import Intent
 from nlp.lexicon import Found
+
+FINE: dict[Intent, tuple[str, ...]] = {
+    "defect_report": (
+        "equipment_fault",
+        "process_deviation",
+        "product_surface_defect",
+        "product_internal_defect",
+        "product_dimension_defect",
+        "safety_hazard",
+    ),
+    "maintenance_request": ("repair", "tool_change", "lubrication", "calibration", "service", "unspecified"),
+    "inspection_result": ("pass", "fail"),
+    "inquiry": ("order_status", "spare_part", "how_to"),
+    "feedback": ("repair_confirmed", "repair_failed", "false_alarm"),
+}
+"""The fine intents of each; a network's heads are in this order."""
 
 
 @dataclass(frozen=True, slots=True)

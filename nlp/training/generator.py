@@ -7,26 +7,15 @@ from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
 from gateway.core.report import Slot, SlotName
+from nlp.intents import FINE
 from nlp.training import words
 from nlp.training.phrases import lexicon, settle
 from nlp.training.rules import Rules, rules
 
 Language = Literal["zh", "en"]
 SLOTS: frozenset[str] = frozenset(get_args(SlotName))
-INTENTS: dict[str, tuple[str, ...]] = {
-    "defect_report": (
-        "equipment_fault",
-        "process_deviation",
-        "product_surface_defect",
-        "product_internal_defect",
-        "product_dimension_defect",
-        "safety_hazard",
-    ),
-    "maintenance_request": ("repair", "tool_change", "lubrication", "calibration", "service", "unspecified"),
-    "inspection_result": ("pass", "fail"),
-    "inquiry": ("order_status", "spare_part", "how_to"),
-    "feedback": ("repair_confirmed", "repair_failed", "false_alarm"),
-    "out_of_scope": ("out_of_scope",),
+INTENTS: dict[str, tuple[str, ...]] = {str(name): fine for name, fine in FINE.items()} | {
+    "out_of_scope": ("out_of_scope",)
 }
 # How often each is said; troubles of equipment and goods are most of a day's reports.
 WEIGHTS = {

@@ -14,7 +14,7 @@ from connectors.line.opcua.browse import Bounds, Seen, Walk, address_of, walk
 from connectors.line.opcua.discover import ask, rows, visiting
 from connectors.line.opcua.facts import same_unit
 from connectors.line.opcua.settings import Node
-from connectors.line.tags import read_table
+from connectors.line.table import read_table
 from connectors.opcua.address import parse
 from gateway.cli.check import cli as check
 from gateway.cli.discover import cli as discover

@@ -15,7 +15,8 @@ from connectors.line.modbus import Register
 from connectors.line.modbus import Settings as ModbusSettings
 from connectors.line.modbus.address import parse, plain
 from connectors.line.opcua.settings import Node
-from connectors.line.tags import Tag, judge, read_table
+from connectors.line.table import read_table
+from connectors.line.tags import Tag, judge
 from gateway.core.errors import Misconfigured
 from gateway.core.units import decode
 from tests.line_rigs import settings_of

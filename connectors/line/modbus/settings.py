@@ -1,7 +1,6 @@
 """What a Modbus line is told in andon.toml."""
 
 import ssl
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,7 +10,8 @@ from connectors.files import FileName
 from connectors.line.modbus.address import parse
 from connectors.line.modbus.endpoint import Endpoint, Parity, parse_endpoint
 from connectors.line.modbus.wishes import Target
-from connectors.line.tags import Tag, distinct, read_table
+from connectors.line.table import all_tags
+from connectors.line.tags import Tag, distinct
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.reading import Name
@@ -198,10 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def every_tag(self) -> tuple[Register, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(Path(self.tags), Register) if self.tags else ()))
-        if faults := distinct(every):
-            raise Misconfigured(f"line {self.name}", tuple(faults))
-        return every
+        return all_tags(self.name, self.tag, self.tags, Register)
 
     def open(self) -> LineSource:
         """Make the source; it connects when its first batch is asked for. Raises `Misconfigured`."""

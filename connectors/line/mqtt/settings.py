@@ -1,7 +1,6 @@
 """What an MQTT line is told in andon.toml."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,8 +9,8 @@ from connectors.files import FileName
 from connectors.line.mqtt.address import Address, parse, steps
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
-from connectors.line.tags import distinct, read_table
-from gateway.core.errors import Misconfigured
+from connectors.line.table import all_tags
+from connectors.line.tags import distinct
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, Size
@@ -173,7 +172,4 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def every_tag(self) -> tuple[Topic, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(Path(self.tags), Topic) if self.tags else ()))
-        if faults := distinct(every):
-            raise Misconfigured(f"line {self.name}", tuple(faults))
-        return every
+        return all_tags(self.name, self.tag, self.tags, Topic)

@@ -1,6 +1,5 @@
 """What an OPC UA line is told in andon.toml."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,10 +10,10 @@ from connectors.line.opcua.profiles import profiles
 from connectors.line.opcua.wishes import EventWish, Group, TargetWish, wish_faults
 from connectors.line.rules import faults as rule_faults
 from connectors.line.shapes import ShapeTag
-from connectors.line.tags import distinct, read_table
+from connectors.line.table import all_tags
+from connectors.line.tags import distinct
 from connectors.opcua.address import parse
 from connectors.opcua.secured import PLAIN, Endpoint, Reached
-from gateway.core.errors import Misconfigured
 from gateway.core.ports import LineSource
 from gateway.core.units import Duration
 
@@ -134,7 +133,7 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
     profile: str = ""
 
     def __post_init__(self) -> None:
-        faults = [*self.unsafe(), *distinct(self.tag), *self._unmatched(self.tag), *rule_faults(self.tag)]
+        faults = [*self.unsafe(), *self._wrong(self.tag)]
         if not self.tag and self.tags is None and not self.event:
             faults.append('no tags: add [[line.<name>.tag]] or tags = "table.csv"')
         if not 0.01 <= self.publish <= 60:  # noqa: PLR2004 (10 ms to a minute)
@@ -146,6 +145,9 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
         faults += [f"{name} must be at least 1s" for name, age in ages.items() if age is not None and age < 1]
         if faults:
             raise ValueError("; ".join(faults))
+
+    def _wrong(self, tags: tuple[Node, ...]) -> list[str]:
+        return [*distinct(tags), *self._unmatched(tags), *rule_faults(tags)]
 
     def _unmatched(self, tags: tuple[Node, ...]) -> list[str]:
         wanted = [tag.group for tag in tags if tag.group]
@@ -162,9 +164,7 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def every_tag(self) -> tuple[Node, ...]:
         """The tags of the file and of the table. Raises `Misconfigured` with every fault of the table."""
-        every = (*self.tag, *(read_table(Path(self.tags), Node) if self.tags else ()))
-        if faults := [*distinct(every), *self._unmatched(every), *rule_faults(every)]:
-            raise Misconfigured(f"line {self.name}", tuple(faults))
+        every = all_tags(self.name, self.tag, self.tags, Node, self._wrong)
         if self.heartbeat is None:
             return every
         return tuple(replace(tag, heartbeat=tag.heartbeat or self.heartbeat) for tag in every)
