@@ -78,7 +78,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     `deadline` is the time after which one call of the adapter is surely over: leases are a little longer.
     `batch` orders go in one request. Where it is `ordered` they are carried out in their order, and one behind
     another of its lane that was neither delivered nor rejected is `Unsent`: then orders of one lane may share one.
-    `amends` and `cancels`: an order that is there already can be changed, and taken back.
+    `amends` and `cancels`: an order that is there already can be changed, and taken back. Where an order is made in
+    several `steps`, `find` shows it after the last one, and `cancel` of a ref without a number takes back what those
+    before it made (`Delivered` where nothing of it stands).
     """
 
     idempotency: Idempotency
@@ -94,6 +96,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     feedback: Literal["signed", "unsigned", "poll"] = "poll"
     amends: bool = False
     cancels: bool = False
+    steps: bool = False
 
 
 class ErpRef(msgspec.Struct, frozen=True):
@@ -129,16 +132,18 @@ class Rejected(msgspec.Struct, frozen=True, tag=True):
 
 
 class Throttled(msgspec.Struct, frozen=True, tag=True):
-    """The ERP did not do it and asks to wait."""
+    """The ERP did not do it and asks to wait. `partly`: what this call did before that stays there."""
 
     after: timedelta | None
     cause: str = ""
+    partly: bool = False
 
 
 class Unsent(msgspec.Struct, frozen=True, tag=True):
-    """Surely not sent: no connection, no token, breaker open."""
+    """Surely not sent: no connection, no token, breaker open. `partly`: what this call sent before stays there."""
 
     cause: str
+    partly: bool = False
 
 
 class Uncertain(msgspec.Struct, frozen=True, tag=True):

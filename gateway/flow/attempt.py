@@ -19,8 +19,9 @@ from gateway.core.delivery import (
 )
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Claimed, Clock, ErpAdapter
+from gateway.core.ports import Claimed, ErpAdapter
 from gateway.flow import aside
+from gateway.flow.ages import Ages
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -38,13 +39,16 @@ def unasked(lost: Unreachable, before: str = "") -> Unsent | Throttled:
     return Unsent(cause) if lost.after is None else Throttled(lost.after, cause)
 
 
-def remembered(promised: Capabilities, since: datetime | None, now: datetime) -> bool:
+def remembered(promised: Capabilities, since: datetime | None, ages: Ages) -> bool:
     """Say whether the ERP still knows a key, first sent at `since`, when a request that leaves now arrives.
 
     A time that has yet to come was written by a clock that was ahead: nobody knows how long ago that was.
     """
     window = promised.replay_window
-    return window is None or (since is not None and since <= now and now + promised.deadline - since < window)
+    if window is None or since is None:
+        return window is None
+    age = ages.at_most(since)
+    return timedelta(0) <= age < window - promised.deadline
 
 
 def counting(found: Sequence[ErpRef], number: str | None = None) -> ErpRef:
@@ -59,8 +63,8 @@ class Attempt:
     Never raises for what the ERP, the network or a faulty adapter does, but for `find`; `Misconfigured` gets through.
     """
 
-    def __init__(self, erp: ErpAdapter, now: Clock) -> None:
-        self._erp, self._now = erp, now
+    def __init__(self, erp: ErpAdapter, ages: Ages) -> None:
+        self._erp, self._ages = erp, ages
 
     async def of(self, batch: Sequence[Claimed]) -> list[Made]:
         """Do what each delivery has to do next; one answer each, in order. New orders go in one request."""
@@ -118,7 +122,7 @@ class Attempt:
         if delivery.withdraw:
             # Doubt about it has ended, or it was parked in doubt: what is not there now is not made any more. Before
             # the first attempt nothing of it ever left.
-            return True, None if delivery.attempt <= 1 else await self._known(claimed)
+            return True, None if delivery.attempt <= 1 else (await self._known(claimed) or await self._undone(claimed))
         if delivery.attempt > 1 and self._asks_first(claimed) and (known := await self._known(claimed)) is not None:
             return True, known
         return False, None
@@ -155,11 +159,19 @@ class Attempt:
             return Rejected(f"not sent before a look-up: {no}"[:500])
         return Delivered(counting(found), created=False) if found else None
 
+    async def _undone(self, claimed: Claimed) -> Made:
+        """Take back what the first steps of an order made that never came to its last; None when nothing stands."""
+        if not self._erp.capabilities.steps:
+            return None
+        half, why = ErpRef(claimed.order.key, ""), claimed.delivery.withdraw
+        told = await self._asked(lambda: self._erp.cancel(half, claimed.order, why))
+        return None if isinstance(told, Delivered) else told
+
     def _asks_first(self, claimed: Claimed) -> bool:
         """Say whether a second request may be a second order, or undo what a planner has changed."""
         promised, since = self._erp.capabilities, claimed.delivery.since
         if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
-            return not remembered(promised, since, self._now())
+            return not remembered(promised, since, self._ages)
         return promised.overwrites or promised.idempotency is Idempotency.LOOKUP
 
     def _failed(self, bug: Exception) -> Uncertain:

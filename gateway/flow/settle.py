@@ -19,6 +19,7 @@ from gateway.core.delivery import (
     Unsent,
 )
 from gateway.core.ports import Claimed, Tx
+from gateway.flow.ages import Ages
 from gateway.flow.attempt import Made
 from gateway.flow.patience import backoff
 
@@ -51,7 +52,14 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def settled(
-    claimed: Claimed, made: Made, *, capabilities: Capabilities, policy: Policy, now: datetime, held: timedelta
+    claimed: Claimed,
+    made: Made,
+    *,
+    capabilities: Capabilities,
+    policy: Policy,
+    now: datetime,
+    held: timedelta,
+    ages: Ages,
 ) -> Settled:
     """Say what became of a delivery that was tried; `made` is None for an order that never got to the ERP.
 
@@ -77,7 +85,7 @@ def settled(
         case Uncertain(cause=cause):
             return doubtful(delivery, cause, capabilities, policy, now)
         case Unsent(cause=cause) | Throttled(cause=cause):
-            return _later(delivery, made, cause, policy, now, held)
+            return _later(delivery, made, cause, now, held, old=too_old(delivery, policy, ages))
     raise TypeError(made)
 
 
@@ -92,12 +100,12 @@ def doubtful(delivery: Delivery, cause: str, capabilities: Capabilities, policy:
 
 
 def _later(
-    delivery: Delivery, made: Unsent | Throttled, cause: str, policy: Policy, now: datetime, held: timedelta
+    delivery: Delivery, made: Unsent | Throttled, cause: str, now: datetime, held: timedelta, *, old: bool
 ) -> Settled:
     left = delivery.attempt if made.partly else max(0, delivery.attempt - 1)
     # While nothing of it ever left, the newest version may go out next.
     fresh = replace(delivery, attempt=left, sending=delivery.sending if left else None)
-    if too_old(delivery, policy, now):
+    if old:
         # Nothing of it ever left: a person who sends it again starts a new time of waiting.
         return parked(replace(fresh, since=fresh.since if left else None), f"given up: {cause}", now)
     asked = made.after if isinstance(made, Throttled) else None
@@ -114,9 +122,9 @@ def lingers(capabilities: Capabilities) -> timedelta:
     return capabilities.settle or capabilities.deadline
 
 
-def too_old(delivery: Delivery, policy: Policy, now: datetime) -> bool:
-    """Say whether a delivery was tried for as long as the policy allows."""
-    return delivery.since is not None and now - delivery.since > policy.give_up_after
+def too_old(delivery: Delivery, policy: Policy, ages: Ages) -> bool:
+    """Say whether a delivery was surely tried for as long as the policy allows."""
+    return delivery.since is not None and ages.at_least(delivery.since) > policy.give_up_after
 
 
 def pause(attempt: int, policy: Policy) -> timedelta:

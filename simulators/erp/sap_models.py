@@ -101,8 +101,10 @@ def metadata(service: str) -> bytes:
     )
     entity = ENTITIES[service]
     return (
-        '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="1.0"><edmx:DataServices><Schema>'
-        f'<EntityType Name="{entity}"><Key><PropertyRef Name="{entity}"/></Key>{rows}</EntityType>'
-        '<EntityType Name="Other"><Property Name="Elsewhere" Type="Edm.String"/></EntityType>'
+        '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="1.0"><edmx:DataServices><Schema Namespace="cds_api">'
+        f'<EntityType Name="{entity}Type"><Key><PropertyRef Name="{entity}"/></Key>{rows}</EntityType>'
+        '<EntityType Name="OtherType"><Property Name="Elsewhere" Type="Edm.String"/></EntityType>'
+        '<EntityContainer Name="cds_api_Entities"><EntitySet Name="Other" EntityType="cds_api.OtherType"/>'
+        f'<EntitySet Name="{entity}" EntityType="cds_api.{entity}Type"/></EntityContainer>'
         "</Schema></edmx:DataServices></edmx:Edmx>"
     ).encode()

@@ -306,10 +306,22 @@ class TestChange:
         for _ in range(2):
             outcome = await erp.cancel(ref, order, "false alarm")
             assert isinstance(outcome, Delivered) and outcome.ref.state == "cancelled"
+        number = record(plant, ref.number)["MaintenanceNotification"]
+        assert record(plant, number)["ConcatenatedActiveSystStsName"] == "NOCO"
         begun = await deliver(erp, "begun")
         plant.turn("sap", edit={"number": begun.number, "ConcatenatedActiveSystStsName": "REL MANC"})
         outcome = await erp.cancel(begun, make_order("begun"), "false alarm")
         assert isinstance(outcome, Rejected) and "REL" in outcome.reason
+
+    async def test_a_notification_that_somebody_works_on_stays_when_its_order_is_taken_back(
+        self, erp: ErpAdapter, plant: Erp
+    ) -> None:
+        ref = await deliver(erp, "cancel, notification begun")
+        number = record(plant, ref.number)["MaintenanceNotification"]
+        plant.turn("sap", edit={"number": number, "ConcatenatedActiveSystStsName": "NOPR"})
+        outcome = await erp.cancel(ref, make_order("cancel, notification begun"), "false alarm")
+        assert isinstance(outcome, Delivered) and outcome.ref.state == "cancelled"
+        assert record(plant, number)["ConcatenatedActiveSystStsName"] == "NOPR"
 
     async def test_a_notification_alone_is_enough_where_that_is_wanted(self, plant: Erp) -> None:
         adapter = settings(plant, make_order=False, cancel_action="CompleteMaintNotification").open()
@@ -412,6 +424,11 @@ def test_values_follow_the_metadata() -> None:
         "Mine",
     )
     assert known == {"A": Property("Edm.String", 3), "B": Property("Edm.DateTimeOffset")}
+    named = (
+        '<EntityType Name="MineType"><Property Name="A" Type="Edm.Byte"/></EntityType>'
+        '<EntitySet Name="Mine" EntityType="x.MineType"/>'
+    )
+    assert properties(named, "Mine") == {"A": Property("Edm.Byte")} and properties(named, "Other") == {}
     at = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
     rules = {"A": Rule(source="title"), "B": Rule(source="due")}
     told = encoded({"A": "abcdef", "B": at.isoformat()}, rules, known, ZoneInfo("Asia/Shanghai"))

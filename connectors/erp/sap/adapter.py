@@ -13,7 +13,6 @@ from connectors.erp.http import unasked
 from connectors.erp.mapping import Body
 from connectors.erp.sap.check import wrong
 from connectors.erp.sap.record import (
-    BEGUN,
     LONG_TEXT,
     NOTIFICATION,
     NOTIFICATIONS,
@@ -27,6 +26,7 @@ from connectors.erp.sap.record import (
 )
 from connectors.erp.sap.session import NotAccepted, Outdated, Session, Stale
 from connectors.erp.sap.values import NoValueError, Property, encoded, properties, same
+from connectors.erp.sap.withdraw import Withdrawal
 from gateway.core.delivery import (
     Capabilities,
     Delivered,
@@ -36,6 +36,7 @@ from gateway.core.delivery import (
     Rejected,
     Throttled,
     Uncertain,
+    Unsent,
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -73,6 +74,7 @@ class Sap:
         self._plan, self._session, self._now = plan, session, now
         self._bodies = {NOTIFICATIONS: notification, ORDERS: order}
         self._entities = {NOTIFICATIONS: NOTIFICATION, **({ORDERS: ORDER} if plan.orders else {})}
+        self._withdrawal = Withdrawal(session, plan.cancel_action, orders=plan.orders)
         self._known: dict[str, dict[str, Property]] = {}
         self._moments: dict[str, datetime] = {}
 
@@ -95,6 +97,7 @@ class Sap:
             feedback="poll",
             amends=True,
             cancels=bool(plan.cancel_action),
+            steps=plan.orders,
         )
 
     async def verify(self) -> list[str]:
@@ -187,14 +190,21 @@ class Sap:
         there = [] if created else await self._orders(number)
         if there:
             return Delivered(ref_of(order.key, there[0], ORDER), created=False)
-        made = await self._make(order.key, ORDERS, {**bodies[ORDERS], NOTIFICATION: number})
+        told = await self._safely(self._order(order.key, number, bodies[ORDERS]))
+        if created and isinstance(told, Throttled | Unsent):
+            # It counts: what is withdrawn now has a notification, and what grew goes out as it began.
+            return msgspec.structs.replace(told, partly=True)
+        return told
+
+    async def _order(self, key: str, number: str, body: Row) -> Outcome:
+        made = await self._make(key, ORDERS, {**body, NOTIFICATION: number})
         if isinstance(made, Rejected):
             return Rejected(f"{made.reason}; its notification {number} is there"[:500])
         if isinstance(made, Outcome):
             return made
         if not number_of(made, ORDER):
             return Uncertain("the ERP answered without an order number")
-        return Delivered(ref_of(order.key, made, ORDER))
+        return Delivered(ref_of(key, made, ORDER))
 
     async def _make(self, key: str, service: str, body: Row) -> Row | Outcome:
         return await self._session.write("POST", service, self._entities[service], body, self._repeats(key, service))
@@ -244,24 +254,10 @@ class Sap:
         raise Stale
 
     async def _cancel(self, ref: ErpRef) -> Outcome:
-        if not self._plan.cancel_action:
-            return Rejected("no way to take an order back is set up; see cancel_action")
-        for last in (False, True):
-            now = await self.status(ref)
-            if now.state == "cancelled":
-                return Delivered(now, created=False)
-            if now.state == "done" or set(now.status.split()) & BEGUN:
-                return Rejected(f"somebody has started: the order is {now.status}")
-            service = ORDERS if self._plan.orders else NOTIFICATIONS
-            rest = f"{self._plan.cancel_action}?{self._entities[service]}='{digits(ref.number)}'"
-            try:
-                told = await self._session.write("POST", service, rest, None, {"if-match": now.version})
-            except Stale:
-                if last:
-                    raise
-                continue
-            return told if isinstance(told, Outcome) else Delivered(await self._quietly(now), created=False)
-        raise Stale
+        if not ref.number:
+            return await self._withdrawal.half(ref.key, await self._notifications(ref.key))
+        told = await self._withdrawal.whole(ref)
+        return Delivered(await self._quietly(told.ref), created=False) if isinstance(told, Delivered) else told
 
     async def _quietly(self, ref: ErpRef) -> ErpRef:
         """Read an order back after a change; it is written even when that fails, only its version is not known."""

@@ -38,6 +38,7 @@ WORDS = frozenset({"title", "description", "text", "failure_mode", "cause", "eff
 
 # Bounded, each of them: a mebibyte that is no description must not keep the event loop for minutes.
 _ENTITY = re.compile(r"<EntityType\b([^<>]{0,4000})>")
+_SET = re.compile(r"<EntitySet\b([^<>]{0,4000})>")
 _PROPERTY = re.compile(r"<Property\b([^<>]{0,4000})>")
 _ATTRIBUTE = re.compile(r"(?<![\w:])([\w:]{1,100})\s{0,20}=\s{0,20}\"([^\"]{0,1000})\"")
 _END = "</EntityType>"
@@ -57,9 +58,16 @@ class Property(msgspec.Struct, frozen=True):
 
 
 def properties(document: str, entity: str) -> dict[str, Property]:
-    """Read the properties of one entity out of `$metadata`; {} when it is not there."""
+    """Read the properties of an entity set out of `$metadata`; {} when it is not there.
+
+    Its type is called otherwise as a rule ("A_DefectType"); without a set of this name it is the type of this name.
+    """
+    sets = (dict(_ATTRIBUTE.findall(head)) for head in _SET.findall(document))
+    name = (
+        next((one.get("EntityType", "") for one in sets if one.get("Name") == entity), "").rpartition(".")[2] or entity
+    )
     for head in _ENTITY.finditer(document):
-        if dict(_ATTRIBUTE.findall(head[1])).get("Name") != entity:
+        if dict(_ATTRIBUTE.findall(head[1])).get("Name") != name:
             continue
         inside = document[head.end() : document.find(_END, head.end())]
         rows = [dict(_ATTRIBUTE.findall(row)) for row in _PROPERTY.findall(inside)]
