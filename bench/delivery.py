@@ -24,7 +24,6 @@ from report import Row, publish, quiet
 from connectors.erp.rest import Settings
 from connectors.erp.rest.plan import Batch
 from connectors.erp.tryton import Settings as TrytonSettings
-from gateway.core.delivery import DeliveryState
 from gateway.core.order import WorkOrder, business_key
 from gateway.core.ports import ErpAdapter, Tx
 from gateway.core.secret import SecretRef
@@ -79,7 +78,7 @@ async def delivered(erp: ErpAdapter, wanted: Sequence[WorkOrder], lanes: int) ->
                 tx.put_order(order, erp.name, _now())
 
         def left(tx: Tx) -> int:
-            return sum(len(tx.orders(state=state, limit=1)) for state in DeliveryState if state != "DELIVERED")
+            return sum(count for state, count in tx.order_counts().items() if state != "DELIVERED")
 
         await store.write(put)
         began = time.monotonic()

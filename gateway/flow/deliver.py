@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -61,10 +61,12 @@ class Deliverer:
         self._attempt = Attempt(erp, now)
         self._limit = Limit(policy.lanes)
         self._flying = 0
+        self._sending: asyncio.TaskGroup | None = None  # while `run` goes on: who comes next goes out from here
 
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as sending:
+            self._sending = sending
             while True:
                 # Clear before the claim: an order committed during it must not be slept over.
                 self._wake.clear()
@@ -82,15 +84,28 @@ class Deliverer:
             return await self._start(sending)
 
     async def _start(self, sending: asyncio.TaskGroup) -> int:
+        claimed = await self._next(lambda room: self._store.write(self._claim(room)))
+        self._launch(sending, claimed)
+        return len(claimed)
+
+    async def _next(self, take: Callable[[int], Awaitable[list[Claimed]]]) -> list[Claimed]:
+        """Take what may leave now; room is kept for it until it is known how much that is."""
         most = 1 if self._erp.capabilities.lane == "connection" else self._limit.lanes
         room = self._patience.grant(most - self._flying)
-        claimed = await self._store.write(self._claim(room))
-        if room and not claimed:
-            self._patience.unused()
+        self._flying += room
+        claimed: list[Claimed] = []
+        try:
+            claimed = await take(room)
+        finally:
+            self._flying -= room
+            if room and not claimed:
+                self._patience.unused()
+        return claimed
+
+    def _launch(self, sending: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
         for batch in batches(claimed, self._erp.capabilities.batch):
             self._flying += 1
             sending.create_task(self._send(batch), name=f"deliver {batch[0].order.key}")
-        return len(claimed)
 
     def _claim(self, room: int) -> Callable[[Tx], list[Claimed]]:
         now, promised = self._now(), self._erp.capabilities
@@ -120,41 +135,54 @@ class Deliverer:
         # As long as nobody knows better: a stop must not turn what the ERP has answered into doubt.
         made: Sequence[Made] = [Uncertain("the gateway was stopped while it was sent")] * len(batch)
         try:
-            began = monotonic()
-            made = await self._attempt.of(batch)
-            took = monotonic() - began
-            for one in made:
-                if one is not None:
-                    self._patience.note(one)
-                    self._observe(one)
-            self._limit.note(took, self._flying, made)
-            await self._settle(batch, made)
+            made = await self._answered(batch)
+            if self._sending is None:
+                await self._settle(batch, made)
+                return
+            # One commit ends this request and takes the next: half the work of the disk for each order.
+            following = await self._next(partial(self._settle, batch, made))
+            self._launch(self._sending, following)
+            if not following:
+                self._wake.set()  # somebody else may have kept the room for what is due
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await self._settle(batch, made)
             raise
+
+    async def _answered(self, batch: Sequence[Claimed]) -> Sequence[Made]:
+        try:
+            began = monotonic()
+            made = await self._attempt.of(batch)
+            for one in made:
+                if one is not None:
+                    self._patience.note(one)
+                    self._observe(one)
+            self._limit.note(monotonic() - began, self._flying, made)
         finally:
             self._flying -= 1
-            self._wake.set()
+        return made
 
-    async def _settle(self, batch: Sequence[Claimed], made: Sequence[Made]) -> None:
+    async def _settle(self, batch: Sequence[Claimed], made: Sequence[Made], room: int = 0) -> list[Claimed]:
+        """Write down what became of a request, and take so many lanes of what is due now."""
         now, promised = self._now(), self._erp.capabilities
         become = partial(settled, capabilities=promised, policy=self._policy, now=now, held=self._patience.left)
         results = [become(claimed, one) for claimed, one in zip(batch, made, strict=True)]
 
-        def step(tx: Tx) -> list[bool]:
+        def step(tx: Tx) -> tuple[list[bool], list[Claimed]]:
             told = zip(batch, made, results, strict=True)
-            return [keep(tx, claimed, one, result, self._erp, now) for claimed, one, result in told]
+            kept = [keep(tx, claimed, one, result, self._erp, now) for claimed, one, result in told]
+            return kept, self._claim(room)(tx) if room else []
 
         try:
-            ours = await write_patiently(self._store, step, self._policy)
+            ours, following = await write_patiently(self._store, step, self._policy)
         except Unreachable as lost:
             for claimed in batch:
                 log.error("delivery.not_settled", erp=self._erp.name, order=claimed.delivery.key, why=str(lost))  # noqa: TRY400  no bug
-            return
+            return []
         for one, result, mine in zip(made, results, ours, strict=True):
             tell(self._erp.name, one, result, ours=mine)
+        return following
 
     async def _rest(self) -> None:
         # No poll is needed to see the end of a pause, but a pause may end before the next poll.
