@@ -5,6 +5,9 @@ import sys
 import rich_click as click
 
 from gateway.cli.common import config_option
+from gateway.cli.exits import Exit
+
+_ENDS = {"refused": Exit.MISCONFIGURED, "rolled_back": Exit.AILING}
 
 
 @click.command()
@@ -14,7 +17,7 @@ from gateway.cli.common import config_option
 @click.option("--keep", is_flag=True, help="Keep the new settings also when something does not get well.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def cli(file: str | None, config: str | None, within: str, keep: bool, output: str) -> None:
-    """Apply FILE to the running gateway; only what changed is touched. Exit 6 when it was rolled back or refused.
+    """Apply FILE to the running gateway; only what changed is touched. Exit 2 for faults, 6 when rolled back.
 
     Without FILE: the file that the gateway was started with, as it is now (as SIGHUP does).
 
@@ -29,4 +32,4 @@ def cli(file: str | None, config: str | None, within: str, keep: bool, output: s
         raise click.BadParameter(str(bad), param_hint="--within") from bad
     told = asked("apply", file, config, within_s=within_s, keep=keep)
     print_told(told, output)
-    sys.exit(0 if told.outcome in {"applied", "kept", "same"} else 6)
+    sys.exit(Exit.DONE if told.outcome in {"applied", "kept", "same"} else _ENDS.get(told.outcome, Exit.AILING))

@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, stamp, with_store
+from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 
 COLUMNS: dict[str, Any] = {
@@ -48,7 +49,7 @@ def verify_chain(config: str | None) -> None:
     broken = verify(lines)
     if broken is not None:
         click.echo(f"the chain breaks at line {broken}", err=True)
-        sys.exit(6)
+        sys.exit(Exit.AILING)
     click.echo(f"{counted(len(lines), 'line')}, chain whole")
 
 

@@ -13,6 +13,7 @@ import rich_click as click
 from gateway.cli.cert_common import DEFAULT, folder_of, folder_option, line_option, lines_of, row_of, tell
 from gateway.cli.cert_trust import trust
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.exits import Exit
 from gateway.core.errors import Misconfigured
 
 
@@ -145,7 +146,7 @@ def doctor(
     steps = asyncio.run(_examine(lines))
     columns = {"": lambda row: row.how, "line": lambda row: row.line, "part": lambda row: row.part}
     show(steps, {**columns, "detail": lambda row: row.detail}, output)
-    sys.exit(6 if any(step.how == "BAD" for step in steps) else 0)
+    sys.exit(Exit.AILING if any(step.how == "BAD" for step in steps) else Exit.DONE)
 
 
 class Told(msgspec.Struct, frozen=True):

@@ -7,10 +7,10 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 
 _DEADLINE_S = 300.0
-_WRONG = 6
 
 
 @click.command()
@@ -58,7 +58,7 @@ def _live(settings: Any, output: str | None) -> int:
     show(findings, COLUMNS, output)
     wrong = sum(not finding.ok for finding in findings)
     click.echo(f"{counted(len(findings), 'finding')}, {wrong} wrong", err=True)
-    return _WRONG if wrong else 0
+    return Exit.AILING if wrong else Exit.DONE
 
 
 async def _look(settings: Any) -> list[Any]:

@@ -51,9 +51,9 @@ def show(digest: str, config: str | None) -> None:
     Example:  andon config show 0c1d2e3f4a5b > andon.toml
     """
     from gateway.cli.configuring import history as rows_of
-    from gateway.core.errors import Refused
+    from gateway.core.errors import Missing
 
     found = next((row for row in rows_of(config) if row.digest == digest), None)
     if found is None:
-        raise Refused(f"no settings {digest} in the history (andon config history)")
+        raise Missing(f"no settings {digest} in the history; `andon config history` shows what there is")
     click.echo(found.text, nl=False)

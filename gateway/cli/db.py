@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from gateway.cli.common import config_option
+from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 from gateway.core.ports import AuditLine, Tx
 from gateway.store.settings import Settings
@@ -40,7 +41,7 @@ def current(config: str | None) -> None:
     found = revision_of(_settings(config))
     click.echo(f"{found or 'no database yet'}{'' if found == HEAD else f' (this version wants {HEAD})'}")
     if found != HEAD:
-        sys.exit(6)
+        sys.exit(Exit.AILING)
 
 
 @cli.command()
@@ -57,7 +58,7 @@ def check(config: str | None) -> None:
     for line in wrong:
         click.echo(line, err=True)
     if wrong:
-        sys.exit(6)
+        sys.exit(Exit.AILING)
     click.echo("database and audit trail are whole")
 
 

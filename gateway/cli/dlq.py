@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import ACTOR, config_option, output_option, printable, show, stamp, with_store
+from gateway.cli.exits import Exit
 
 COLUMNS: dict[str, Any] = {
     "name": lambda row: row.name,
@@ -16,7 +17,6 @@ COLUMNS: dict[str, Any] = {
     "next": lambda row: row.next,
 }
 _KINDS = ("order", "change", "production", "event", "report", "batch")
-_NOT_THERE, _NOT_ALL = 3, 5
 _MOST = 10_000
 
 _kind_option = click.option("--kind", "kinds", multiple=True, type=click.Choice(_KINDS), help="May be repeated.")
@@ -62,7 +62,7 @@ def show_set_aside(name: str, config: str | None) -> None:
         show([written(with_store(config, act))], {}, "json")
     except Missing as gone:
         click.echo(str(gone), err=True)
-        sys.exit(_NOT_THERE)
+        sys.exit(Exit.NOT_THERE)
 
 
 @cli.command()
@@ -179,4 +179,4 @@ def _tell(told: list[tuple[str, str, bool]]) -> None:
         click.echo(printable(f"{name}: {what}"))
     if not told:
         click.echo("nothing")
-    sys.exit(0 if all(done for *_, done in told) else _NOT_ALL)
+    sys.exit(Exit.DONE if all(done for *_, done in told) else Exit.NOT_ALL)

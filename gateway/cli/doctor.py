@@ -12,6 +12,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.exits import Exit
 from gateway.cli.finding import COLUMNS, Finding, said
 from gateway.core.counted import counted
 
@@ -36,7 +37,7 @@ def cli(config: str | None, output: str | None) -> None:
     configure("ERROR")
     findings = asyncio.run(_look(settings))
     show(findings, COLUMNS, output)
-    sys.exit(0 if all(finding.ok for finding in findings) else 6)
+    sys.exit(Exit.DONE if all(finding.ok for finding in findings) else Exit.AILING)
 
 
 async def _look(settings: Any) -> list[Finding]:

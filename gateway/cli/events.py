@@ -8,6 +8,7 @@ import msgspec
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, stamp, with_store
+from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 
 COLUMNS: dict[str, Any] = {
@@ -19,7 +20,6 @@ COLUMNS: dict[str, Any] = {
     "types": lambda row: " ".join(row.types),
     "why": lambda row: row.why,
 }
-_NOT_TAKEN = 6
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def enable(name: str, from_now: bool, config: str | None) -> None:
 
     if not with_store(config, act):
         click.echo(f"{name} was never told anything; `andon events list` shows who is", err=True)
-        sys.exit(3)
+        sys.exit(Exit.NOT_THERE)
     click.echo(f"{name}: is told again{' of what happens from now on' if from_now else ''}")
 
 
@@ -109,7 +109,7 @@ def forget(name: str, config: str | None) -> None:
     gone = with_store(config, act)
     if gone is None:
         click.echo(f"{name} was never told anything; `andon events list` shows who is", err=True)
-        sys.exit(3)
+        sys.exit(Exit.NOT_THERE)
     click.echo(f"{name}: forgotten, with {counted(gone, 'event')} that it was not told")
 
 
@@ -121,6 +121,7 @@ def test(name: str, config: str | None) -> None:
 
     Example:  andon events test mes
     """
+    from gateway.core.errors import Missing
     from gateway.core.event import Heard
     from gateway.runtime.settings import load
 
@@ -128,13 +129,13 @@ def test(name: str, config: str | None) -> None:
     one = next((one for one in settings.events.to if one.name == name), None)
     if one is None:
         known = ", ".join(one.name for one in settings.events.to) or "none"
-        raise click.BadParameter(f"no [[events.to]] is called {name!r}; there is: {known}", param_hint="NAME")
+        raise Missing(f"no [[events.to]] of the settings is called {name!r}; there is: {known}")
     heeded = asyncio.run(_try(settings, one))
     if isinstance(heeded, Heard):
         click.echo(f"{name}: taken")
         return
     click.echo(f"{name}: not taken: {heeded.cause}", err=True)
-    sys.exit(_NOT_TAKEN)
+    sys.exit(Exit.AILING)
 
 
 async def _try(settings: Any, one: Any) -> Any:

@@ -7,9 +7,8 @@ import msgspec
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.exits import Exit
 from gateway.cli.remote import ask, client, problem, url_option
-
-_DOUBTFUL = 75
 
 CONDITIONS: dict[str, Any] = {
     "line": lambda row: row["line"],
@@ -83,7 +82,7 @@ def write(
         answer = ask(asked, "POST", path, json=body)
     if answer.status_code in {503, 504, 507}:
         click.echo(f"Unreachable: {problem(answer)}", err=True)
-        sys.exit(_DOUBTFUL)
+        sys.exit(Exit.AWAY)
     if not answer.is_success:
         raise Refused(problem(answer))
     show([answer.json()], WRITTEN, output)

@@ -5,7 +5,8 @@ from importlib import import_module
 
 import rich_click as click
 
-NOT_LET_IN = 4
+from gateway.cli.exits import Exit, told
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("gateway.cli.demo:cli", "Simulate a line and an ERP, and show the whole road."),
     "up": ("gateway.cli.up:cli", "Run the gateway."),
@@ -71,6 +72,7 @@ def _is_text(word: str) -> bool:
     cls=LazyGroup,
     commands=[click.RichCommand(name=name, help=line, short_help=line) for name, (_, line) in COMMANDS.items()],
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=told(),
 )
 @click.version_option(None, "-V", "--version", package_name="andon-gateway", message="andon %(version)s")
 def andon() -> None:
@@ -82,25 +84,28 @@ def andon() -> None:
 
 def main() -> None:
     """Run the command line; errors that the gateway raises on purpose become a message and an exit code."""
-    from gateway.core.errors import Barred, Misconfigured, Refused, Unreachable
+    from gateway.core.errors import Barred, Misconfigured, Missing, Refused, Unreachable
 
     try:
         andon()
     except Misconfigured as wrong:
         click.echo(f"Misconfigured: {wrong}", err=True)
-        sys.exit(2)
+        sys.exit(Exit.MISCONFIGURED)
+    except Missing as gone:
+        click.echo(f"Not there: {gone}", err=True)
+        sys.exit(Exit.NOT_THERE)
     except Refused as no:
         click.echo(f"Refused: {no}", err=True)
-        sys.exit(1)
+        sys.exit(Exit.REFUSED)
     except Barred as shut:
         click.echo(f"Not let in: {shut}", err=True)
-        sys.exit(NOT_LET_IN)
+        sys.exit(Exit.NOT_LET_IN)
     except Unreachable as lost:
         if isinstance(lost.__cause__, Misconfigured):  # a line tries again, for the file may change; a command ends
             click.echo(f"Misconfigured: {lost}", err=True)
-            sys.exit(2)
+            sys.exit(Exit.MISCONFIGURED)
         click.echo(f"Unreachable: {lost}", err=True)
-        sys.exit(75)
+        sys.exit(Exit.AWAY)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import ACTOR, config_option, output_option, printable, show, with_store
+from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 
 _RESTS = ("DELIVERED", "WITHDRAWN")
@@ -71,7 +72,7 @@ def show_order(key: str, config: str | None, output: str | None) -> None:
     found = with_store(config, lambda _, store: store.read(lambda tx: history(tx, key)))
     if found is None:
         click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
-        sys.exit(3)
+        sys.exit(Exit.NOT_THERE)
     if output == "table" or (output is None and sys.stdout.isatty()):
         printed(found)
     else:
@@ -100,7 +101,7 @@ def export(key: str, to: Path, number: int | None, config: str | None) -> None:
     if found is None:
         version = "" if number is None else f" version {number}"
         click.echo(f"no order {key}{version}; `andon orders list` shows what there is", err=True)
-        sys.exit(3)
+        sys.exit(Exit.NOT_THERE)
     pack(found, to)
     click.echo(f"{to}: version {found.order.version}, {counted(len(found.blobs), 'piece')}")
 
@@ -134,7 +135,7 @@ def redeliver(keys: tuple[str, ...], config: str | None) -> None:
     told = with_store(config, act)
     for key, what in told.items():
         click.echo(f"{key}: {what}")
-    sys.exit(0 if set(told.values()) == {_AGAIN} else 5)
+    sys.exit(Exit.DONE if set(told.values()) == {_AGAIN} else Exit.NOT_ALL)
 
 
 @cli.command()
@@ -166,7 +167,7 @@ def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
         held = with_store(config, act)
     except Missing:
         click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
-        sys.exit(3)
+        sys.exit(Exit.NOT_THERE)
     click.echo(f"{key}: {printable(_what_follows(held.delivery))}")
 
 

@@ -8,6 +8,7 @@ import msgspec
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.exits import Exit
 from gateway.core.delivery import ProductionOrder
 from gateway.core.production import KEPT, Handover, Standing, StoredProduction
 
@@ -76,7 +77,7 @@ def show_order(order_id: str, config: str | None, output: str | None) -> None:
     found = with_store(config, act)
     if found is None:
         click.echo(f"no production order {order_id}; `andon production list` shows what there is", err=True)
-        sys.exit(3)
+        sys.exit(Exit.NOT_THERE)
     show([_told(found)], COLUMNS, output or "json")
 
 
@@ -112,7 +113,7 @@ def hand(order_ids: tuple[str, ...], config: str | None) -> None:
     told = with_store(config, act)
     for order_id, what in told.items():
         click.echo(f"{order_id}: {what}")
-    sys.exit(0 if set(told.values()) == {_AGAIN} else 5)
+    sys.exit(Exit.DONE if set(told.values()) == {_AGAIN} else Exit.NOT_ALL)
 
 
 def _told(held: StoredProduction) -> Told:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from gateway.cli.exits import Exit
+
 if TYPE_CHECKING:
     import httpx2
 
 DEADLINE_S = 15.0
-NOT_AUTHORISED = 4
 
 url_option = click.option("--url", envvar="ANDON_URL", help="The gateway (default: from the settings file).")
 
@@ -44,7 +45,7 @@ def ask(asked: "httpx2.Client", method: str, path: str, **more: object) -> "http
         raise Unreachable(f"no answer from {asked.base_url} ({type(cut).__name__}): does `andon up` run?") from cut
     if answer.status_code in {401, 403}:
         click.echo(f"Not authorised: {problem(answer)}", err=True)
-        sys.exit(NOT_AUTHORISED)
+        sys.exit(Exit.NOT_LET_IN)
     return answer
 
 

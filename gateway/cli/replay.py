@@ -6,6 +6,7 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, moment, output_option, show, stamp, with_store
+from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 
 TROUBLES: dict[str, Any] = {
@@ -63,7 +64,7 @@ def cli(
     gone = (counted(done.batches, "batch", "batches"), counted(done.windows, "window"))
     click.echo(f"{', '.join(gone)}, {counted(len(done.troubles), 'trouble')}", err=True)
     if dry_run and any(trouble.verdict == "would order" for trouble in done.troubles):
-        sys.exit(6)
+        sys.exit(Exit.AILING)
 
 
 class _Deliver:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import rich_click as click
 
+from gateway.cli.exits import Exit
 from gateway.cli.report_submit import submit
 from gateway.core.counted import counted
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.core.ports import Interpreter
     from gateway.core.report import Extraction
 
-SOME_LINES_FAILED = 5
 _LONGEST_LINE = 1_000_000
 _OF_A_REPORT = frozenset({"id", "text", "reported_at", "asset_hint"})
 
@@ -90,7 +90,7 @@ def parse(site: Path, engine: str, output: str | None, file: BinaryIO) -> None:
     if seen.failed:
         sys.stdout.flush()
         click.echo(f"{seen.failed} of {counted(seen.lines, 'line')} could not be read", err=True)
-        sys.exit(SOME_LINES_FAILED)
+        sys.exit(Exit.NOT_ALL)
 
 
 class Seen:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
-from gateway.cli.remote import NOT_AUTHORISED, client, problem, url_option
+from gateway.cli.exits import Exit
+from gateway.cli.remote import client, problem, url_option
 
 if TYPE_CHECKING:
     import httpx2
@@ -89,7 +90,7 @@ def _send(asked: "httpx2.Client", fields: dict[str, str], picture: bytes | None)
             lost = problem(answer)
             if answer.status_code in {401, 403}:
                 click.echo(f"Not authorised: {lost}", err=True)
-                sys.exit(NOT_AUTHORISED)
+                sys.exit(Exit.NOT_LET_IN)
             if answer.status_code not in {429, 503, 507}:
                 raise Refused(lost)
             wait = float(answer.headers.get("retry-after", "1") or 1)

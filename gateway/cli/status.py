@@ -7,10 +7,9 @@ import msgspec
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
+from gateway.cli.exits import Exit
 from gateway.cli.remote import url_option
 from gateway.core.counted import counted
-
-_ILL = 6
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -49,7 +48,7 @@ def cli(url: str | None, config: str | None, output: str | None) -> None:
         raise Refused(problem(answer))
     rows = _parts(told)
     show(rows, COLUMNS, output)
-    sys.exit(0 if told["status"] == "pass" else _ILL)
+    sys.exit(Exit.DONE if told["status"] == "pass" else Exit.AILING)
 
 
 def _parts(told: dict[str, Any]) -> list[Part]:

@@ -7,8 +7,8 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.exits import Exit
 
-NOT_THERE, NOT_PROVEN = 3, 5
 COLUMNS: dict[str, Any] = {
     "what": lambda row: row.what,
     "verdict": lambda row: row.verdict,
@@ -53,12 +53,12 @@ def cli(
     if not checks:
         version = "" if number is None else f" version {number}"
         click.echo(f"no order {order}{version}; `andon orders list` shows what there is", err=True)
-        sys.exit(NOT_THERE)
+        sys.exit(Exit.NOT_THERE)
     show(checks, COLUMNS, output)
     bad = [check for check in checks if not check.fine]
     if bad:
         click.echo(f"not proven: {', '.join(dict.fromkeys(check.what for check in bad))}", err=True)
-        sys.exit(NOT_PROVEN)
+        sys.exit(Exit.NOT_ALL)
     rest = [check.what for check in checks if check.verdict != "proven"]
     click.echo(f"proven; not checked: {', '.join(rest)}" if rest else "proven", err=True)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.errors import Misconfigured, Missing, Unreachable
 from gateway.core.reading import Moment
 from gateway.runtime.api_settings import Issuer
 
@@ -109,10 +109,10 @@ class Desk:
         return [msgspec.structs.replace(one, revoked=one.id in gone) for one in self._issued()]
 
     def revoke(self, name: str) -> list[Issued]:
-        """Take back a token by its id, or all of a subject. Raises `Refused` when there is none."""
+        """Take back a token by its id, or all of a subject. Raises `Missing` when there is none."""
         found = [one for one in self.listed() if name in {one.id, one.subject}]
         if not found:
-            raise Refused(f"no token {name!r} was made here: andon tokens list")
+            raise Missing(f"no token {name!r} was made here; `andon tokens list` shows those that were")
         with self._alone():
             self._write(_REVOKED, msgspec.json.encode(sorted(self._revoked() | {one.id for one in found})))
         return found

@@ -53,6 +53,15 @@ address = "{address}"
 """
 SOON = 40.0
 
+UNKNOWN_ERP = """
+[erp.main]
+protocol = "rest"
+base_url = "http://127.0.0.1:9"
+idempotency = "header"
+auth = "api_key"
+api_key = { env = "ANDON_TEST_NOWHERE" }
+"""
+
 
 class Counting:
     """A device whose register says how often it was read."""
@@ -236,12 +245,16 @@ async def test_sighup_reads_the_file_again_and_a_faulty_one_changes_nothing_and_
         text = site.write(second_address="hodling:9").replace('id = "SZ1"', "id = 7\ncolour = 1")
         (tmp_path / "andon.toml").write_text(text)
         code, told = await site.apply()
-        assert code == 2 or told["outcome"] == "refused"
+        assert code == 2, told
         (tmp_path / "other.toml").write_text(text)
         code, _, said = await site.andon("check", str(tmp_path / "other.toml"))
         assert code == 2
         for fault in ("site.id", "colour", "hodling"):
             assert fault in said
+        site.write(more=UNKNOWN_ERP)
+        for command in ("plan", "apply"):
+            code, out, err = await site.andon(command)
+            assert code == 2 and "ANDON_TEST_NOWHERE" in out + err, (command, out, err)
         after = await site.health()
         assert after["config"] == before["config"]
         assert (site.first.device.connections, site.second.device.connections) == (1, 1)
