@@ -1,14 +1,20 @@
-"""Fakes that keep the promises of their port: a diagnoser that reads the verdict from the waveform's level."""
+"""Fakes that keep the promises of their port: a diagnoser that reads the waveform's level, a store without room."""
 
+import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from gateway.core.batch import Batch
 from gateway.core.diagnosis import Diagnosis, Fault
+from gateway.core.errors import Full
+from gateway.core.ports import Store, Tx
 from gateway.core.reading import LogLine, Quality, Reading, ThermalFrame, Waveform
 from gateway.core.window import Window
+from gateway.flow.cut import Cutter
 
+T = TypeVar("T")
 NOON = datetime(2026, 3, 18, 12, 0, 0, tzinfo=UTC)
 RATE_HZ = 100.0
 
@@ -55,6 +61,18 @@ def batch(sequence: int, received: float, *items: Waveform | Reading | LogLine |
     )
 
 
+async def journal(store: Store, levels: Sequence[float], first: int = 0) -> None:
+    """Journal one block of two seconds per level."""
+    for number, level in enumerate(levels, first):
+        each = batch(number + 1, 2 * number + 2, block("M", 2 * number, level, seconds=2))
+        await store.write(lambda tx, each=each: tx.append(each))
+
+
+def cutter() -> Cutter:
+    """Windows of two seconds, which wait three for what is late."""
+    return Cutter(timedelta(seconds=2), timedelta(seconds=3))
+
+
 class LevelDiagnoser:
     """Says what the waveform's level stands for: 0 healthy, 1 outer race, 2 inner race, 3 imbalance, else unknown."""
 
@@ -89,3 +107,27 @@ class LevelDiagnoser:
 
     def reset(self, asset: str) -> None:
         pass
+
+
+class Crowded:
+    """A store that has no room while it is told so; `met` is set when somebody came to it in vain."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.full = False
+        self.met = asyncio.Event()
+
+    async def write(self, step: Callable[[Tx], T]) -> T:
+        """Write, or raise `Full`."""
+        if self.full:
+            self.met.set()
+            raise Full("no room")
+        return await self._inner.write(step)
+
+    async def read(self, look: Callable[[Tx], T]) -> T:
+        """Read, whether there is room or not."""
+        return await self._inner.read(look)
+
+    async def close(self) -> None:
+        """Close the store."""
+        await self._inner.close()

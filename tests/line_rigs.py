@@ -4,8 +4,8 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
-from gateway.core.ports import LineSource
+from gateway.core.ports import NOTHING, LineSource
 from gateway.core.units import decode
 from tests.peer_process import PeerProcess
 
@@ -72,6 +72,23 @@ class Process(PeerProcess):
                 await asyncio.to_thread(
                     self._run, [sys.executable, str(PROGRAM), self._kind, str(self.port), *self._rest]
                 )
+
+
+async def settled(source: LineSource, count: int, memory: Mapping[str, bytes] = NOTHING) -> list[Batch]:
+    """Take batches until so many values came; the last is acknowledged too, by asking for the next."""
+    taken: list[Batch] = []
+    try:
+        async with asyncio.timeout(30), aclosing(source.batches(memory)) as batches:
+            async for batch in batches:
+                taken.append(batch)
+                if sum(one.count for one in taken) >= count:
+                    break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await anext(batches)
+    finally:
+        await source.close()
+    return taken
 
 
 async def lost(source: LineSource, seconds: float) -> Unreachable | None:

@@ -3,8 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import pytest
 
 from connectors.line.drop import Settings
 from connectors.line.shapes import ShapeTag, Times, Unfit, waveform
-from gateway.core.batch import Batch
 from gateway.core.errors import Unreachable
-from gateway.core.ports import NOTHING, LineSource
+from gateway.core.ports import LineSource
 from gateway.core.reading import Quality
 from gateway.store.settings import Settings as StoreSettings
 from tests.contracts.line_source import LineSourceContract
 from tests.line_files import jpeg, tiff, wav
-from tests.line_rigs import gather, settings_of, until
+from tests.line_rigs import gather, settings_of, settled, until
 
 TAGS = [
     {"asset": "{asset}", "tag": "thermal", "kind": "frame", "address": "{asset}_ir_{time}.tif", "unit": "degC",
@@ -61,23 +59,6 @@ class DropRig:
 
     def names(self, folder: str) -> list[str]:
         return sorted(path.name for path in (self.folder / folder).glob("*"))
-
-
-async def settled(source: LineSource, count: int, memory: Mapping[str, bytes] = NOTHING) -> list[Batch]:
-    """Take batches until so many files came, and see the last ones put away."""
-    taken: list[Batch] = []
-    try:
-        async with asyncio.timeout(20), aclosing(source.batches(memory)) as batches:
-            async for batch in batches:
-                taken.append(batch)
-                if sum(one.count for one in taken) >= count:
-                    break
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await anext(batches)
-    finally:
-        await source.close()
-    return taken
 
 
 class TestDrop(LineSourceContract):

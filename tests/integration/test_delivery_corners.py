@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,17 +21,18 @@ from gateway.core.delivery import (
     Uncertain,
     Unsent,
 )
-from gateway.core.errors import Full, Refused, Unreachable
+from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Store, StoredOrder, T, Tx
+from gateway.core.ports import Store, StoredOrder, Tx
+from gateway.flow.ages import Ages
 from gateway.flow.deliver import Deliverer
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
 from gateway.flow.single import single
 from gateway.flow.sweep import watch, watched
-from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import make_order
+from tests.fakes import Crowded
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 Answer = Callable[[WorkOrder], Outcome]
@@ -99,27 +99,6 @@ class Plain:
         return None
 
 
-class Crowded:
-    """A store that has no room while it is told so."""
-
-    def __init__(self, inner: Store) -> None:
-        self._inner = inner
-        self.full = False
-        self.met = asyncio.Event()
-
-    async def write(self, step: Callable[[Tx], T]) -> T:
-        if self.full:
-            self.met.set()
-            raise Full("no room")
-        return await self._inner.write(step)
-
-    async def read(self, look: Callable[[Tx], T]) -> T:
-        return await self._inner.read(look)
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
 @dataclass(slots=True)
 class Desk:
     """A store and both loops, in a time of their own."""
@@ -158,13 +137,6 @@ class Desk:
 
     async def state(self, order: WorkOrder) -> DeliveryState:
         return (await self.held(order)).delivery.state
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = StoreSettings(path=str(tmp_path)).open()
-    yield store
-    await store.close()
 
 
 def later(order: WorkOrder, version: int = 2) -> WorkOrder:
@@ -432,3 +404,52 @@ async def test_an_order_that_was_taken_back_and_never_arrives_needs_no_person(st
         await desk.reconciler.step()
         await desk.deliverer.step()
     assert await desk.state(order) is DeliveryState.WITHDRAWN
+
+
+class Ticking:
+    """Two clocks of a desk: one that is set, and one that is not."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk, self.seconds = desk, 0.0
+        desk.patience = Patience(desk.now, desk.policy.longest_wait, ages=Ages(desk.now, lambda: self.seconds))
+        desk.patience.ages.look()
+
+    def run(self, time: timedelta) -> None:
+        self.desk.at += time
+        self.seconds += time.total_seconds()
+
+
+async def test_a_clock_that_jumps_three_days_ahead_in_an_outage_gives_nothing_up(store: Store) -> None:
+    desk, order = Desk(store, Plain()), make_order("jump")
+    clocks = Ticking(desk)
+    desk.erp.answer = lambda _: Unsent("no connection")
+    await desk.put(order)
+    for jump in (timedelta(0), timedelta(days=3), timedelta(days=30)):
+        desk.at += jump
+        clocks.run(timedelta(hours=1))
+        await desk.deliverer.step()
+        assert await desk.state(order) == "WAITING"
+    clocks.run(timedelta(hours=72))
+    await desk.deliverer.step()
+    assert await desk.state(order) == "PARKED"
+
+
+@pytest.mark.parametrize("back", [timedelta(0), timedelta(hours=6)])
+async def test_a_clock_that_goes_back_makes_no_erp_remember_for_longer(store: Store, back: timedelta) -> None:
+    erp = Plain(idempotency=Idempotency.HEADER, replay_window=timedelta(hours=12))
+    desk, order = Desk(store, erp), make_order("forgotten")
+    clocks = Ticking(desk)
+
+    def lose(order: WorkOrder) -> Outcome:
+        erp.make(order)
+        return Uncertain("the reply was lost")
+
+    erp.answer = lose
+    await desk.put(order)
+    await desk.deliverer.step()
+    clocks.run(timedelta(hours=14))
+    desk.at -= back
+    await desk.reconciler.step()
+    assert erp.calls == ["deliver", "find"]
+    assert await desk.state(order) == "DELIVERED"
+    assert len(erp.held(order.key)) == 1

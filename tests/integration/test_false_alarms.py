@@ -2,11 +2,9 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -17,24 +15,15 @@ from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import EpisodeState
 from gateway.core.errors import Missing, Refused
 from gateway.core.ports import Store, Tx
-from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import BASELINES, Diagnosing
 from gateway.flow.feedback import apply
 from gateway.flow.replay import Span, deliver
 from gateway.flow.withdraw import withdraw
-from gateway.store.settings import Settings
-from tests.fakes import LevelDiagnoser, at, batch, block
+from tests.fakes import LevelDiagnoser, at, batch, block, cutter
 from tests.growing import BOOK, HEALTHY, INNER, Shown, events, heard, seen, shown, the_order
 
 SICK = [seen(0)] * 3
 CLEAN = [seen(0, HEALTHY)] * 5
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Settings(path=str(tmp_path)).open()
-    yield opened
-    await opened.close()
 
 
 async def delivered(store: Store, number: str = "7") -> None:
@@ -248,11 +237,6 @@ async def test_the_erps_word_that_our_own_withdrawal_was_heard_changes_nothing(s
     await store.write(lambda tx: apply(tx, update, at(12)))
     await shown(store, 20, *[seen(0)] * 10)
     assert await keys(store) == [key]
-
-
-def cutter() -> Cutter:
-    """Windows of two seconds."""
-    return Cutter(timedelta(seconds=2), timedelta(seconds=3))
 
 
 def appended(one: Batch, tx: Tx) -> int:

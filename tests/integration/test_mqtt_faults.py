@@ -17,7 +17,7 @@ from gateway.core.ports import Inspectable, LineSource
 from gateway.core.reading import LogLine, Quality
 from tests.faulty_link import FaultyLink
 from tests.line_process import LineProcess
-from tests.line_rigs import gather, lost, settings_of, until
+from tests.line_rigs import gather, lost, settings_of, settled, until
 from tests.mosquitto import Mosquitto, needed
 from tests.papers import Pki
 from tests.sparkplug_wire import metric, payload
@@ -45,23 +45,6 @@ def counts(batches: list[Batch]) -> list[object]:
 
 def numbers(first: int, last: int) -> list[tuple[str, bytes | str]]:
     return [("plant/count", f'{{"n": {number}}}') for number in range(first, last)]
-
-
-async def settled(source: LineSource, memory: Mapping[str, bytes], count: int) -> list[Batch]:
-    """Take batches until so many values came; the last is acknowledged too, by asking for the next."""
-    taken: list[Batch] = []
-    try:
-        async with asyncio.timeout(30), aclosing(source.batches(memory)) as batches:
-            async for batch in batches:
-                taken.append(batch)
-                if sum(one.count for one in taken) >= count:
-                    break
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await anext(batches)
-    finally:
-        await source.close()
-    return taken
 
 
 async def subscribed(broker: Mosquitto, memory: dict[str, bytes], **more: object) -> None:
@@ -136,7 +119,7 @@ async def test_what_comes_while_we_are_away_waits_at_the_broker_and_a_restarted_
     await broker.start()
     await broker.say(*numbers(300, 320))
     source = source_of(broker)
-    taken = await settled(source, memory, 320)
+    taken = await settled(source, 320, memory)
     assert [value for value in counts(taken) if value != -1] == list(range(320))
     assert not [gap for batch in taken for gap in batch.gaps]
 
@@ -188,7 +171,7 @@ async def test_a_blackhole_and_a_slow_wire_lose_nothing(broker: Mosquitto) -> No
         before = await taking
         link.faults.swallow_reply, link.faults.trickle = False, 0.0005
         await broker.say(*numbers(50, 60))
-        after = await settled(source_of(broker, endpoint=there), memory, 60 - len(counts(before)))
+        after = await settled(source_of(broker, endpoint=there), 60 - len(counts(before)), memory)
         assert counts(before) + counts(after) == list(range(60))
 
 

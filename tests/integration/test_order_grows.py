@@ -1,6 +1,5 @@
 """An order grows with its trouble: windows and words on the real store."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,13 +14,6 @@ from gateway.flow import grow
 from gateway.store.settings import Settings
 from tests.fakes import at
 from tests.growing import BOOK, HEALTHY, INNER, OUTER, TOLD, Heard, Shown, events, heard, seen, shown, the_order
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Settings(path=str(tmp_path)).open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_trouble_that_gets_severe_raises_the_priority_of_its_order_once(store: Store) -> None:

@@ -1,7 +1,6 @@
 """The road from the journal to the order, on the real store, with a diagnoser that reads levels."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -15,14 +14,13 @@ from gateway.core.episode import Decision, EpisodeState
 from gateway.core.ports import Store
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow.book import Book
-from gateway.flow.cut import Cutter
 from gateway.flow.diagnose import CURSOR, Diagnosing
 from gateway.flow.episode import Rules
 from gateway.flow.receive import take_status
 from gateway.flow.replay import Span, deliver, diagnose
 from gateway.flow.words import Desk, Listening
 from gateway.store.settings import Settings
-from tests.fakes import LevelDiagnoser, at, batch, block
+from tests.fakes import LevelDiagnoser, at, cutter, journal
 
 PLANT = Plant(Site(id="SZ1"), (Asset(id="M", line="A"), Asset(id="N")))
 BOOK = Book(PLANT, Rules(3, 5), b"secret", "main", 0.6, "en", "cfg")
@@ -37,24 +35,6 @@ TOLD = Extraction(
     confidence=0.9,
     masked="pump is noisy",
 )
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Settings(path=str(tmp_path)).open()
-    yield opened
-    await opened.close()
-
-
-def cutter() -> Cutter:
-    return Cutter(timedelta(seconds=2), timedelta(seconds=3))
-
-
-async def journal(store: Store, levels: list[float], first: int = 0) -> None:
-    """Journal one block of two seconds per level."""
-    for number, level in enumerate(levels, first):
-        each = batch(number + 1, 2 * number + 2, block("M", 2 * number, level, seconds=2))
-        await store.write(lambda tx, each=each: tx.append(each))
 
 
 async def diagnosed(store: Store, windows: int) -> None:

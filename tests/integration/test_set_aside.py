@@ -2,10 +2,9 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +18,6 @@ from gateway.core.ports import Diagnoser, Store
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Window
 from gateway.flow.book import Book
-from gateway.flow.cut import Cutter
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import CURSOR, NOT_JUDGED, Diagnosing
 from gateway.flow.episode import Rules, told_episode
@@ -28,8 +26,7 @@ from gateway.flow.reconcile import Reconciler
 from gateway.flow.replay import Span, diagnose
 from gateway.flow.settle import Policy
 from gateway.flow.words import Desk, Listening
-from gateway.store.settings import Settings
-from tests.fakes import LevelDiagnoser, at, batch, block
+from tests.fakes import LevelDiagnoser, at, batch, block, cutter, journal
 
 PLANT = Plant(Site(id="SZ1"), (Asset(id="M"),))
 DESK = Desk(PLANT, b"secret", "main", "cfg")
@@ -41,23 +38,6 @@ TOLD = Extraction(
 
 def book(limit: float = 0.6) -> Book:
     return Book(PLANT, Rules(3, 5), b"secret", "main", limit, "en", "cfg")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Settings(path=str(tmp_path)).open()
-    yield opened
-    await opened.close()
-
-
-def cutter() -> Cutter:
-    return Cutter(timedelta(seconds=2), timedelta(seconds=3))
-
-
-async def journal(store: Store, levels: Sequence[float], first: int = 0) -> None:
-    for number, level in enumerate(levels, first):
-        each = batch(number + 1, 2 * number + 2, block("M", 2 * number, level, seconds=2))
-        await store.write(lambda tx, each=each: tx.append(each))
 
 
 def road(store: Store, diagnoser: Diagnoser, wake: asyncio.Event, pool: ThreadPoolExecutor, own: Book) -> Diagnosing:

@@ -1,8 +1,7 @@
 """A trouble from its first window to its end, as the ERP has it: one record, which grows, or is cancelled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from connectors.erp.rest.plan import Amend, Cancel
 from gateway.core.ports import ErpAdapter, Store
 from gateway.core.secret import SecretRef
 from gateway.flow.withdraw import withdraw
-from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import SECRET, Erp, running_erp
 from tests.growing import HEALTHY, TOLD, heard, seen, shown, the_order
 from tests.tryton_delivery import delivering, now
@@ -25,13 +23,6 @@ PLACE = "/api/orders/{number}"
 def plant() -> Iterator[Erp]:
     with running_erp() as erp:
         yield erp
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = StoreSettings(path=str(tmp_path)).open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """Production orders handed over: what each outcome and each look makes of an order, on a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -17,15 +16,14 @@ from gateway.core.delivery import (
     Uncertain,
     Unsent,
 )
-from gateway.core.errors import Doubtful, Full, Refused, Unreachable
-from gateway.core.ports import Store, T, Tx
+from gateway.core.errors import Doubtful, Refused, Unreachable
+from gateway.core.ports import Store
 from gateway.core.production import Handover, HandoverState, JobState
 from gateway.core.reading import Value
 from gateway.flow.handing import MARK, Plan, Seen, ToTargets, Write, alike, valued
 from gateway.flow.produce import Producer
 from gateway.flow.settle import Policy
-from gateway.store.settings import Settings
-from tests.fakes import at
+from tests.fakes import Crowded, at
 
 TO = "line.cell"
 WAIT = timedelta(seconds=30)
@@ -106,13 +104,6 @@ class Told:
 
     async def job(self, order_id: str) -> JobState:
         return self.state
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Settings(path=str(tmp_path)).open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -488,27 +479,6 @@ async def test_a_clock_that_was_ahead_makes_no_order_twice(store: Store, clock: 
     clock.seconds = 6 * 3600  # the clock was put right, and the line has made and cleared it
     await work.step()
     assert ((await now(store)).state, hand.given) == (HandoverState.PARKED, ["PO-1"])
-
-
-class Crowded:
-    """A store that has no room for what a step came to, until it is told so."""
-
-    def __init__(self, inner: Store) -> None:
-        self._inner = inner
-        self.full = False
-        self.met = asyncio.Event()
-
-    async def write(self, step: Callable[[Tx], T]) -> T:
-        if self.full:
-            self.met.set()
-            raise Full("no room")
-        return await self._inner.write(step)
-
-    async def read(self, look: Callable[[Tx], T]) -> T:
-        return await self._inner.read(look)
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 async def test_what_the_line_has_answered_is_kept_by_a_gateway_that_is_stopped_while_the_disk_is_full(

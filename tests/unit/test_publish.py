@@ -3,7 +3,7 @@
 import ast
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from gateway.core.report import QualityReport
 from gateway.flow import publish
 from gateway.flow.publish import LONGEST_ASKED, SCHEDULE, Pace, Publisher, after, turn_on
 from gateway.flow.tell import Teller
-from gateway.store.settings import Settings
 from tests.fakes import at
 from tests.rig import until
 
@@ -48,13 +47,6 @@ class Clock:
 
     def __call__(self) -> datetime:
         return at(self.seconds)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Settings(path=str(tmp_path)).open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture
