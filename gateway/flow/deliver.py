@@ -58,7 +58,7 @@ class Deliverer:
     ) -> None:
         self._store, self._erp, self._now, self._wake = store, erp, now, wake
         self._policy, self._patience, self._observe = policy, patience, observe
-        self._attempt = Attempt(erp, now)
+        self._attempt = Attempt(erp, patience.ages)
         self._limit = Limit(policy.lanes)
         self._flying = 0
         self._sending: asyncio.TaskGroup | None = None  # while `run` goes on: who comes next goes out from here
@@ -166,7 +166,8 @@ class Deliverer:
     async def _settle(self, batch: Sequence[Claimed], made: Sequence[Made], room: int = 0) -> list[Claimed]:
         """Write down what became of a request, and take so many lanes of what is due now."""
         now, promised = self._now(), self._erp.capabilities
-        become = partial(settled, capabilities=promised, policy=self._policy, now=now, held=self._patience.left)
+        held, ages = self._patience.left, self._patience.ages
+        become = partial(settled, capabilities=promised, policy=self._policy, now=now, held=held, ages=ages)
         results = [become(claimed, one) for claimed, one in zip(batch, made, strict=True)]
 
         def step(tx: Tx) -> tuple[list[bool], list[Claimed]]:

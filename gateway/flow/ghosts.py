@@ -22,7 +22,7 @@ class Ghosts:
     def __init__(self, store: Store, erp: ErpAdapter, now: Clock, policy: Policy, patience: Patience) -> None:
         self._store, self._erp, self._now = store, erp, now
         self._policy, self._patience = policy, patience
-        self._attempt = Attempt(erp, now)
+        self._attempt = Attempt(erp, patience.ages)
 
     async def look(self, room: int) -> int:
         """Look up to `room` watched orders up that are due; gives how many. One without an answer puts all of them off.

@@ -7,6 +7,7 @@ import structlog
 from tenacity import RetryCallState, wait_random_exponential
 
 from gateway.core.delivery import Delivered, Outcome, Rejected, Throttled, Uncertain
+from gateway.flow.ages import Ages
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -16,6 +17,9 @@ DOUBTS = 5
 PROBE = timedelta(seconds=1)
 """An ailing ERP is asked at most once in this time."""
 
+LONGEST = timedelta(hours=1)
+"""However long a receiver asks for, it is left alone no longer."""
+
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -24,14 +28,23 @@ class Patience:
 
     Open after one `Unsent` or `Throttled`, or `DOUBTS` `Uncertain` in a row; then one probe at a time
     goes out, ever more rarely (full jitter up to `longest`), until one is answered. Times are aware UTC.
-    `kind` says in the log what it is that is left alone.
+    `kind` says in the log what it is that is left alone. `ages` say how long ago a first attempt was.
     """
 
-    def __init__(self, now: Callable[[], datetime], longest: timedelta, name: str = "", kind: str = "erp") -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        longest: timedelta,
+        name: str = "",
+        kind: str = "erp",
+        ages: Ages | None = None,
+    ) -> None:
         self._now, self._name, self._kind = now, name, kind
+        self.ages = Ages(now) if ages is None else ages
         self._jitter = wait_random_exponential(multiplier=2, max=longest.total_seconds(), min=PROBE.total_seconds())
         self._failures = self._doubts = 0
         self._until = self._probed = _EVER
+        self._meant = timedelta(0)
         self._why = ""
 
     @property
@@ -42,19 +55,22 @@ class Patience:
     @property
     def left(self) -> timedelta:
         """How long the ERP is still left alone; zero when it may be asked."""
-        # A clock that went back must not make the wait longer than it was meant to be.
-        return min(max(self._until - self._now(), timedelta(0)), timedelta(hours=1))
+        left = max(self._until - self._now(), timedelta(0))
+        # Longer than it was meant to be: the clock went back, and waiting for it to catch up would be a stall.
+        return left if left <= self._meant else timedelta(0)
 
     def grant(self, wanted: int) -> int:
         """Say how many of the wanted requests may leave now: all, one probe, or none.
 
         Who was granted the probe and has nothing to send gives it back (`unused`).
         """
+        self.ages.look()
         if self.left or wanted < 1:
             return 0
         if not self._failures:
             return wanted
-        self._until = self._probed = self._now() + PROBE
+        self._leave(PROBE)
+        self._probed = self._until
         return 1
 
     def unused(self) -> None:
@@ -81,7 +97,10 @@ class Patience:
             self._say(log.warning, "left_alone", why=self._why)
         self._failures += 1
         asked = outcome.after if isinstance(outcome, Throttled) else None
-        self._until = self._now() + (asked if asked is not None else self._backoff())
+        self._leave(min(asked, LONGEST) if asked is not None else self._backoff())
+
+    def _leave(self, wait: timedelta) -> None:
+        self._until, self._meant = self._now() + wait, wait
 
     def _say(self, say: Callable[..., object], what: str, **more: str) -> None:
         said = {self._kind: self._name, **more}

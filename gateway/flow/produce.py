@@ -14,9 +14,10 @@ from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import Clock, Store, Tx
 from gateway.core.production import Handover, HandoverState, JobState, StoredProduction
 from gateway.flow import aside
+from gateway.flow.ages import Ages
 from gateway.flow.deliver import GOODBYE_S, Observe, unobserved, write_patiently
 from gateway.flow.handing import MARK, Hand, Seen, job_of
-from gateway.flow.patience import backoff
+from gateway.flow.patience import LONGEST, backoff
 from gateway.flow.settle import Policy
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -24,7 +25,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 FOLLOWED = 100
 """So many jobs are asked about in one go."""
 _LONGEST_REASON = 500
-_LONGEST_WAIT = timedelta(hours=1)
 _SKEW = timedelta(minutes=1)
 
 
@@ -47,7 +47,9 @@ class Producer:
         follow: timedelta,
         remembers: timedelta,
         observe: Observe = unobserved,
+        ages: Ages | None = None,
     ) -> None:
+        self._ages = Ages(now) if ages is None else ages
         self._store, self._hand, self._now, self._wake = store, hand, now, wake
         self._policy, self._follow, self._remembers, self._observe = policy, follow, remembers, observe
         self._failures = 0
@@ -70,7 +72,7 @@ class Producer:
 
     async def step(self) -> bool:
         """Hand over, or look into, the one order that is due; False when none is."""
-        now, lease = self._now(), self._hand.deadline + self._policy.margin
+        now, lease = self._ages.look(), self._hand.deadline + self._policy.margin
         claimed = await self._store.write(lambda tx: _claimed(tx, self._hand.name, now, lease))
         if claimed is None or claimed.handover is None:
             return False
@@ -145,7 +147,6 @@ class Producer:
 
     def _given(self, one: Handover, outcome: Outcome) -> Handover:
         """Say what an outcome makes of a handing over; one that surely had no effect does not count as an attempt."""
-        now = self._now()
         match outcome:
             case Delivered(ref=ref):
                 self._failures = 0
@@ -157,19 +158,18 @@ class Producer:
             case Unsent(cause=cause) | Throttled(cause=cause):
                 self._failures += 1
                 fresh = replace(one, attempt=max(0, one.attempt - 1))
-                if self._too_old(one, now):
+                if self._too_old(one):
                     return self._changed(fresh, HandoverState.PARKED, f"given up: {cause}")
                 asked = outcome.after if isinstance(outcome, Throttled) else None
-                wait = min(asked or self._pause(self._failures), _LONGEST_WAIT)
+                wait = min(asked or self._pause(self._failures), LONGEST)
                 return self._changed(fresh, HandoverState.WAITING, cause, wait)
         raise TypeError(outcome)
 
     def _found(self, one: Handover, seen: Seen | Unreachable) -> Handover:
         """Say what a look makes of a doubt. What was not taken is handed over again, so often at most."""
-        now = self._now()
         if isinstance(seen, Unreachable):
             self._failures += 1
-            if self._too_old(one, now):
+            if self._too_old(one):
                 why = f"nobody knows whether the line has it, and it does not answer: {seen}"
                 return self._changed(one, HandoverState.PARKED, why)
             return self._changed(one, HandoverState.UNCERTAIN, one.reason or str(seen), self._pause(self._failures))
@@ -180,7 +180,7 @@ class Producer:
             why = f"nobody knows whether the line has it ({seen.why}): look at it before you hand it over again"
             return self._changed(one, HandoverState.PARKED, why)
         # A time that has yet to come was written by a clock that was ahead: nobody knows how long ago that was.
-        if one.since is not None and not -_SKEW <= now - one.since <= self._remembers:
+        if one.since is not None and not -_SKEW <= self._ages.at_most(one.since) <= self._remembers:
             why = "the line does not show it, but it may have been made and cleared in the meantime"
             return self._changed(one, HandoverState.PARKED, why)
         if one.attempt >= self._policy.doubts:
@@ -192,8 +192,8 @@ class Producer:
         told = " ".join(reason.split())[:_LONGEST_REASON]
         return replace(one, state=state, reason=told, due_at=now + wait, lease_until=None, updated_at=now)
 
-    def _too_old(self, one: Handover, now: datetime) -> bool:
-        return one.since is not None and now - one.since > self._policy.give_up_after
+    def _too_old(self, one: Handover) -> bool:
+        return one.since is not None and self._ages.at_least(one.since) > self._policy.give_up_after
 
     def _pause(self, attempt: int) -> timedelta:
         return backoff(wait_random_exponential(multiplier=0.5, max=self._policy.longest_wait.total_seconds()), attempt)

@@ -52,7 +52,7 @@ class Reconciler:
     ) -> None:
         self._store, self._erp, self._now = store, erp, now
         self._policy, self._patience, self._observe = policy, patience, observe
-        self._attempt = Attempt(erp, now)
+        self._attempt = Attempt(erp, patience.ages)
         self._ghosts = Ghosts(store, erp, now, policy, patience)
         self._flying = 0
 
@@ -116,7 +116,7 @@ class Reconciler:
         elif idempotency is Idempotency.NONE:
             reason = f"nobody knows whether the ERP has it: {claimed.delivery.reason}"
             await self._settle(claimed, Uncertain(reason), parked(claimed.delivery, reason, now))
-        elif idempotency not in _SAME_KEY or not self._remembers(claimed, now):
+        elif idempotency not in _SAME_KEY or not self._remembers(claimed):
             await self._ask(claimed)
         elif claimed.delivery.withdraw or self._erp.capabilities.overwrites:
             # Sent again it would be made only to be cancelled, or undo what a planner has changed meanwhile.
@@ -124,11 +124,11 @@ class Reconciler:
         else:
             await self._send_again(claimed)
 
-    def _remembers(self, claimed: Claimed, now: datetime) -> bool:
+    def _remembers(self, claimed: Claimed) -> bool:
         """Say whether the ERP still knows the key when a request that leaves now arrives."""
         if claimed.delivery.attempt >= self._policy.doubts:
             return False
-        return remembered(self._erp.capabilities, claimed.delivery.since, now)
+        return remembered(self._erp.capabilities, claimed.delivery.since, self._patience.ages)
 
     async def _send_again(self, claimed: Claimed) -> None:
         [outcome] = await self._attempt.create([claimed.order])
@@ -192,7 +192,7 @@ class Reconciler:
     def _later(self, claimed: Claimed, cause: str, now: datetime) -> Settled:
         """Stay in doubt, with what is known already; after all the time there is a person must look."""
         delivery = claimed.delivery
-        if too_old(delivery, self._policy, now):
+        if too_old(delivery, self._policy, self._patience.ages):
             return parked(delivery, f"nobody knows whether the ERP has it, and it does not answer: {cause}", now)
         wait = self._patience.left or pause(delivery.attempt, self._policy)
         return changed(delivery, DeliveryState.UNCERTAIN, delivery.reason or cause, now, wait)

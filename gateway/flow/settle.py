@@ -21,7 +21,7 @@ from gateway.core.delivery import (
 from gateway.core.ports import Claimed, Tx
 from gateway.flow.ages import Ages
 from gateway.flow.attempt import Made
-from gateway.flow.patience import backoff
+from gateway.flow.patience import LONGEST, backoff
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST_REASON = 500
@@ -108,8 +108,8 @@ def _later(
     if old:
         # Nothing of it ever left: a person who sends it again starts a new time of waiting.
         return parked(replace(fresh, since=fresh.since if left else None), f"given up: {cause}", now)
-    asked = made.after if isinstance(made, Throttled) else None
-    return changed(fresh, DeliveryState.WAITING, cause, now, asked or held)
+    asked = min(made.after or held, LONGEST) if isinstance(made, Throttled) else held
+    return changed(fresh, DeliveryState.WAITING, cause, now, asked)
 
 
 def asks(capabilities: Capabilities) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from time import monotonic
 
 from gateway.core.batch import Batch, SourceGap
 from gateway.core.delivery import Outcome
@@ -16,6 +17,7 @@ from gateway.core.errors import AndonError
 from gateway.core.ports import ErpAdapter, Store
 from gateway.core.production import JobReceiver
 from gateway.core.report import Extraction
+from gateway.flow.ages import Ages
 from gateway.flow.checked import Checked
 from gateway.flow.deliver import Deliverer
 from gateway.flow.diagnose import Diagnosing
@@ -60,6 +62,7 @@ class Hall:
     produce: asyncio.Event = field(default_factory=asyncio.Event)
     follow: asyncio.Event = field(default_factory=asyncio.Event)
 
+    ages: Ages = field(default_factory=lambda: Ages(making.now, monotonic))
     telling: Telling = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,7 +125,8 @@ class Build:
             erp = self.settings.the_erp.open()
             remember_tokens(erp, self._hall.store)
             self.erp = Checked(single(erp), waits=self.settings.orders.verify == "wait", well=self._hall.deliver.set)
-            self.patience = Patience(making.now, making.policy_of(self.settings).longest_wait, self.erp.name)
+            longest = making.policy_of(self.settings).longest_wait
+            self.patience = Patience(making.now, longest, self.erp.name, ages=self._hall.ages)
         if self.settings.production.receiver and self.receiver is None:
             self.receiver = making.receiver_of(self.settings)
 
@@ -217,7 +221,9 @@ class Build:
             policy, follow = making.production_policy_of(settings), timedelta(seconds=settings.production.follow)
             remembers = timedelta(seconds=settings.production.remembers)
             tried = self._tried(hand.name)
-            await Producer(hall.store, hand, making.now, hall.produce, policy, follow, remembers, tried).run()
+            await Producer(
+                hall.store, hand, making.now, hall.produce, policy, follow, remembers, tried, hall.ages
+            ).run()
 
     async def follow(self) -> None:
         """Read orders back until cancelled; shares the circuit breaker with `deliver`."""

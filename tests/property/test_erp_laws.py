@@ -27,6 +27,7 @@ from gateway.core.delivery import (
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.order import Level
 from gateway.core.ports import Claimed
+from gateway.flow.ages import Ages
 from gateway.flow.settle import Policy, settled
 from tests.erp_process import make_order
 
@@ -189,7 +190,7 @@ def test_every_fault_of_a_mapping_is_named_at_once() -> None:
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Delivered, st.just(ErpRef("AN", "7")), st.booleans()),
     st.builds(Rejected, st.text(max_size=500)),
-    st.builds(Throttled, st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)), st.text(max_size=20)),
+    st.builds(Throttled, st.none() | st.timedeltas(timedelta(0), timedelta(days=2)), st.text(max_size=20)),
     st.builds(Unsent, st.text(max_size=20)),
     st.builds(Uncertain, st.text(max_size=2000)),
 )
@@ -208,6 +209,7 @@ def test_only_what_surely_was_not_made_waits_to_be_sent_again(
         policy=Policy(),
         now=NOW,
         held=timedelta(seconds=3),
+        ages=Ages(lambda: NOW),
     ).delivery
     if result.state is DeliveryState.WAITING:
         assert isinstance(outcome, Unsent | Throttled) and age <= Policy().give_up_after

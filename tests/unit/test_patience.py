@@ -84,12 +84,23 @@ def test_a_refusal_is_an_answer_of_a_healthy_erp() -> None:
     assert patience.grant(8) == 8
 
 
-def test_a_clock_that_goes_back_does_not_stall_for_longer_than_an_hour() -> None:
+def test_no_one_is_left_alone_for_longer_than_an_hour() -> None:
+    patience = Patience(Clock(), timedelta(seconds=30))
+    patience.note(Throttled(timedelta(days=2)))
+    assert patience.left == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("jump", [timedelta(seconds=1), timedelta(days=2)])
+def test_a_clock_that_goes_back_does_not_stall(jump: timedelta) -> None:
     clock = Clock()
     patience = Patience(clock, timedelta(seconds=30))
     patience.note(Throttled(timedelta(minutes=1)))
-    clock.at -= timedelta(days=2)
-    assert patience.left <= timedelta(hours=1)
+    clock.at -= jump
+    assert patience.grant(8) == 1
+    clock.at -= jump
+    assert patience.grant(8) == 1
+    clock.at += PROBE / 2
+    assert patience.grant(8) == 0
 
 
 OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
