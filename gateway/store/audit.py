@@ -68,5 +68,5 @@ def digest(before: str, line: AuditLine) -> str:
 
 
 def _plain(text: str) -> str:
-    # As the database keeps it (see `tables.Words`), or the chain would break on reading it back.
+    # As the database keeps it (see `columns.Words`), or the chain would break on reading it back.
     return text.replace("\x00", "\ufffd")

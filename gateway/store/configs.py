@@ -3,8 +3,9 @@
 from sqlalchemy import delete, insert, select
 
 from gateway.core.ports import AppliedConfig
+from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
-from gateway.store.tables import configs, pack, unpack
+from gateway.store.tables import configs
 
 _MOST = 200
 

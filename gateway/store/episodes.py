@@ -6,8 +6,9 @@ from sqlalchemy import select
 
 from gateway.core.diagnosis import Diagnosis
 from gateway.core.episode import Episode, EpisodeState
+from gateway.store.documents import pack, unpack
 from gateway.store.part import Part, insert_into, running
-from gateway.store.tables import diagnoses, episodes, pack, unpack
+from gateway.store.tables import diagnoses, episodes
 
 
 class Episodes(Part):

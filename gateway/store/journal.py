@@ -91,7 +91,7 @@ class Journal(Layouts, Totals):
             self._db.exec_driver_sql(_SERVER_ADD if self._is_server else _ADD, rows)
 
     def _at(self, moment: datetime) -> datetime | str:
-        """Give a time as the driver takes it (see `tables.Utc`). Raises ValueError for one without a zone."""
+        """Give a time as the driver takes it (see `columns.Utc`). Raises ValueError for one without a zone."""
         if moment.utcoffset() is None:
             raise ValueError(f"a time without a zone cannot be stored: {moment.isoformat()}")
         if self._is_server:

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Row, select
 
 from gateway.core.batch import Batch
 from gateway.core.series import Layout, Place
+from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
-from gateway.store.tables import keepsakes, pack, unpack
+from gateway.store.tables import keepsakes
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

@@ -11,9 +11,10 @@ from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
 from gateway.core.status import OVER, Said, heard, told
 from gateway.store.claims import COLUMNS
+from gateway.store.documents import pack, unpack
 from gateway.store.outbox import delivery_of, put_delivery
 from gateway.store.part import Part
-from gateway.store.tables import order_versions, orders, outbox, pack, unpack
+from gateway.store.tables import order_versions, orders, outbox
 
 _AT_ONCE, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 """In the place of a time to ask again."""

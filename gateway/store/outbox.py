@@ -23,8 +23,9 @@ from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Claimed
 from gateway.store import claims
+from gateway.store.documents import unpack
 from gateway.store.part import Part
-from gateway.store.tables import outbox, unpack
+from gateway.store.tables import outbox
 
 
 def _settlement(claimed: Delivery, settled: Delivery) -> dict[str, Any]:

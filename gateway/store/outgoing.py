@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 
 from gateway.core.event import Event, Outgoing, Subscriber
+from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
-from gateway.store.tables import audit, outgoing, pack, subscribers, unpack
+from gateway.store.tables import audit, outgoing, subscribers
 
 LONGEST_WAIT = timedelta(hours=36)
 """No wait and no lease is longer; a stored time further ahead was written by a clock that has since gone back."""

@@ -11,8 +11,9 @@ from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
 from gateway.core.production import KEPT, OVER, Handover, HandoverState, JobState, StoredProduction
 from gateway.store.claims import LONGEST_WAIT
+from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
-from gateway.store.tables import handovers, pack, production_orders, unpack
+from gateway.store.tables import handovers, production_orders
 
 _SKEW = timedelta(minutes=1)
 _FIELDS = Handover.__struct_fields__

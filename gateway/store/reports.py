@@ -7,8 +7,9 @@ from sqlalchemy import Row, false, select, true, update
 from gateway.core.errors import Conflict
 from gateway.core.ports import StoredReport
 from gateway.core.report import Extraction, QualityReport
+from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
-from gateway.store.tables import pack, reports, unpack
+from gateway.store.tables import reports
 
 _COLUMNS = (
     reports.c.body,

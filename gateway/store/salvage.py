@@ -20,6 +20,7 @@ from gateway.core.errors import Full, Misconfigured, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.store import tables
 from gateway.store.audit import Trail
+from gateway.store.documents import unpack
 from gateway.store.outbox import put_delivery
 from gateway.store.schema import bring_up
 
@@ -271,7 +272,7 @@ def _mend(engine: Engine, now: datetime) -> None:
         look = select(tables.orders.c.body, tables.orders.c.erp).where(tables.orders.c.key.not_in(sent))
         for body, erp in connection.execute(look).all():
             try:
-                order = tables.unpack(body, WorkOrder)
+                order = unpack(body, WorkOrder)
             except (msgspec.MsgspecError, zlib.error):
                 log.exception("store.order_unreadable")
                 continue

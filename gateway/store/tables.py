@@ -1,21 +1,15 @@
-"""The tables, and how a struct becomes a row.
+"""The tables of the store and what may be searched in them.
 
-A row is the struct as a document (`body`: MessagePack, one leading byte says if zlib follows) beside the
-columns that are searched. Times are UTC. A change here
-needs a step in `migrations/` and a new `gateway.store.schema.HEAD`.
+A row is a struct as a document (`body`, see `gateway.store.documents`) beside the columns that are searched. Times
+are UTC. A change here needs a step in `migrations/` and a new `gateway.store.schema.HEAD`.
 """
 
-import zlib
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -23,60 +17,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
     text,
 )
 
-from gateway.core.series import Layout
-
-_WORTH_TRYING = 256
-_SAMPLE = 4096
-_PAYS = 0.9
-_LARGE = 256 * 1024
-_PAYS_LARGE = 0.25
-"""A picture shrinks to a half, at 10 ms of a core for each MiB: only what shrinks a lot is worth that."""
-
-T = TypeVar("T")
-_decoders: dict[Any, Any] = {}
-
-
-class Utc(TypeDecorator[datetime]):
-    """An aware time, kept as UTC. Raises ValueError for a time without a zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert to UTC on the way in."""
-        del dialect
-        if value is None:
-            return None
-        if value.utcoffset() is None:
-            raise ValueError(f"a time without a zone cannot be stored: {value.isoformat()}")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Say on the way out that it is UTC: SQLite keeps no offset."""
-        del dialect
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Words(TypeDecorator[str]):
-    """Text from outside. PostgreSQL refuses NUL in text, so it is stored as U+FFFD on both."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Replace what a database cannot hold."""
-        del dialect
-        return value.replace("\x00", "\ufffd") if value is not None and "\x00" in value else value
-
+from gateway.store.columns import Utc, Words
 
 metadata = MetaData(
     naming_convention={
@@ -329,40 +275,3 @@ subscribers = _table(
     _needed("place", Words),
 )
 keepsakes = _table("keepsakes", Column("name", Words, primary_key=True), _needed("value", LargeBinary))
-
-
-def pack(thing: Any) -> bytes:
-    """Encode a struct as a document, compressed when that pays."""
-    raw = msgspec.msgpack.encode(thing, enc_hook=_digest)
-    if len(raw) < _WORTH_TRYING:
-        return b"\0" + raw
-    # Waveforms do not shrink; a sample from the middle finds out before the whole is tried.
-    half = len(raw) // 2
-    middle = raw[half : half + _SAMPLE] if len(raw) > 4 * _SAMPLE else b""
-    least = _PAYS if len(raw) < _LARGE else _PAYS_LARGE
-    if middle and len(zlib.compress(middle, 1)) > least * len(middle):
-        return b"\0" + raw
-    small = zlib.compress(raw, 1)
-    return b"\1" + small if len(small) < _PAYS * len(raw) else b"\0" + raw
-
-
-def unpack(body: bytes, kind: type[T] | msgspec.msgpack.Decoder[T]) -> T:
-    """Decode a document, with a decoder when its kind needs one of its own.
-
-    Raises `msgspec.ValidationError` when it is not of this kind.
-    """
-    raw = memoryview(body)[1:]
-    plain = zlib.decompress(raw) if body[0] else raw
-    if isinstance(kind, msgspec.msgpack.Decoder):
-        return kind.decode(plain)
-    if kind not in _decoders:
-        _decoders[kind] = msgspec.msgpack.Decoder(kind)
-    decoder: msgspec.msgpack.Decoder[T] = _decoders[kind]
-    return decoder.decode(plain)
-
-
-def _digest(thing: Any) -> str:
-    """Say how a layout stands in a document: by its digest."""
-    if isinstance(thing, Layout):
-        return thing.digest
-    raise NotImplementedError(f"{type(thing).__name__} cannot be stored")

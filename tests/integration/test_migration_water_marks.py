@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.store.documents import pack
 from gateway.store.engine import server_writer, sqlite_writer
 from gateway.store.schema import HEAD, revision_of, upgrade
 from gateway.store.settings import Settings
-from gateway.store.tables import pack
 from tests.fakes import at, batch, value
 from tests.postgres import Server, postgres
 

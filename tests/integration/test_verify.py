@@ -27,8 +27,8 @@ from gateway.flow.verify import Check
 from gateway.runtime.making import book_of, desk_of
 from gateway.runtime.proof import dossier_of, prove
 from gateway.runtime.settings import parse
+from gateway.store.documents import pack
 from gateway.store.settings import Settings
-from gateway.store.tables import pack
 from tests.sealed_orders import BUNDLE, DESK, REPORT, fill, told
 
 Edit = Callable[[sqlite3.Connection], object]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.batch import Batch
 from gateway.core.reading import LogLine, Quality, Reading, Waveform
-from gateway.store.tables import pack, unpack
+from gateway.store.documents import pack, unpack
 
 words = st.text(st.characters(codec="utf-8"), max_size=20)
 times = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gateway.store.tables import pack, unpack
+from gateway.store.documents import pack, unpack
 
 
 def picture(noise: int) -> bytes:
