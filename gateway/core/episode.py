@@ -18,7 +18,7 @@ class EpisodeState(enum.StrEnum):
 class Decision(enum.StrEnum):
     """What policy made of a confirmed trouble.
 
-    JOINED: a person reported it first, and the order that the report made stands for both.
+    JOINED: another order stands for it, too: a person reported it first, or the trouble was known before.
     """
 
     NOTE = "note"
@@ -51,6 +51,9 @@ class Episode(msgspec.Struct, frozen=True):
     `said` is None while a machine's trouble has no part in an order. `ruled` is the learning label: who looked, or the
     machine itself, showed that there was no trouble, or the order was cancelled. A machine's trouble that a
     person ruled on lives on in silence until it is over or gets worse, so that it is not ordered again at once.
+
+    `upheld`: its order stood against a ruling, so that clean windows alone do not call it false any more. `heir` is the
+    key of the order that was made while its own was being taken back, and nobody knew yet what the ERP would say.
     """
 
     key: str
@@ -73,3 +76,5 @@ class Episode(msgspec.Struct, frozen=True):
     reports: tuple[str, ...] = ()
     said: Said | None = None
     ruled: Literal["", "false", "cancelled"] = ""
+    upheld: bool = False
+    heir: str = ""

@@ -14,8 +14,8 @@ from gateway.core.episode import Decision, Episode, EpisodeState
 from gateway.core.order import business_key
 from gateway.core.ports import Tx
 from gateway.core.window import Window
-from gateway.flow import amend, grow, policy, seal
-from gateway.flow.episode import Rules, closed, fold, seconded, told_before
+from gateway.flow import amend, grow, policy, seal, standing
+from gateway.flow.episode import SAME_REPORT, Rules, closed, fold, merged, ruled_before, seconded, told_before
 from gateway.flow.false_alarm import lapsed
 
 _MANY = 10_000
@@ -90,14 +90,42 @@ class Book:
     ) -> Episode:
         """Decide about a confirmed trouble, order it once, and have its order grow with it."""
         decision, key = self._decide(tx, episode, now)
+        if decision is Decision.ORDER and episode.decision is not Decision.ORDER:
+            return self._ordered(tx, episode, seen, window, now, grounds)
         if decision is not episode.decision:
             tx.note("episode.decided", episode.key, now, f"{decision} {episode.failure_mode}")
-        fresh = decision is Decision.ORDER and episode.decision is not Decision.ORDER
-        episode = replace(episode, decision=decision)
-        if fresh:
-            self._order(tx, episode, seen, window, now, grounds)
-            return replace(episode, said=grow.said(episode, seen.end))
-        ordered = decision in (Decision.ORDER, Decision.JOINED)
+        return self._grown(tx, replace(episode, decision=decision), key, seen, window, now, grounds)
+
+    def _ordered(
+        self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None
+    ) -> Episode:
+        """Order a trouble. One whose order is being taken back goes on with that, as long as it can be kept."""
+        again, going = standing.take_up(tx, self._ruled(tx, episode), now, f"the machine ({episode.failure_mode})")
+        if again is not None and again.source == "machine":
+            one = self._one(tx, again, episode, now)
+            return self._grown(tx, one, one.key, seen, window, now, grounds)
+        if again is not None:  # a person told of it first
+            return self._opened(tx, episode, seen, window, now, grounds)
+        tx.note("episode.decided", episode.key, now, f"{Decision.ORDER} {episode.failure_mode}")
+        episode = replace(episode, decision=Decision.ORDER)
+        order = seal.of_episode(tx, episode, seen, window, grounds, self.plant, self.terms)
+        if tx.put_order(order, self.erp, now, standing.behind(tx, going, order.key)):
+            tx.pin(order.key, window.journal)
+            tx.note("order.made", order.key, now, f"machine {order.failure_mode} capsule {order.capsule}")
+        return replace(episode, said=grow.said(episode, seen.end))
+
+    def _grown(
+        self,
+        tx: Tx,
+        episode: Episode,
+        key: str,
+        seen: Diagnosis,
+        window: Window,
+        now: datetime,
+        grounds: Grounds | None,
+    ) -> Episode:
+        """Have the order of this key grow with a trouble, as far as it is ordered and has something new to say."""
+        ordered = episode.decision in (Decision.ORDER, Decision.JOINED)
         if not ordered or seen.fault is Fault.HEALTHY or not grow.speaks(episode, seen.end):
             return episode
         stored = tx.order(key)
@@ -106,6 +134,19 @@ class Book:
         if stored is not None:
             amend.by_machine(tx, stored.order, episode, seen, window, grounds, self.plant, self.terms, now)
         return replace(episode, said=grow.said(episode, seen.end))
+
+    @staticmethod
+    def _ruled(tx: Tx, episode: Episode) -> list[Episode]:
+        """Give the troubles that somebody ruled on lately and that this one goes on with."""
+        since = episode.started_at - SAME_REPORT
+        return ruled_before(tx.episodes(episode.asset, since=since, limit=_MANY), episode)
+
+    @staticmethod
+    def _one(tx: Tx, first: Episode, more: Episode, now: datetime) -> Episode:
+        """Make one trouble of two: the first goes on, whose order stands."""
+        tx.put_episode(replace(closed(more, more.last_at), decision=Decision.JOINED))
+        tx.note("episode.closed", more.key, now, f"one with {first.key}")
+        return merged(first, more)
 
     @staticmethod
     def _ended(tx: Tx, episode: Episode, key: str, at: datetime) -> Episode:
@@ -131,11 +172,3 @@ class Book:
             tx.put_episode(seconded(first, episode))
             tx.note("episode.witness", first.key, now, f"machine {episode.failure_mode} {episode.key}")
         return Decision.JOINED, first.key
-
-    def _order(
-        self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None
-    ) -> None:
-        order = seal.of_episode(tx, episode, seen, window, grounds, self.plant, self.terms)
-        if tx.put_order(order, self.erp, now):
-            tx.pin(order.key, window.journal)
-            tx.note("order.made", order.key, now, f"machine {order.failure_mode} capsule {order.capsule}")

@@ -16,8 +16,8 @@ from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
-from gateway.flow.ruling import overruled
 from gateway.flow.settle import Policy, Settled, asks, lingers, settled, write
+from gateway.flow.standing import overruled
 from gateway.flow.sweep import watch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

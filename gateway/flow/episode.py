@@ -150,6 +150,28 @@ def contradicted(live: Iterable[Episode], told: Extraction, report: QualityRepor
     ]
 
 
+def ruled_on(known: Iterable[Episode], told: Extraction, report: QualityReport) -> list[Episode]:
+    """Find the troubles that somebody ruled on, over or silent, and a person now tells of."""
+    return [
+        episode for episode in known if episode.ruled and same_trouble([_unruled(episode)], told, report) is not None
+    ]
+
+
+def ruled_before(known: Iterable[Episode], confirmed: Episode) -> list[Episode]:
+    """Find the troubles that somebody ruled on, over or silent, and a machine now shows again."""
+    return [
+        episode
+        for episode in known
+        if episode.ruled and episode.key != confirmed.key
+        if (episode.source == "machine" and episode.family == confirmed.family)
+        or told_before([_unruled(episode)], confirmed) is not None
+    ]
+
+
+def _unruled(episode: Episode) -> Episode:
+    return replace(episode, state=EpisodeState.OPEN, ruled="")
+
+
 def _near(episode: Episode, report: QualityReport) -> bool:
     """Tell whether a report is of an episode's time; one that was stamped next year is not of all of this year's."""
     after, before = report.reported_at - episode.last_at, episode.started_at - report.reported_at
@@ -165,6 +187,20 @@ def closed(episode: Episode, at: datetime, ruled: Literal["", "false", "cancelle
 def seconded(episode: Episode, confirmed: Episode) -> Episode:
     """Append a machine's confirmation to the episode that a person opened."""
     return replace(episode, hits=episode.hits + 1, last_at=max(episode.last_at, confirmed.last_at))
+
+
+def merged(first: Episode, more: Episode) -> Episode:
+    """Put what a later episode of a machine's trouble has seen into the first one: they are the same trouble."""
+    modes = dict.fromkeys((*first.tally, *more.tally))
+    return replace(
+        first,
+        last_at=max(first.last_at, more.last_at),
+        hits=first.hits + more.hits,
+        misses=more.misses,
+        peak_confidence=max(first.peak_confidence, more.peak_confidence),
+        peak_severity=max(first.peak_severity, more.peak_severity),
+        tally={mode: first.tally.get(mode, 0.0) + more.tally.get(mode, 0.0) for mode in modes},
+    )
 
 
 def witness(episode: Episode, report: QualityReport) -> Episode:

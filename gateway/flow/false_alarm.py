@@ -49,8 +49,12 @@ def lapsed(tx: Tx, over: Episode, window: Window, within: timedelta, now: dateti
 
 
 def looks_false(over: Episode, within: timedelta) -> bool:
-    """Tell by the episode alone whether it may have been a false alarm: ordered, short, never severe, unwitnessed."""
-    alone = over.source == "machine" and over.decision is Decision.ORDER and not over.reports and not over.ruled
+    """Tell by the episode alone whether it may have been a false alarm: ordered, short, never severe, unwitnessed.
+
+    One whose order stood against that once is none: it would be asked for again with every clean window.
+    """
+    alone = over.source == "machine" and over.decision is Decision.ORDER and not over.reports
+    alone = alone and not over.ruled and not over.upheld
     return alone and over.peak_severity < policy.SEVERE and _lasted(over) <= within and within > timedelta(0)
 
 

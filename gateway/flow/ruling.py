@@ -58,25 +58,6 @@ def by_erp(tx: Tx, order: StoredOrder, at: datetime, false_codes: Collection[str
             tx.put(REPAIRED + order.order.asset, at.isoformat().encode())
 
 
-def overruled(tx: Tx, key: str, at: datetime) -> None:
-    """Take a ruling back: the ERP keeps the order, because somebody has begun. The trouble is what it was before.
-
-    Else whoever tells of it next would open a second order beside the one that is being worked on.
-    """
-    episode = tx.episode(key)
-    if episode is None or not episode.ruled:
-        return
-    ruling = episode.ruled
-    stands = replace(episode, state=EpisodeState.OPEN, closed_at=None, ruled="")
-    tx.put_episode(stands)
-    tx.note("episode.reopened", key, at, f"the ERP keeps its order: {ruling} does not hold")
-    if stands.source == "machine" or not stands.asset:
-        return
-    for other in tx.episodes(stands.asset, live=True, limit=_MANY):
-        if other.decision is Decision.JOINED and other.ruled == ruling and told_before([stands], other) is not None:
-            tx.put_episode(replace(other, ruled=""))
-
-
 def _joined(tx: Tx, episode: Episode) -> list[Episode]:
     """Give the open machine's troubles that stand behind a person's order."""
     if episode.source == "machine" or not episode.asset:

@@ -16,8 +16,8 @@ from gateway.core.errors import AndonError
 from gateway.core.order import business_key
 from gateway.core.ports import Clock, Interpreter, Store, StoredReport, Tx
 from gateway.core.report import Extraction, QualityReport
-from gateway.flow import amend, aside, policy, seal
-from gateway.flow.episode import SAME_REPORT, closed, contradicted, same_trouble, told_episode, witness
+from gateway.flow import amend, aside, policy, seal, standing
+from gateway.flow.episode import SAME_REPORT, closed, contradicted, ruled_on, same_trouble, told_episode, witness
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -67,6 +67,7 @@ class Desk:
         mine = business_key(self.secret, self.plant.site.id, "report", report.id)
         if tx.order(mine) is not None:
             return mine
+        _, going = standing.take_up(tx, self._ruled(tx, report, told), now, f"report {report.id}")
         same = self._same(tx, report, told, now)
         if same is not None and report.id not in same.reports:
             # A machine's trouble that was not sure enough for an order is confirmed by who reports it: the
@@ -84,9 +85,15 @@ class Desk:
         order = seal.of_report(tx, episode, told, report, self.plant, self.terms, ruled=ruled)
         if same is None:
             tx.put_episode(episode)
-        if tx.put_order(order, self.erp, now):
+        if tx.put_order(order, self.erp, now, standing.behind(tx, going, order.key)):
             tx.note("order.made", order.key, now, f"report {order.failure_mode} capsule {order.capsule}")
         return order.key
+
+    @staticmethod
+    def _ruled(tx: Tx, report: QualityReport, told: Extraction) -> list[Episode]:
+        """Give the troubles that somebody ruled on lately and that a report is about."""
+        since = report.reported_at - SAME_REPORT if report.reported_at.year > 1 else None
+        return ruled_on(tx.episodes(told.asset or None, since=since, limit=_MANY), told, report)
 
     def _same(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> Episode | None:
         """Find the open trouble that a report is about, with an order that may still grow; None for a new one.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, insert, or_, select, update
+from sqlalchemy import Select, and_, case, insert, null, or_, select, update
 
 from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate, Task
 from gateway.core.order import WorkOrder
@@ -47,12 +47,15 @@ _BEHIND = and_(
 class Orders(Part):
     """What the ERP is asked to do, and what it said about it."""
 
-    def put_order(self, order: WorkOrder, erp: str, due_at: datetime) -> bool:
-        """Keep an order together with its delivery, WAITING; False when the key was here (nothing changes)."""
+    def put_order(self, order: WorkOrder, erp: str, due_at: datetime, lane: str | None = None) -> bool:
+        """Keep an order together with its delivery, WAITING; False when the key was here (nothing changes).
+
+        It goes in its own lane, or in another's: then it leaves when what stands there before it is settled.
+        """
         row = {"asset": order.asset, "erp": erp, "detected_at": order.detected_at, "body": pack(order)}
         if not self._insert_new(orders, key=order.key, **row):
             return False
-        waiting = Delivery(order.key, order.lane, erp, DeliveryState.WAITING, 0, due_at, updated_at=due_at)
+        waiting = Delivery(order.key, lane or order.lane, erp, DeliveryState.WAITING, 0, due_at, updated_at=due_at)
         put_delivery(self._db, waiting)
         return True
 
@@ -137,6 +140,33 @@ class Orders(Part):
         if state in (DeliveryState.DELIVERED, DeliveryState.PARKED) and "state" not in news:
             self._wait_again(key, at)
         return True
+
+    def stand_again(self, key: str, at: datetime) -> bool:
+        """Take a withdrawal back of which nothing has left; False when there is none, or nobody knows.
+
+        An order that the ERP has opened again after it was WITHDRAWN stands again too. What was changed before it was
+        taken back goes out now.
+        """
+        there, state = outbox.c.erp_number.is_not(None), outbox.c.state
+        held = state.in_((DeliveryState.WAITING, DeliveryState.PARKED, DeliveryState.WITHDRAWN))
+        unsettled = and_(~there, state.in_((DeliveryState.WAITING, DeliveryState.UNCERTAIN, DeliveryState.PARKED)))
+        # What an attempt may have taken along is kept in `sending`: without it no attempt is under way, or in doubt.
+        unbegun = and_(there, held, outbox.c.sending.is_(None))
+        alone = and_(outbox.c.key == key, outbox.c.withdraw != "")
+        if self._db.execute(update(outbox).where(alone, unsettled).values(withdraw="")).rowcount:
+            return True
+        behind = outbox.c.sent < outbox.c.version
+        news = {
+            "withdraw": "",
+            "state": case((behind, DeliveryState.WAITING.value), else_=DeliveryState.DELIVERED.value),
+            "attempt": 0,
+            "since": null(),
+            "due_at": at,
+            "lease_until": None,
+            "reason": "",
+            "updated_at": at,
+        }
+        return self._db.execute(update(outbox).where(alone, unbegun).values(news)).rowcount == 1
 
     def order_version(self, key: str, version: int) -> WorkOrder | None:
         """Give an order as it was in one version; None when there is no such version."""

@@ -623,6 +623,61 @@ class StoreContract:
         [back] = await claim(store, now=at(4))
         assert (back.order.key, back.delivery.task) == ("B1", "cancel")
 
+    async def test_a_withdrawal_of_which_nothing_left_is_taken_back_and_what_had_changed_goes_out(
+        self, store: Store
+    ) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        for one in await claim(store):
+            assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        assert await store.write(lambda tx: tx.change_order(version("B1", 2), at(2)))
+        assert not await store.write(lambda tx: tx.stand_again("A1", at(3)))
+        for key, then in (("A1", DeliveryState.DELIVERED), ("B1", DeliveryState.WAITING)):
+            assert await store.write(lambda tx, key=key: tx.withdraw_order(key, "false alarm", at(3)))
+            assert await store.write(lambda tx, key=key: tx.stand_again(key, at(4)))
+            assert not await store.write(lambda tx, key=key: tx.stand_again(key, at(5)))
+            held = await store.read(lambda tx, key=key: tx.order(key))
+            assert held is not None and (held.delivery.state, held.delivery.withdraw) == (then, "")
+        [changed] = await claim(store, now=at(6))
+        assert (changed.order.key, changed.order.version, changed.delivery.task) == ("B1", 2, "amend")
+
+    async def test_a_withdrawal_that_may_have_left_is_not_taken_back(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        [made] = await claim(store)
+        assert await settle_as(store, delivered(made.delivery, "7", at(1)).delivery, made)
+        assert await store.write(lambda tx: tx.withdraw_order("A1", "false alarm", at(2)))
+        [flying] = await claim(store, now=at(3))
+        assert not await store.write(lambda tx: tx.stand_again("A1", at(4)))
+        await settle(store, flying, DeliveryState.WAITING)  # in doubt: the next attempt asks once more
+        assert not await store.write(lambda tx: tx.stand_again("A1", at(5)))
+        [again] = await claim(store, now=at(6))
+        await settle(store, again, DeliveryState.PARKED)
+        assert await store.write(lambda tx: tx.redeliver("A1", at(7)))
+        assert not await store.write(lambda tx: tx.stand_again("A1", at(8)))
+
+    async def test_a_withdrawal_that_surely_never_left_is_taken_back(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        [made, doubtful] = await claim(store)
+        assert await settle_as(store, delivered(made.delivery, "7", at(1)).delivery, made)
+        assert await store.write(lambda tx: tx.withdraw_order("A1", "false alarm", at(2)))
+        [tried] = await claim(store, now=at(3))
+        unsent = msgspec.structs.replace(tried.delivery, attempt=0, sending=None, lease_until=None)
+        assert await settle_as(store, msgspec.structs.replace(unsent, state=DeliveryState.WAITING), tried)
+        assert await store.write(lambda tx: tx.stand_again("A1", at(4)))
+        assert await store.write(lambda tx: tx.withdraw_order("B1", "false alarm", at(4)))
+        assert not await store.write(lambda tx: tx.stand_again("B1", at(5)))  # it is being sent
+        await settle(store, doubtful, DeliveryState.UNCERTAIN)
+        assert await store.write(lambda tx: tx.stand_again("B1", at(6)))
+        [asked] = await claim_uncertain(store, at(7))
+        assert (asked.delivery.task, asked.delivery.withdraw) == ("create", "")
+
+    async def test_an_order_in_another_ones_lane_waits_for_it(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        assert await store.write(lambda tx: tx.put_order(order("B1", None), "erp", NOW, "A"))
+        [first] = await claim(store)
+        assert first.order.key == "A1" and await claim(store) == []
+        assert await settle_as(store, delivered(first.delivery, "7", at(1)).delivery, first)
+        assert [one.order.key for one in await claim(store, now=at(2))] == ["B1"]
+
     async def test_what_the_erp_has_ended_is_neither_changed_nor_taken_back(self, store: Store) -> None:
         await put(store, ("A1", "A"))
         [one] = await claim(store)

@@ -1,0 +1,251 @@
+"""A trouble that is told of again while its order is being taken back: the ERP never has two of it that stand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from connectors.erp.rest import Settings
+from connectors.erp.rest.plan import Amend, Cancel
+from gateway.core.delivery import DeliveryState
+from gateway.core.episode import EpisodeState
+from gateway.core.ports import ErpAdapter, Store, StoredOrder
+from gateway.core.secret import SecretRef
+from gateway.flow.deliver import Deliverer
+from gateway.flow.patience import Patience
+from gateway.flow.redeliver import send_again
+from gateway.flow.settle import Policy
+from gateway.flow.withdraw import withdraw
+from gateway.store.settings import Settings as StoreSettings
+from tests.erp_process import SECRET, Erp, running_erp
+from tests.fakes import at
+from tests.growing import HEALTHY, TOLD, events, heard, seen, shown
+
+PLACE = "/api/orders/{number}"
+MASKED = "it is very loud now"
+UNKNOWN = {"kind": "cut", "method": "PATCH"}
+"""The withdrawal is lost before the ERP has it, and nobody knows."""
+STORIES = count()
+"""Each story at a time of its own: the ERP is the same, and keys are made of times and names."""
+DONE_UNHEARD = {"kind": "lost_reply", "method": "PATCH"}
+LOT = replace(TOLD, asset=None, batch="L-77")
+
+
+@pytest.fixture(scope="module")
+def plant() -> Iterator[Erp]:
+    with running_erp() as erp:
+        yield erp
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = StoreSettings(path=str(tmp_path)).open()
+    yield store
+    await store.close()
+
+
+class Desk:
+    """The gateway's delivery, turn by turn, on a clock of the test's."""
+
+    def __init__(self, store: Store, erp: ErpAdapter, plant: Erp) -> None:
+        self.store, self.erp, self.plant = store, erp, plant
+        self.story = next(STORIES)
+        self.began_s = self.story * 1e6
+        self.at = at(self.began_s)
+
+    def now(self) -> datetime:
+        return self.at
+
+    async def send(self, doubts: int = 8) -> None:
+        """Let an hour go by and send what is due."""
+        self.at += timedelta(hours=1)
+        policy = Policy(doubts=doubts)
+        patience = Patience(self.now, policy.longest_wait)
+        await Deliverer(self.store, self.erp, self.now, asyncio.Event(), policy, patience).step()
+
+    async def turn(self, doubts: int = 8) -> None:
+        """Send, then look whether the ERP has two that stand."""
+        await self.send(doubts)
+        assert sum(word != "CANCELLED" for word in (await self.words()).values()) <= 1, await self.words()
+
+    async def words(self) -> dict[str, str]:
+        """How the ERP has the orders of this store, by key."""
+        ours = {one.order.key for one in await self.orders()}
+        return {one["reference"]: one["status"] for one in self.plant.state()["orders"] if one["reference"] in ours}
+
+    async def orders(self) -> list[StoredOrder]:
+        """The orders of the store, the oldest first."""
+        return list(reversed(await self.store.read(lambda tx: tx.orders())))
+
+    async def only(self) -> StoredOrder:
+        [held] = await self.orders()
+        return held
+
+    def edit(self, key: str, **fields: object) -> None:
+        """Change the ERP's record as a planner does."""
+        [number] = [one["number"] for one in self.plant.state()["orders"] if one["reference"] == key]
+        self.plant.edit(number, **fields)
+
+
+@pytest.fixture
+async def desk(store: Store, plant: Erp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setenv("TEST_ERP_SECRET", SECRET)
+    erp = Settings(
+        name="main",
+        base_url=plant.url,
+        token_url=plant.ready["token_url"],
+        client_id=plant.ready["client_id"],
+        client_secret=SecretRef(env="TEST_ERP_SECRET"),
+        audience="erp",
+        idempotency="header",
+        fields_in="order",
+        precondition="etag",
+        amend=Amend(path=PLACE),
+        cancel=Cancel(path=PLACE, body={"status": "CANCELLED"}, reason="closing_code"),
+    ).open()
+    yield Desk(store, erp, plant)
+    plant.faults()
+    await erp.close()
+
+
+async def told(desk: Desk, who: str, seconds: float, severity: float = 0.5) -> str:
+    """Have the machine show it, or a person tell of it, of the lot alone where there is no asset; give its name."""
+    name, begun = f"{desk.story} at {seconds}", desk.began_s + seconds
+    if who.startswith("machine"):
+        await shown(desk.store, begun, *[seen(0, severity=severity)] * 4)
+    else:
+        words = replace(LOT, batch=f"L-{desk.story}") if who == "person without an asset" else TOLD
+        await heard(desk.store, name, replace(words, id=name, masked=f"{MASKED} {seconds:.0f}"), begun)
+    return name
+
+
+async def delivered(desk: Desk, first: str) -> str:
+    """Have the first order made and delivered; give its key."""
+    await told(desk, first, 0)
+    await desk.turn()
+    held = await desk.only()
+    assert held.delivery.state is DeliveryState.DELIVERED
+    return held.order.key
+
+
+async def taken_back(desk: Desk, key: str, first: str) -> None:
+    """Have the order taken back: by the machine where it is its own and over, else by a person."""
+    if first == "machine":
+        await shown(desk.store, desk.began_s + 10, *[seen(0, HEALTHY)] * 5)
+    else:
+        await withdraw(desk.store, key, "the sensor was loose", "cli", desk.now)
+    held = await desk.only()
+    assert held.delivery.task == "cancel"
+
+
+WAYS = [
+    pytest.param("machine", "machine", id="machine, machine"),
+    pytest.param("machine", "person", id="machine, person"),
+    pytest.param("machine called off", "person", id="machine called off, person"),
+    pytest.param("person", "machine", id="person, machine"),
+    pytest.param("person", "person", id="person, person"),
+    pytest.param("person without an asset", "person without an asset", id="without an asset"),
+]
+
+
+@pytest.mark.parametrize(("first", "again"), WAYS)
+async def test_who_tells_again_before_a_withdrawal_has_left_keeps_the_order(desk: Desk, first: str, again: str) -> None:
+    key = await delivered(desk, first)
+    await taken_back(desk, key, first)
+    await told(desk, again, 60)
+    held = await desk.only()
+    assert (held.order.key, held.delivery.withdraw) == (key, "")
+    assert len(await events(desk.store, "order.kept")) == 1
+    episode = await desk.store.read(lambda tx: tx.episode(key))
+    assert episode is not None and (episode.state, episode.ruled) == (EpisodeState.OPEN, "")
+    await told(desk, again, 120, severity=0.8)
+    await desk.turn()
+    held = await desk.only()
+    assert await desk.words() == {key: "OPEN"}
+    assert held.delivery.state is DeliveryState.DELIVERED and held.order.version > 1
+
+
+@pytest.mark.parametrize(("first", "again"), WAYS)
+@pytest.mark.parametrize("fault", [UNKNOWN, DONE_UNHEARD], ids=["lost", "done unheard"])
+async def test_while_nobody_knows_of_a_withdrawal_the_next_order_waits_for_its_end(
+    desk: Desk, first: str, again: str, fault: dict[str, str]
+) -> None:
+    key = await delivered(desk, first)
+    await taken_back(desk, key, first)
+    desk.plant.faults(fault)
+    await desk.turn()
+    await told(desk, again, 60)
+    _, heir = await desk.orders()
+    await desk.turn()
+    assert heir.order.key not in await desk.words()
+    desk.plant.faults()
+    await desk.turn()
+    await desk.turn()
+    assert await desk.words() == {key: "CANCELLED", heir.order.key: "OPEN"}
+    await told(desk, again, 120, severity=0.8)
+    assert len(await desk.orders()) == 2
+
+
+@pytest.mark.parametrize(("first", "again"), WAYS)
+async def test_what_waited_for_a_withdrawal_that_is_refused_goes_into_the_order_that_stands(
+    desk: Desk, first: str, again: str
+) -> None:
+    key = await delivered(desk, first)
+    await taken_back(desk, key, first)
+    desk.plant.faults(UNKNOWN)
+    await desk.turn()
+    name = await told(desk, again, 60, severity=0.8)
+    _, heir = await desk.orders()
+    desk.plant.faults()
+    desk.edit(key, status="IN_PROGRESS")
+    await desk.turn()
+    await told(desk, again, 120, severity=0.8)
+    await desk.turn()
+    first_one, other = await desk.orders()
+    assert await desk.words() == {key: "IN_PROGRESS"}
+    assert other.delivery.state is DeliveryState.WITHDRAWN
+    assert (first_one.delivery.state, first_one.delivery.withdraw) == (DeliveryState.DELIVERED, "")
+    assert first_one.order.version > 1 and first_one.delivery.sent == first_one.order.version
+    live = await desk.store.read(lambda tx: tx.episodes(live=True))
+    assert {one.key for one in live if one.decision == "order"} == {key}
+    assert not any(one.ruled for one in live)
+    if again != "machine":
+        assert f"{MASKED} 60" in first_one.order.description
+        report = await desk.store.read(lambda tx: tx.report(name))
+        assert report is not None and report.order_key == key
+    assert heir.order.key == other.order.key
+
+
+async def test_what_was_parked_in_doubt_holds_nobody_up_and_its_refusal_ends_the_other_order(desk: Desk) -> None:
+    key = await delivered(desk, "person")
+    await taken_back(desk, key, "person")
+    desk.plant.faults(UNKNOWN)
+    await desk.turn(doubts=1)
+    desk.plant.faults()
+    await told(desk, "person", 60)
+    parked, heir = await desk.orders()
+    assert parked.delivery.state is DeliveryState.PARKED
+    desk.edit(key, status="CANCELLED")  # a person looked
+    await desk.turn()
+    assert (await desk.words())[heir.order.key] == "OPEN"
+    desk.edit(key, status="IN_PROGRESS")  # and thought better of it
+    await desk.store.write(lambda tx: send_again(tx, key, desk.at))
+    for _ in range(3):
+        await desk.send()
+    assert await desk.words() == {key: "IN_PROGRESS", heir.order.key: "CANCELLED"}
+
+
+async def test_a_machine_that_is_clean_again_asks_only_once_for_what_the_erp_would_not_take_back(desk: Desk) -> None:
+    key = await delivered(desk, "machine")
+    desk.edit(key, status="IN_PROGRESS")
+    await taken_back(desk, key, "machine")
+    await desk.turn()
+    await shown(desk.store, desk.began_s + 60, *[seen(0, HEALTHY)] * 40)
+    await desk.turn()
+    assert (
+        len(await events(desk.store, "order.taken_back")) == len(await events(desk.store, "order.not_withdrawn")) == 1
+    )
