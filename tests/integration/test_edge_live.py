@@ -349,6 +349,9 @@ async def test_static_files_are_kept_for_ever_and_the_documentation_is_offline(t
             answer = await edge.client.get(address)
             assert answer.status_code == 200
             assert "immutable" in answer.headers["cache-control"]
+            for part in re.findall(r'"[.]/(\w+[.]js)"', answer.text):
+                beside = await edge.client.get(address.replace(name, part))
+                assert (beside.status_code, beside.headers["content-type"]) == (200, answer.headers["content-type"])
         schema = (await edge.client.get("/schema/openapi.json")).json()
         post = schema["paths"]["/api/v1/reports"]["post"]
         assert post["responses"]["507"]["content"] == {
