@@ -16,8 +16,9 @@ import structlog
 
 from gateway.core.errors import AndonError, Misconfigured, Unreachable
 from gateway.core.ports import AppliedConfig, Clock, Store, Tx
+from gateway.runtime.build import Build
 from gateway.runtime.crew import Crew
-from gateway.runtime.house import Build, House
+from gateway.runtime.house import House
 from gateway.runtime.parts import Change, changes
 from gateway.runtime.preflight import demand
 from gateway.runtime.settings import Settings, parse

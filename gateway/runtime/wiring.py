@@ -12,7 +12,8 @@ from gateway.core.errors import Misconfigured
 from gateway.core.ports import Store
 from gateway.runtime.crew import Crew
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.house import Hall, House
+from gateway.runtime.hall import Hall
+from gateway.runtime.house import House
 from gateway.runtime.line import Job
 from gateway.runtime.making import now, own_secret
 from gateway.runtime.reload import Reloading
