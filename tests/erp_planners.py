@@ -90,6 +90,20 @@ class AtOdoo(AtDesk):
         return {"id": int(ref.number)}
 
 
+class AtOdooQuality(AtDesk):
+    """At the quality alerts of an Odoo, whose last stage is the plant's own for what was taken back."""
+
+    desk = "odoo"
+    touched: ClassVar[str] = "title"
+    closing: ClassVar[str | None] = "Solved"
+    begun: ClassVar[dict[str, Any]] = {"stage_id": 2}
+    done: ClassVar[dict[str, Any]] = {"stage_id": 4}
+    dropped: ClassVar[dict[str, Any]] = {"stage_id": 5}
+
+    def which(self, ref: ErpRef) -> dict[str, Any]:
+        return {"id": int(ref.number.removeprefix("quality.alert,"))}
+
+
 class AtSap(AtDesk):
     """At an SAP: an order and its notification."""
 

@@ -45,11 +45,12 @@ async def odoo(
     odoo_sent: NamedDependency[OdooSent],
     secret: FromPath[str],
 ) -> Applied:
-    """Have a request of Odoo read back. Nothing is signed, so that nothing that is said counts."""
+    """Have a record of Odoo read back. Nothing is signed, so that nothing that is said counts."""
     odoo_sent.check(request.client.host if request.client is not None else "", secret)
     content = await raw(request, gateway.api.max_body)
     event = decode(content, OdooEvent)
-    number = str(event.id)
+    # As its adapter calls records: a request by its id, any other by its model too.
+    number = str(event.id) if event.model == "maintenance.request" else f"{event.model},{event.id}"
     facts = (event.model, number, event.write_date) if isinstance(event.write_date, str) else ()
     return await _hinted(gateway, content, Hint("odoo", number, facts))
 

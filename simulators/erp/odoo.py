@@ -1,9 +1,8 @@
-"""An Odoo 19 as its recorded exchanges show it: JSON-2 over maintenance requests."""
+"""An Odoo 19 as its recorded exchanges show it: JSON-2 over maintenance requests, and over quality alerts."""
 
 import asyncio
 import contextlib
 import hmac
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,8 @@ from simulators.erp import desk
 from simulators.erp.asgi import Request, Response, json_response
 from simulators.erp.book import Book, Order
 from simulators.erp.faults import Fault
-from simulators.erp.odoo_models import DONE, FIELDS, STAGES, ImportFault, found, imported, shown
+from simulators.erp.odoo_errors import error, forbidden, not_loaded
+from simulators.erp.odoo_models import ALERT, CARRIERS, FIELDS, REQUEST, ImportFault, found, imported, model_of, shown
 
 MODULE = "andon"
 _NEEDS = {
@@ -31,14 +31,15 @@ _NEEDS = {
 class Habits:
     """How this Odoo is set up. `equipment` are serial numbers, their ids count from 1; `key_expires` is a date.
 
-    `manager` False takes the rights of an Equipment Manager away. `work` is how long a write takes, in seconds:
-    a second one on the same equipment meanwhile cannot be serialized. `hook` is told about every change: unsigned,
-    without an id, once, and never again when nobody takes it within a second.
+    `installed` has Maintenance, `enterprise` Quality. `manager` False takes the rights to write away. `work` is how
+    long a write takes, in seconds: a second one on the same equipment meanwhile cannot be serialized. `hook` is told
+    about every change: unsigned, without an id, once, and never again when nobody takes it within a second.
     """
 
     equipment: list[str] = field(default_factory=lambda: [f"M-{number:02d}" for number in range(1, 13)])
     manager: bool = True
     installed: bool = True
+    enterprise: bool = False
     key_expires: str = ""
     work: float = 0.0
     hook: str = ""
@@ -76,11 +77,11 @@ class Odoo:
         """Refuse as Odoo does: 200 with messages, and insides in an error."""
         match fault.kind:
             case "refuse":
-                return _not_loaded("equipment_id", "equipment is blocked")
+                return not_loaded("equipment_id", "equipment is blocked")
             case "unknown_field":
                 return error(500, "builtins.ValueError", "Invalid field 'x_colour' in 'maintenance.request'")
             case "forbidden":
-                return _forbidden()
+                return forbidden(REQUEST)
             case "unauthorized":
                 return error(401, "werkzeug.exceptions.Unauthorized", "Invalid apikey")
         return None
@@ -99,7 +100,8 @@ class Odoo:
             body = request.json()
         except ValueError:
             return error(400, "werkzeug.exceptions.BadRequest", "Invalid JSON")
-        if model not in FIELDS or (model.startswith("maintenance.") and not self.habits.installed):
+        there = {"maintenance": self.habits.installed, "quality": self.habits.enterprise}
+        if model not in FIELDS or not there.get(model.partition(".")[0], True):
             return error(404, "werkzeug.exceptions.NotFound", f"the model '{model}' does not exist")
         missing = [name for name in _NEEDS.get(method, ()) if name not in body]
         if missing:
@@ -112,62 +114,73 @@ class Odoo:
         return self._tell(model, method, body)
 
     async def _change(self, model: str, method: str, body: dict[str, Any], fault: Fault | None) -> Response:
-        if not self.habits.manager or model != "maintenance.request":
-            return _forbidden()
+        if not self.habits.manager or model not in CARRIERS:
+            return forbidden(model)
         slow = fault.seconds if fault is not None and fault.kind in ("ghost", "slow") else 0.0
         try:
-            rows = self._rows(method, body)
+            rows = self._rows(model, method, body)
         except ImportFault as no:
-            return _not_loaded(no.field, str(no))
+            return not_loaded(no.field, str(no))
         except ValueError as no:
             return error(500, "builtins.ValueError", str(no))
         touched = {int(row["equipment_id"]) for row in rows if row.get("equipment_id")}
         if touched & self._busy:
-            return _not_loaded("", "could not serialize access due to concurrent update")
+            return not_loaded("", "could not serialize access due to concurrent update")
         self._busy |= touched
         try:
             await asyncio.sleep(slow + self.habits.work)
         finally:
             self._busy -= touched
         if method == "write":
-            return self._write(body["ids"], rows[0])
-        put = [self._put(row) for row in rows]
+            return self._write(body["ids"], rows[0], model)
+        put = [self._put(model, row) for row in rows]
         for order in put:
             self._tell_hook(order)
         ids = [order.id for order in put]
         return json_response(200, {"ids": ids, "messages": [], "nextrow": 0} if method == "load" else ids)
 
-    def _rows(self, method: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    def _rows(self, model: str, method: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         """Check everything before anything is written: a call is one transaction."""
         if method == "load":
-            return [imported(body["fields"], row, self.habits.equipment) for row in body["data"]]
+            loaded = [imported(model, body["fields"], row, self.habits.equipment) for row in body["data"]]
+            for row in loaded:
+                self._one_model(model, str(row.get("id", "")))
+            return loaded
         rows = [body["vals"]] if method == "write" else list(body["vals_list"])
         for name in {name for row in rows for name in row}:
-            if name not in FIELDS["maintenance.request"]:
-                raise ValueError(f"Invalid field '{name}' in 'maintenance.request'")
+            if name not in FIELDS[model]:
+                raise ValueError(f"Invalid field '{name}' in '{model}'")
         return rows
 
-    def _put(self, values: dict[str, Any]) -> Order:
+    def _one_model(self, model: str, external: str) -> None:
+        """Refuse an external id that a record of another model has."""
+        for order in self._book.orders(external.removeprefix(f"{MODULE}.")) if external else []:
+            if model_of(order) != model:
+                text = f"For external id {external} of {model} there is a record of {model_of(order)} ({order.id})"
+                raise ImportFault("", text)
+
+    def _put(self, model: str, values: dict[str, Any]) -> Order:
         """Make a record, or write over the one that has this external id."""
         name = str(values.pop("id", "")).removeprefix(f"{MODULE}.")
         known = self._book.orders(name) if name else []
         if known:
             return self._rewrite(known[0], values)
-        made = {"stage_id": 1, "kanban_state": "normal", "maintenance_team_id": 1, "archive": False, **values}
-        return self._book.commit({**made, "reference": name, "title": str(values.get("name", ""))}, None)
+        made = {**CARRIERS[model].made, **values, "model": model}
+        return self._book.commit({"title": str(values.get("name", "")), **made, "reference": name}, None)
 
-    def _write(self, ids: list[int], values: dict[str, Any]) -> Response:
+    def _write(self, ids: list[int], values: dict[str, Any], model: str = "") -> Response:
         for one in ids:
             order = self._book.order(str(one))
-            if order is None:
+            if order is None or model not in ("", model_of(order)):
                 return error(404, "odoo.exceptions.MissingError", "Record does not exist or has been deleted.")
             self._tell_hook(self._rewrite(order, values))
         return json_response(200, body=True)
 
     def _rewrite(self, order: Order, values: dict[str, Any]) -> Order:
         body = {**order.body, **values}
-        body["title"] = str(body.get("name", ""))
-        stage = STAGES[int(body.get("stage_id") or 1) - 1]
+        if model_of(order) == REQUEST:
+            body["title"] = str(body.get("name", ""))
+        stage = CARRIERS[model_of(order)].stages[int(body.get("stage_id") or 1) - 1]
         return self._book.rewrite(order.id, body, stage) or order
 
     def _tell_hook(self, order: Order) -> None:
@@ -208,16 +221,16 @@ class Odoo:
 
     def _records(self, model: str, domain: list[list[Any]]) -> list[dict[str, Any]]:
         match model:
-            case "maintenance.request":
-                by_id = [condition for condition in domain if condition[0] == "id"]
-                return [shown(order, self.habits.equipment) for order in self._near(by_id)]
+            case model if model in CARRIERS:
+                near = self._near([condition for condition in domain if condition[0] == "id"])
+                return [shown(order, self.habits.equipment) for order in near if model_of(order) == model]
             case "ir.model.data":
                 return [
                     {
                         "id": order.id,
                         "module": MODULE,
                         "name": order.reference,
-                        "model": "maintenance.request",
+                        "model": model_of(order),
                         "res_id": order.id,
                     }
                     for order in self._near(domain)
@@ -230,10 +243,13 @@ class Odoo:
                 ]
             case "maintenance.team":
                 return [{"id": 1, "name": "Internal Maintenance"}, {"id": 2, "name": "Metrology"}]
-            case "maintenance.stage":
+            case "quality.alert.team":
+                return [{"id": 1, "name": "Main Quality Team"}, {"id": 2, "name": "Incoming goods"}]
+            case "maintenance.stage" | "quality.alert.stage":
+                carrier = CARRIERS[REQUEST if model == "maintenance.stage" else ALERT]
                 return [
-                    {"id": number, "name": name, "sequence": number, "done": number >= DONE}
-                    for number, name in enumerate(STAGES, 1)
+                    {"id": number, "name": name, "sequence": number, "done": number >= carrier.done, "team_ids": []}
+                    for number, name in enumerate(carrier.stages, 1)
                 ]
         return [{"id": 1, "name": "andon", "scope": "rpc", "expiration_date": self.habits.key_expires or False}]
 
@@ -245,7 +261,7 @@ async def _called(hook: str, order: Order) -> None:
     body = {
         "_action": "Andon webhook(#376)",
         "_id": order.id,
-        "_model": "maintenance.request",
+        "_model": model_of(order),
         "id": order.id,
         "name": order.title,
         "priority": order.body.get("priority"),
@@ -255,37 +271,3 @@ async def _called(hook: str, order: Order) -> None:
     async with httpx2.AsyncClient(timeout=1.0, follow_redirects=False, trust_env=False) as client:
         with contextlib.suppress(httpx2.TransportError):
             await client.post(hook, json=body)
-
-
-def error(status: int, name: str, message: str) -> Response:
-    """Give an error as JSON-2 does, with its traceback."""
-    debug = f'Traceback (most recent call last):\n  File "/opt/odoo/odoo/http.py", line 2251\n{name}: {message}\n'
-    return json_response(
-        status, {"name": name, "message": message, "arguments": [message], "context": {}, "debug": debug}
-    )
-
-
-def _not_loaded(field_name: str, message: str) -> Response:
-    said = {
-        "type": "error",
-        "message": message,
-        "rows": {"from": 0, "to": 0},
-        "record": 0,
-        "moreinfo": [],
-        "at": time.time(),
-    }
-    if field_name:
-        said["field"] = field_name
-    return Response(
-        200,
-        json.dumps({"ids": False, "messages": [said], "nextrow": False}).encode(),
-        {"content-type": "application/json; charset=utf-8"},
-    )
-
-
-def _forbidden() -> Response:
-    text = (
-        "Sorry, Robin Example (id=7) doesn't have 'create' access to:\n- Maintenance Request (maintenance.request)\n"
-        "\nThis operation is allowed for the following groups:\n\t- Maintenance/Equipment Manager"
-    )
-    return error(403, "odoo.exceptions.AccessError", text)

@@ -1,16 +1,47 @@
-"""The few models of Odoo that a maintenance request needs: fields, import of texts, domains."""
+"""The few models of Odoo that requests and alerts need: fields, import of texts, domains.
+
+The alert's are those of Quality in Odoo Enterprise as modules that build on it show them; none was recorded.
+"""
 
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from simulators.erp.book import Order
 
 Row = dict[str, Any]
-STAGES = ("New Request", "In Progress", "Repaired", "Scrap")
-DONE = 3
-"""From this stage on a request is done."""
+REQUEST, ALERT = "maintenance.request", "quality.alert"
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A model that carries orders: its stages (from `done` on it is done), what a new one has and needs."""
+
+    stages: tuple[str, ...]
+    done: int
+    made: Row
+    needs: str = ""
+
+
+CARRIERS = {
+    REQUEST: Carrier(
+        ("New Request", "In Progress", "Repaired", "Scrap"),
+        3,
+        {"stage_id": 1, "kanban_state": "normal", "maintenance_team_id": 1, "archive": False},
+        "name",
+    ),
+    # The last stage is one of the plant's own.
+    ALERT: Carrier(
+        ("New", "Confirmed", "Action Proposed", "Solved", "Withdrawn"), 4, {"stage_id": 1, "team_id": 1, "name": "New"}
+    ),
+}
+
+
+def model_of(order: Order) -> str:
+    """Give the model of a record."""
+    return str(order.body.get("model", REQUEST))
 
 
 def _field(kind: str, **more: object) -> dict[str, object]:
@@ -47,6 +78,29 @@ FIELDS: dict[str, dict[str, dict[str, object]]] = {
         "x_closing_code": _field("char"),
         "write_date": _field("datetime", readonly=True),
     },
+    "quality.alert": {
+        "name": _field("char"),
+        "title": _field("char"),
+        "description": _field("html"),
+        "company_id": _to("res.company", required=True),
+        "team_id": _to("quality.alert.team", required=True),
+        "stage_id": _to("quality.alert.stage"),
+        "reason_id": _to("quality.reason"),
+        "product_id": _to("product.product"),
+        "priority": _choice("0", "1", "2", "3"),
+        "action_corrective": _field("html"),
+        "action_preventive": _field("html"),
+        "date_assign": _field("datetime"),
+        "date_close": _field("datetime"),
+        "write_date": _field("datetime", readonly=True),
+    },
+    "quality.alert.stage": {
+        "name": _field("char"),
+        "sequence": _field("integer"),
+        "done": _field("boolean"),
+        "team_ids": _field("many2many", relation="quality.alert.team"),
+    },
+    "quality.alert.team": {"name": _field("char")},
     "maintenance.equipment": {"name": _field("char"), "serial_no": _field("char")},
     "maintenance.team": {"name": _field("char")},
     "maintenance.stage": {"name": _field("char"), "sequence": _field("integer"), "done": _field("boolean")},
@@ -68,7 +122,7 @@ class ImportFault(Exception):
         self.field = field
 
 
-def imported(fields: list[str], row: list[str], equipment: list[str]) -> Row:
+def imported(model: str, fields: list[str], row: list[str], equipment: list[str]) -> Row:
     """Read one row of texts as values. Raises `ImportFault`, ValueError for an unknown field."""
     values: Row = {}
     for path, text in zip(fields, row, strict=True):
@@ -76,13 +130,13 @@ def imported(fields: list[str], row: list[str], equipment: list[str]) -> Row:
         if name == "id":
             values["id"] = text
             continue
-        known = FIELDS["maintenance.request"].get(name)
+        known = FIELDS[model].get(name)
         if known is None:
             raise ValueError(f"Invalid field name '{name}'")
         if not isinstance(text, str):
             raise ImportFault(name, f"a value of {name} is no text")
         values[name] = _imported(name, known, way, text, equipment)
-    if not values.get("name"):
+    if CARRIERS[model].needs and not values.get(CARRIERS[model].needs):
         raise ImportFault("name", "Missing required value for the field 'Subjects' (name)")
     return values
 
@@ -115,21 +169,24 @@ def _imported(name: str, known: dict[str, object], way: str, text: str, equipmen
 
 def shown(order: Order, equipment: list[str]) -> Row:
     """Give a record as `search_read` shows it: a reference is [id, name], nothing is False, html is tidied."""
-    stage = int(order.body.get("stage_id") or 1)
-    row: Row = dict.fromkeys(FIELDS["maintenance.request"], False) | {
-        name: value for name, value in order.body.items() if name in FIELDS["maintenance.request"]
+    stage, fields = int(order.body.get("stage_id") or 1), FIELDS[model_of(order)]
+    carrier = CARRIERS[model_of(order)]
+    row: Row = dict.fromkeys(fields, False) | {
+        name: value for name, value in order.body.items() if name in fields and value is not None
     }
-    if row["equipment_id"]:
+    if row.get("equipment_id"):
         row["equipment_id"] = [row["equipment_id"], f"Machine {equipment[int(row['equipment_id']) - 1]}"]
-    if row["maintenance_team_id"]:
-        row["maintenance_team_id"] = [row["maintenance_team_id"], "Internal Maintenance"]
+    for name, words in (("maintenance_team_id", "Internal Maintenance"), ("team_id", "Main Quality Team")):
+        if row.get(name):
+            row[name] = [row[name], words]
     if row["description"]:
         row["description"] = f"<p>{str(row['description']).replace('<br>', '<br/>')}</p>"
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(order.updated_at))
+    computed = {"done": stage >= carrier.done} if "done" in fields else {}
     return row | {
         "id": order.id,
-        "stage_id": [stage, STAGES[stage - 1]],
-        "done": stage >= DONE,
+        "stage_id": [stage, carrier.stages[stage - 1]],
+        **computed,
         "company_id": [1, "My Company"],
         "write_date": moment,
     }

@@ -122,6 +122,8 @@ async def test_a_record_that_is_none_of_ours_is_taken_and_forgotten(tmp_path: Pa
         for number in (8, 10**12):
             answer = await edge.client.post(ODOO + NEW, json=DATED | {"_id": number})
             assert (answer.status_code, answer.json()["applied"]) == (202, False)
+        alert = await edge.client.post(ODOO + NEW, json=DATED | {"_model": "quality.alert"})
+        assert alert.json() == {"id": "quality.alert,7", "applied": False}
         assert not await is_due(edge) and edge.woken == [] and await edge.written() == before
 
 

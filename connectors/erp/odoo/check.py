@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from connectors.erp.mapping import Rule
-from connectors.erp.odoo.door import Door
+from connectors.erp.odoo.carrier import Carrier
+from connectors.erp.odoo.door import GROUPS, Door
 from connectors.erp.odoo.fields import Kind, NoValueError, kinds, stamp, written
 from gateway.core.advice import Advice
 from gateway.core.errors import Refused
 
 ATTRIBUTES = ["type", "required", "readonly", "relation", "selection"]
-REQUEST_MODEL, EQUIPMENT_MODEL = "maintenance.request", "maintenance.equipment"
+EQUIPMENT_MODEL = "maintenance.equipment"
 _SOON = timedelta(days=14)
 _KEYS = "res.users.apikeys"
 
@@ -28,77 +28,74 @@ class Wanted(Protocol):
     @property
     def equipment(self) -> Mapping[str, int]: ...  # noqa: D102
 
-    @property
-    def cancel(self) -> Mapping[str, str | int | bool]: ...  # noqa: D102
 
-    @property
-    def closing_field(self) -> str: ...  # noqa: D102
-
-
-async def faults(
-    door: Door, wanted: Wanted, rules: Mapping[str, Rule], known: Mapping[str, Kind], now: datetime
-) -> list[str]:
-    """Name everything that is wrong. Raises `Unreachable` and `Refused`."""
-    found = _fields(rules, known)
-    extra = [*wanted.cancel, *([wanted.closing_field] if wanted.closing_field else [])]
+async def model_faults(door: Door, carrier: Carrier, known: Mapping[str, Kind]) -> list[str]:
+    """Name everything that is wrong with one model. Raises `Unreachable` and `Refused`."""
+    found = _fields(carrier, known)
+    extra = [*carrier.cancel, *([carrier.closing_field] if carrier.closing_field else [])]
     found += [
-        f"{REQUEST_MODEL} has no field {name!r}; see cancel and closing_field" for name in extra if name not in known
+        f"{carrier.model} has no field {name!r}; see {carrier.place}cancel and {carrier.place}closing_field"
+        for name in extra
+        if name not in known
     ]
-    found += await _rights(door)
-    found += await _records(door, rules, known)
-    found += await _equipment(door, wanted, rules)
+    found += await _rights(door, carrier)
+    return found + await _records(door, carrier, known)
+
+
+async def plant_faults(door: Door, wanted: Wanted, *, machines: bool, now: datetime) -> list[str]:
+    """Name what is wrong with the right to look orders up, with equipment (where `machines` are sent), and the key."""
+    # Every delivery looks for its external id: who may not read them gets a refusal here.
+    await door.search("ir.model.data", [["module", "=", "andon"]], ["name"], 1)
+    found = await _equipment(door, wanted) if machines else []
     return found + await _key(door, wanted.key_name, now)
 
 
-def _fields(rules: Mapping[str, Rule], known: Mapping[str, Kind]) -> list[str]:
+def _fields(carrier: Carrier, known: Mapping[str, Kind]) -> list[str]:
     found = []
-    for name, rule in rules.items():
-        kind = known.get(name)
+    for name, rule in carrier.body.rules.items():
+        kind, place = known.get(name), f"{carrier.place}mapping.{name}"
         if kind is None:
-            found.append(f"mapping.{name}: {REQUEST_MODEL} has no such field")
+            found.append(f"{place}: {carrier.model} has no such field")
             continue
         if kind.readonly:
-            found.append(f"mapping.{name}: can only be read")
+            found.append(f"{place}: can only be read")
         if kind.type == "many2one" and rule.constant is None and kind.relation != EQUIPMENT_MODEL and not rule.values:
-            found.append(f"mapping.{name}: wants a database id of {kind.relation}; give a constant, or values")
+            found.append(f"{place}: wants a database id of {kind.relation}; give a constant, or values")
         for value in (*rule.values.values(), *([] if rule.constant is None else [rule.constant])):
             try:
                 written(name, value, kind)
             except NoValueError as no:
-                found.append(f"mapping.{name}: {no}")
+                found.append(f"{place}: {no}")
     return found
 
 
-async def _rights(door: Door) -> list[str]:
+async def _rights(door: Door, carrier: Carrier) -> list[str]:
     given = {
-        right: await door.ask(REQUEST_MODEL, "has_access", {"operation": right})
+        right: await door.ask(carrier.model, "has_access", {"operation": right})
         for right in ("read", "create", "write")
     }
-    found = [
-        f"the key's user may not {right} {REQUEST_MODEL}; it needs Equipment Manager"
+    return [
+        f"the key's user may not {right} {carrier.model}; it needs {GROUPS[carrier.model]}"
         for right, may in given.items()
         if may is False
     ]
-    # Every delivery looks for its external id: who may not read them gets a refusal here.
-    await door.search("ir.model.data", [["module", "=", "andon"]], ["name"], 1)
-    return found
 
 
-async def _records(door: Door, rules: Mapping[str, Rule], known: Mapping[str, Kind]) -> list[str]:
-    """Name the records that a constant means and that are not there: a team, a company."""
+async def _records(door: Door, carrier: Carrier, known: Mapping[str, Kind]) -> list[str]:
+    """Name the records that a constant means and that are not there: a team, a company, a stage."""
+    constants = {f"mapping.{name}": (name, rule.constant) for name, rule in carrier.body.rules.items()}
+    constants |= {f"cancel.{name}": (name, value) for name, value in carrier.cancel.items()}
     found = []
-    for name, rule in rules.items():
+    for place, (name, constant) in constants.items():
         kind = known.get(name)
-        if kind is None or kind.type != "many2one" or rule.constant is None or not str(rule.constant).isdecimal():
+        if kind is None or kind.type != "many2one" or constant is None or not str(constant).isdecimal():
             continue
-        if not await door.search(kind.relation, [["id", "=", int(rule.constant)]], ["id"], 1):
-            found.append(f"mapping.{name}: there is no {kind.relation} {rule.constant}")
+        if not await door.search(kind.relation, [["id", "=", int(constant)]], ["id"], 1):
+            found.append(f"{carrier.place}{place}: there is no {kind.relation} {constant}")
     return found
 
 
-async def _equipment(door: Door, wanted: Wanted, rules: Mapping[str, Rule]) -> list[str]:
-    if "equipment_id" not in rules:
-        return []
+async def _equipment(door: Door, wanted: Wanted) -> list[str]:
     said = kinds(await door.ask(EQUIPMENT_MODEL, "fields_get", {"attributes": ATTRIBUTES}))
     found = []
     if wanted.equipment_by not in said:

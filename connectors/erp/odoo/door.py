@@ -11,6 +11,9 @@ from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import Clock
 
 Row = dict[str, Any]
+GROUPS = {"maintenance.request": "Equipment Manager", "quality.alert": "the group User of Quality"}
+"""Who may write the records that carry orders."""
+_EDITIONS = dict.fromkeys(("quality.alert", "quality.alert.stage"), " (Quality, of Odoo Enterprise)")
 _BUSY = "could not serialize access"
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_/.")
 
@@ -74,9 +77,11 @@ class Door:
     def _words(self, answer: Answer, model: str) -> str:
         """Say what these mean in our own words: Odoo's hold a user's name."""
         if answer.status == HTTPStatus.FORBIDDEN:
-            return f"no right on {model}; the integration user needs Equipment Manager"
+            return f"no right on {model}; the integration user needs {GROUPS.get(model, 'Equipment Manager')}"
         if answer.status == HTTPStatus.NOT_FOUND:
-            return f"there is no {model}; is the module installed, and the record not deleted?"
+            return (
+                f"there is no {model}; is the module installed{_EDITIONS.get(model, '')}, and the record not deleted?"
+            )
         return ""
 
 
