@@ -27,7 +27,7 @@ def cli(file: str | None, live: bool, config: str | None, output: str | None) ->
 
     With --live every line is connected to and every tag read once: type, unit, range, namespace, certificates. Every
     ERP is asked for credentials, rights, and its own metadata against the mapping. Each finding is named by its tag or
-    field; exit 6 when one is wrong. Nothing is written to the line or the ERP.
+    field; exit 6 when one is wrong. Nothing is written to the line or the ERP: what only a write can prove gets a "?".
 
     Example:  andon check andon.toml --live
     """
@@ -57,7 +57,8 @@ def _live(settings: Any, output: str | None) -> int:
     findings = asyncio.run(_look(settings))
     show(findings, COLUMNS, output)
     wrong = sum(not finding.ok for finding in findings)
-    click.echo(f"{counted(len(findings), 'finding')}, {wrong} wrong", err=True)
+    unproven = sum(finding.ok and not finding.proven for finding in findings)
+    click.echo(f"{counted(len(findings), 'finding')}, {wrong} wrong, {unproven} not proven", err=True)
     return Exit.AILING if wrong else Exit.DONE
 
 

@@ -21,11 +21,11 @@ async def look(settings: Any, erp: Any) -> list[Finding]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(adapter.close)
         if not turns(erp, adapter):
-            return _findings(erp, await adapter.verify())
+            return await _tried(erp, adapter)
         with contextlib.suppress(_NobodyRunsError):
             return await asyncio.to_thread(_asked, settings, erp)
         await stack.enter_async_context(_alone(settings, adapter))
-        return _findings(erp, await adapter.verify())
+        return await _tried(erp, adapter)
 
 
 class _NobodyRunsError(Exception):
@@ -46,7 +46,9 @@ def _asked(settings: Any, erp: Any) -> list[Finding]:
         detail = "its refresh token belongs to the gateway that runs, with other settings: `andon apply` these first"
         return [Finding(part, ok=False, detail=detail)]
     told = ask(Path(settings.store.path), Ask("verify"))
-    return _findings(erp, [why.removeprefix(f"{part}: ") for why in told.why])
+    found = _findings(erp, [why.removeprefix(f"{part}: ") for why in told.why])
+    unseen = "not proven: the gateway that runs has looked, and tried no address of a change or a withdrawal"
+    return [*found, Finding(part, ok=True, detail=unseen, proven=False)]
 
 
 @contextlib.asynccontextmanager
@@ -73,14 +75,58 @@ async def _alone(settings: Any, adapter: Any) -> AsyncIterator[None]:
             await store.close()
 
 
+async def _tried(erp: Any, adapter: Any) -> list[Finding]:
+    """Verify, then try the ways; what cannot be known without writing is named."""
+    from gateway.core.errors import Unreachable
+    from gateway.core.ports import Tried
+
+    found = _findings(erp, await adapter.verify())
+    wrong = not all(finding.ok for finding in found)
+    try:
+        ways = _ways(erp, await adapter.ways() if isinstance(adapter, Tried) else [])
+    except Unreachable:
+        if not wrong:
+            raise
+        return found
+    if wrong:  # what else is wrong is worth knowing; what is right, or cannot be told, is not yet
+        return [*found, *(way for way in ways if not way.ok)]
+    return [*found, *ways, _unwritten(erp, adapter.capabilities)]
+
+
+def _ways(erp: Any, ways: Any) -> list[Finding]:
+    part = f"erp.{erp.name}"
+    told = []
+    for way in ways:
+        if way.right is None:
+            detail = f"not proven without writing: {way.what}, {way.request}: {way.why}"
+            told.append(Finding(part, ok=True, detail=detail, proven=False))
+        else:
+            place = f"; see {way.what} in its settings" if not way.right else ""
+            told.append(Finding(part, ok=way.right, detail=f"{way.what}, {way.request}: {way.why}{place}"))
+    return told
+
+
+def _unwritten(erp: Any, can: Any) -> Finding:
+    """Say what no question proves: that the ERP takes what is sent."""
+    probe = getattr(erp, "probe", None)
+    dry = probe is not None and probe.method in {"POST", "PUT", "PATCH"}
+    first = [*([] if dry else ["order"]), *(["change"] if can.amends else []), *(["withdrawal"] if can.cancels else [])]
+    if not first:
+        told = "an order was tried out by a dry run; it is never changed or taken back there"
+        return Finding(f"erp.{erp.name}", ok=True, detail=told)
+    detail = f"not proven without writing: that the ERP takes them shows with the first {', '.join(first)}"
+    return Finding(f"erp.{erp.name}", ok=True, detail=detail, proven=False)
+
+
 def _findings(erp: Any, wrong: list[str]) -> list[Finding]:
     part = f"erp.{erp.name}"
     if wrong:
         return [Finding(part, ok=False, detail=fault) for fault in wrong]
-    if getattr(erp, "metadata", erp) is None and getattr(erp, "probe", erp) is None:
-        # The generic interface describes itself only where the settings say so.
-        told = (
-            "credentials are right; the mapping was compared with nothing: see metadata and probe in docs/erp/rest.md"
-        )
-        return [Finding(part, ok=True, detail=told)]
-    return [Finding(part, ok=True, detail="credentials, rights and mapping are right")]
+    # The generic interface describes itself only where the settings say so.
+    described, probed = getattr(erp, "metadata", erp) is not None, getattr(erp, "probe", erp) is not None
+    right = ["credentials", *(["rights"] if probed else []), *(["mapping"] if described else [])]
+    found = [Finding(part, ok=True, detail=f"{' and '.join(', '.join(right).rsplit(', ', 1))} are right")]
+    if not described:
+        told = "the mapping was compared with nothing: see metadata and probe in docs/erp/rest.md"
+        found.append(Finding(part, ok=True, detail=f"not proven: {told}", proven=False))
+    return found

@@ -10,15 +10,19 @@ _DEADLINE_S = 16.0
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at. `part` names it (`line.cell-a`, `erp.main`), `detail` says what to do."""
+    """One thing that was looked at. `part` names it (`line.cell-a`, `erp.main`), `detail` says what to do.
+
+    Where it is not `proven`, nothing wrong was seen, and nothing that proves it right.
+    """
 
     part: str
     ok: bool
     detail: str
+    proven: bool = True
 
 
 COLUMNS: dict[str, Any] = {
-    "": lambda row: "ok" if row.ok else "BAD",
+    "": lambda row: "BAD" if not row.ok else "ok" if row.proven else "?",
     "part": lambda row: row.part,
     "detail": lambda row: row.detail,
 }

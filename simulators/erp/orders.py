@@ -11,6 +11,7 @@ from typing import Any
 from simulators.erp.asgi import Request, Response, json_response, problem
 from simulators.erp.book import Book, Order, TakenError
 from simulators.erp.faults import Fault
+from simulators.erp.places import told_of
 from simulators.erp.schema import FIELDS, SCHEMA, wrong
 from simulators.erp.trouble import after, traceback
 
@@ -28,7 +29,9 @@ class Habits:
     until a new order is found, `latency` of every answer. `precondition` is what a change is compared by: "etag"
     (If-Match; without one 428 where `needs_match`), "timestamp" (`updated_at` of the body), "none". `patches_new`:
     PATCH of what is not there makes it. `quiet`: what was made is told by Location alone. `atomic`: one bad row refuses
-    its batch. `writes` False: may only read. `rate` requests a second are answered, 0 all.
+    its batch. `tells` "allow" answers OPTIONS with what may be done at an address; "missing" says by its 404 at least
+    whether the address or the order is not there; "nothing" says neither. `writes` False: may only read. `rate`
+    requests a second are answered, 0 all.
     """
 
     profile: str = "header"
@@ -43,6 +46,7 @@ class Habits:
     atomic: bool = False
     writes: bool = True
     rate: int = 0
+    tells: str = "allow"
 
 
 @dataclass(slots=True)
@@ -80,9 +84,9 @@ class Orders:
     async def answer(self, request: Request, body: dict[str, Any], fault: Fault | None) -> Response:
         """Answer one request, as a fault leaves the answer."""
         rest = request.path.removeprefix(ROOT).strip("/")
-        if request.method == "OPTIONS":
-            allow = "GET, POST, PATCH, OPTIONS" if self.habits.writes else "GET, OPTIONS"
-            return Response(204, b"", {"allow": allow})
+        early = told_of(request.method, rest, tells=self.habits.tells == "allow", writes=self.habits.writes)
+        if early is not None:
+            return early
         if request.method != "GET" and not self.habits.writes:
             return problem(403, "Forbidden", "no right to make orders")
         if request.method == "POST" and not rest:
@@ -99,10 +103,8 @@ class Orders:
             answer = self._put(request, rest, body)
         elif request.method == "PATCH":
             answer = self._change(request, rest, body)
-        elif request.method == "DELETE":
-            answer = self._delete(request, rest)
         else:
-            answer = problem(405, "Method Not Allowed")
+            answer = self._delete(request, rest)
         await self.book.durable()
         return await after(fault, answer)
 
@@ -171,7 +173,9 @@ class Orders:
     def _get(self, request: Request, rest: str) -> Response:
         if rest:
             order = self._order(rest)
-            return problem(404, "Not Found") if order is None else _shown(order)
+            if order is None:
+                return problem(404, "Not Found", "" if self.habits.tells == "nothing" else "there is no such order")
+            return _shown(order)
         seen_until = time.time() - self.habits.search_lag
         found = self.book.orders(request.query.get("reference"), before=seen_until, limit=100)
         return json_response(200, {"items": [order.view() for order in found], "count": len(found)})

@@ -26,7 +26,7 @@ import pytest
 from gateway.core.delivery import Delivered, Idempotency, Outcome, Rejected, Throttled, Uncertain, Unsent
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import ErpAdapter
+from gateway.core.ports import ErpAdapter, Tried
 from tests.contracts.erp_changes import ErpChanges, delivered
 from tests.erp_plant import Planner, Plant, keyed, looked_up, resolve
 from tests.erp_process import Erp, make_order
@@ -76,6 +76,14 @@ class ErpAdapterContract(ErpChanges):
 
     async def test_all_is_well_when_it_is(self, erp: ErpAdapter) -> None:
         assert await erp.verify() == []
+
+    async def test_no_way_that_is_right_is_called_wrong(self, erp: ErpAdapter) -> None:
+        if not isinstance(erp, Tried):
+            pytest.skip("its addresses are its own, not the settings'")
+        await erp.verify()
+        ways = await erp.ways()
+        assert {"create", "read"} <= {way.what for way in ways}
+        assert [way for way in ways if way.right is False] == []
 
     async def test_an_order_that_was_never_sent_is_not_found(self, erp: ErpAdapter) -> None:
         if looked_up(erp):

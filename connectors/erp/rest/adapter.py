@@ -16,6 +16,7 @@ from connectors.erp.rest.door import Door, Said
 from connectors.erp.rest.look import Look
 from connectors.erp.rest.plan import CALLS, Batch, Plan
 from connectors.erp.rest.record import dig, foreign, last_part
+from connectors.erp.rest.ways import ways
 from gateway.core.delivery import (
     Capabilities,
     Delivered,
@@ -29,6 +30,7 @@ from gateway.core.delivery import (
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
+from gateway.core.way import Way
 
 _GRACE = timedelta(seconds=2)
 
@@ -88,6 +90,10 @@ class Rest:
                     raise
                 faults = ["the token is not accepted; see audience and scope" if self._tokens else f"{lost}; see auth"]
         return [f"{self.name}: {fault}" for fault in faults]
+
+    async def ways(self) -> list[Way]:
+        """Try the addresses at which orders are made, read, changed and taken back. Raises `Unreachable`."""
+        return await ways(self._plan, self._door)
 
     async def _asked(self) -> list[str]:
         faults = []

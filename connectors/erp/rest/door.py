@@ -69,6 +69,13 @@ class Door:
             raise refusal(said.answer, self._now())
         return said
 
+    async def look(self, call: Call, values: Values) -> Said:
+        """Ask, and take any answer. Raises `Unreachable` without one, `Refused` for what cannot be asked."""
+        try:
+            return self._read(await self._send(call, values, None, {}))
+        except Lost as lost:
+            raise Unreachable(f"{self.name}: {lost.cause}") from lost
+
     async def write(self, call: Call, values: Values, body: Any, headers: Mapping[str, str]) -> Said | Outcome:
         """Send what changes something: its answer whatever it is, or what it means that there is none.
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from gateway.core.ports.judgement import Diagnoser, Grounded, Interpreter, Modality, Verdict
 from gateway.core.ports.line import NOTHING, Alarming, Inspectable, LineSource, Pushable, Readable, Writable
-from gateway.core.ports.outside import ErpAdapter, EventSink
+from gateway.core.ports.outside import ErpAdapter, EventSink, Tried
 from gateway.core.ports.store import Store, T, Tx
 from gateway.core.ports.stored import (
     AppliedConfig,
@@ -49,6 +49,7 @@ __all__ = [
     "StoredOrder",
     "StoredReport",
     "T",
+    "Tried",
     "Tx",
     "Verdict",
     "WhenFull",

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.core.delivery import Capabilities, ErpRef, Outcome
 from gateway.core.event import Event, Heeded
 from gateway.core.order import WorkOrder
+from gateway.core.way import Way
 
 
 class ErpAdapter(Protocol):
@@ -42,6 +43,17 @@ class ErpAdapter(Protocol):
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Tried(Protocol):
+    """An ERP adapter that knows which of its ways are there. Asked by `andon check --live`, after `verify`.
+
+    `ways` asks about an order that nobody has, and writes nothing. It names every way that the adapter has; one
+    without proof never passes for right. Raises `Unreachable`.
+    """
+
+    async def ways(self) -> Sequence[Way]: ...
 
 
 class EventSink(Protocol):
