@@ -76,6 +76,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter promises about its ERP; delivery knows only this, never the ERP's name.
 
     `deadline` is the time after which one call of the adapter is surely over: leases are a little longer.
+    `replay_window` is for how long the ERP knows our key. Under HEADER it forgets the key then, and keeps the order.
+    Under UPSERT and CLIENT_ID the key is known as long as the order is there: it may be gone by then (a machine clears
+    its list of jobs), and that it is not found proves nothing any more.
     `batch` orders go in one request. Where it is `ordered` they are carried out in their order, and one behind
     another of its lane that was neither delivered nor rejected is `Unsent`: then orders of one lane may share one.
     `amends` and `cancels`: an order that is there already can be changed, and taken back. Where an order is made in

@@ -170,9 +170,10 @@ class Attempt:
     def _asks_first(self, claimed: Claimed) -> bool:
         """Say whether a second request may be a second order, or undo what a planner has changed."""
         promised, since = self._erp.capabilities, claimed.delivery.since
-        if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None and since is not None:
-            return not remembered(promised, since, self._ages)
-        return promised.overwrites or promised.idempotency is Idempotency.LOOKUP
+        forgotten = since is not None and not remembered(promised, since, self._ages)
+        if promised.idempotency is Idempotency.HEADER and promised.replay_window is not None:
+            return forgotten
+        return forgotten or promised.overwrites or promised.idempotency is Idempotency.LOOKUP
 
     def _failed(self, bug: Exception) -> Uncertain:
         log.warning("delivery.adapter_failed", erp=self._erp.name, **aside.told(bug))

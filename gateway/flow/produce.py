@@ -154,7 +154,9 @@ class Producer:
             case Rejected(reason=reason):
                 return self._changed(one, HandoverState.PARKED, reason)
             case Uncertain(cause=cause):
-                return self._changed(one, HandoverState.UNCERTAIN, cause, self._pause(one.attempt))
+                # Attempts before the first that counts had no effect: what the line shows counts from this one.
+                begun = replace(one, since=one.updated_at or one.since) if one.attempt == 1 else one
+                return self._changed(begun, HandoverState.UNCERTAIN, cause, self._pause(one.attempt))
             case Unsent(cause=cause) | Throttled(cause=cause):
                 self._failures += 1
                 fresh = replace(one, attempt=max(0, one.attempt - 1))

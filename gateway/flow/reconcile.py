@@ -30,6 +30,9 @@ ABSENT = "looked up once, not found"
 """How the reason of an UNCERTAIN delivery begins after the first look in vain; only the second one counts."""
 
 _LONGEST_LEASE = timedelta(minutes=58)
+GONE = "the ERP does not show it, but it may have been done and cleared there: look before it is sent again"
+"""Why a person must look at an order that was in doubt for longer than its ERP shows one."""
+_GONE = (Idempotency.UPSERT, Idempotency.CLIENT_ID)
 _SAME_KEY = (Idempotency.HEADER, Idempotency.UPSERT, Idempotency.CLIENT_ID)
 
 
@@ -38,7 +41,8 @@ class Reconciler:
 
     An ERP that knows our key while its `replay_window` lasts is sent the same order again; else it is
     asked by key after `settle`: found means delivered (the oldest counts, the others are cancelled), not found
-    twice means waiting again, and where nobody can ask a person must. `run` goes on until cancelled.
+    twice means waiting again, and where nobody can ask, or the answer proves nothing, a person must. `run` goes on
+    until cancelled.
     """
 
     def __init__(
@@ -180,14 +184,18 @@ class Reconciler:
             await self._settle(claimed, Uncertain("not found"), self._absent(claimed, now))
 
     def _absent(self, claimed: Claimed, now: datetime) -> Settled:
-        delivery = claimed.delivery
+        delivery, promised = claimed.delivery, self._erp.capabilities
+        if promised.idempotency in _GONE and not remembered(promised, delivery.since, self._patience.ages):
+            return parked(delivery, f"{GONE} ({delivery.reason})", now)
         if not delivery.reason.startswith(ABSENT):
             reason = f"{ABSENT} ({delivery.reason})"
-            return changed(delivery, DeliveryState.UNCERTAIN, reason, now, self._erp.capabilities.settle)
+            return changed(delivery, DeliveryState.UNCERTAIN, reason, now, promised.settle)
         why = delivery.reason.removeprefix(ABSENT).strip(" ()")
         if delivery.attempt >= self._policy.doubts and not delivery.withdraw:
             return parked(delivery, f"sent {delivery.attempt} times and never arrived: {why}", now)
-        return changed(delivery, DeliveryState.WAITING, f"it did not arrive: {why}", now, timedelta(0))
+        # Nothing that was sent is there: what the ERP remembers begins with the next request.
+        fresh = msgspec.structs.replace(delivery, since=None)
+        return changed(fresh, DeliveryState.WAITING, f"it did not arrive: {why}", now, timedelta(0))
 
     def _later(self, claimed: Claimed, cause: str, now: datetime) -> Settled:
         """Stay in doubt, with what is known already; after all the time there is a person must look."""

@@ -96,7 +96,13 @@ def doubtful(delivery: Delivery, cause: str, capabilities: Capabilities, policy:
             return parked(delivery, f"tried {delivery.attempt} times: {cause}", now)
         return changed(delivery, DeliveryState.WAITING, cause, now, pause(delivery.attempt, policy))
     wait = capabilities.settle if asks(capabilities) else pause(delivery.attempt, policy)
-    return changed(delivery, DeliveryState.UNCERTAIN, cause, now, wait)
+    return changed(since_it_left(delivery), DeliveryState.UNCERTAIN, cause, now, wait)
+
+
+def since_it_left(delivery: Delivery) -> Delivery:
+    """Put right since when something of it may be there: those before the first attempt that counts had no effect."""
+    claimed = delivery.updated_at if delivery.state is DeliveryState.SENDING else None
+    return replace(delivery, since=claimed) if delivery.attempt == 1 and claimed is not None else delivery
 
 
 def _later(

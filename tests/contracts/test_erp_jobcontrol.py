@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -373,6 +373,7 @@ def test_settings_refuse_what_is_not_safe() -> None:
         ({"policy": "None"}, "plain text"),
         ({"insecure": True, "receiver": "ns=2;s=x"}, "an index moves"),
         ({"insecure": True, "timeout": 61.0}, "at most 1min"),
+        ({"insecure": True, "timeout": 5.0, "remembers": 70.0}, "remembers is more than 14 times the timeout"),
     ):
         given: dict[str, Any] = {"receiver": RECEIVER, **fields}
         with pytest.raises(ValueError, match=said):
@@ -382,4 +383,5 @@ def test_settings_refuse_what_is_not_safe() -> None:
 async def test_its_promises(erp: JobControl) -> None:
     promised = erp.capabilities
     assert (promised.idempotency, promised.amends, promised.cancels) == (Idempotency.CLIENT_ID, True, True)
+    assert promised.replay_window == timedelta(hours=1)  # a machine clears what it has done
     assert await asyncio.wait_for(erp.verify(), 10) == []

@@ -453,3 +453,79 @@ async def test_a_clock_that_goes_back_makes_no_erp_remember_for_longer(store: St
     assert erp.calls == ["deliver", "find"]
     assert await desk.state(order) == "DELIVERED"
     assert len(erp.held(order.key)) == 1
+
+
+@pytest.fixture
+def clearing(store: Store) -> Desk:
+    """An ERP that knows our number as long as it shows the order: an hour."""
+    return Desk(store, Plain(idempotency=Idempotency.CLIENT_ID, replay_window=timedelta(hours=1)))
+
+
+async def in_doubt(desk: Desk, name: str) -> WorkOrder:
+    """Send an order whose reply is lost; it was made."""
+    erp, order = desk.erp, make_order(name)
+
+    def lose(order: WorkOrder) -> Outcome:
+        erp.make(order)
+        return Uncertain("the reply was lost")
+
+    erp.answer = lose
+    await desk.put(order)
+    await desk.deliverer.step()
+    erp.answer = erp.make
+    assert await desk.state(order) == "UNCERTAIN"
+    return order
+
+
+async def test_what_was_in_doubt_and_may_have_been_cleared_is_never_sent_again_by_itself(clearing: Desk) -> None:
+    order = await in_doubt(clearing, "cleared")
+    clearing.at += timedelta(hours=1)
+    clearing.erp.made.clear()  # it was done, and the list was cleared
+    await clearing.reconciler.step()
+    held = await clearing.held(order)
+    assert held.delivery.state is DeliveryState.PARKED
+    assert "look before it is sent again" in held.delivery.reason and "the reply was lost" in held.delivery.reason
+    assert clearing.erp.calls == ["deliver", "find"]
+    # A person who has looked sends it again; somebody else may have made it meanwhile, so it is asked for first.
+    await clearing.write(lambda tx: tx.redeliver(order.key, clearing.at))
+    await clearing.deliverer.step()
+    assert clearing.erp.calls == ["deliver", "find", "find", "deliver"]
+    assert await clearing.state(order) == "DELIVERED"
+
+
+async def test_what_is_still_shown_is_delivered_however_old_the_doubt(clearing: Desk) -> None:
+    order = await in_doubt(clearing, "shown")
+    clearing.at += timedelta(days=1)
+    await clearing.reconciler.step()
+    assert await clearing.state(order) == "DELIVERED"
+    assert clearing.erp.calls == ["deliver", "find"]
+
+
+async def test_an_outage_before_the_first_request_does_not_make_the_doubt_older(clearing: Desk) -> None:
+    order = make_order("outage first")
+    clearing.erp.answer = lambda _: Unsent("no connection")
+    await clearing.put(order)
+    for _ in range(3):
+        await clearing.deliverer.step()
+        clearing.at += timedelta(hours=1)
+    clearing.erp.answer = lambda _: Uncertain("nobody knows, and it never arrived")
+    await clearing.deliverer.step()
+    clearing.at += timedelta(minutes=1)
+    clearing.erp.answer = clearing.erp.make
+    await clearing.reconciler.step()
+    assert clearing.erp.calls == ["deliver"] * 5
+    assert await clearing.state(order) == "DELIVERED"
+
+
+async def test_what_surely_did_not_arrive_is_remembered_from_its_next_request_on(store: Store) -> None:
+    desk, order = Desk(store, Plain(idempotency=Idempotency.LOOKUP, replay_window=None)), make_order("from the next")
+    desk.erp.answer = lambda _: Uncertain("500")
+    await desk.put(order)
+    await desk.deliverer.step()
+    for _ in range(2):
+        desk.at += timedelta(hours=1)
+        await desk.reconciler.step()
+    assert (await desk.held(order)).delivery.since is None
+    await desk.deliverer.step()
+    delivery = (await desk.held(order)).delivery
+    assert (delivery.since, delivery.attempt) == (desk.at, 2)

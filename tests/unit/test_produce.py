@@ -332,6 +332,20 @@ async def test_what_is_not_shown_after_a_long_time_may_have_been_made_and_cleare
     assert "made and cleared" in held.reason
 
 
+async def test_an_outage_before_the_first_attempt_does_not_make_the_doubt_older(store: Store, clock: Clock) -> None:
+    hand = Told(Unsent("no link"), Unsent("no link"), Uncertain("no answer"))
+    hand.seen = Seen(taken=False)
+    await put(store, "PO-1")
+    work = producer(store, hand, clock)
+    for _ in range(3):
+        await work.step()
+        clock.seconds += 3000
+    clock.seconds -= 2900
+    await work.step()
+    await work.step()
+    assert ((await now(store)).state, len(hand.given)) == (HandoverState.ACCEPTED, 4)
+
+
 async def test_a_throttling_receiver_is_left_alone_as_long_as_it_asks(store: Store, clock: Clock) -> None:
     hand = Told(Throttled(timedelta(seconds=20), "busy"))
     await put(store, "PO-1")

@@ -23,8 +23,6 @@ from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 
 Way = Literal["Store", "StoreAndStart"]
-_CONNECTS = 4
-"""Making a link takes so many requests at most."""
 _MOST_WITHDRAWN = 10_000
 
 
@@ -42,17 +40,18 @@ class JobControl:
         *,
         orders: Way,
         production: Way,
-        timeout_s: float,
+        deadline: timedelta,
+        remembers: timedelta,
         closing: str,
     ) -> None:
         self._name, self._link, self._jobs = name, link, jobs
         self._orders, self._production, self._closing = orders, production, closing
         self._withdrawn: dict[str, None] = {}
-        # A link, the call, and the list twice: before what is changed, and after what was refused.
         self._capabilities = Capabilities(
             idempotency=Idempotency.CLIENT_ID,
-            deadline=timedelta(seconds=timeout_s * (2 * _CONNECTS + 6)),
+            deadline=deadline,
             key_limit=64,
+            replay_window=remembers,
             feedback="poll",
             amends=True,
             cancels=True,

@@ -1,5 +1,6 @@
 """Settings of a receiver of jobs."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from connectors.erp.mapping import Rule
 from connectors.opcua.address import parse
 from connectors.opcua.secured import PLAIN, Reached
+from gateway.core.units import Duration
 
 if TYPE_CHECKING:
     from connectors.erp.jobcontrol.adapter import JobControl
@@ -23,6 +25,8 @@ orders = "Store"                                          # work orders wait the
 """
 
 _LONGEST_TIMEOUT = 60.0
+CALLS = 14
+"""So many requests an order takes at most: a link (of four) twice, the call, and the list before and after."""
 
 NodeText = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
@@ -34,7 +38,8 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
     jobs. `orders` and `production` say by which method work orders and production orders are handed over: "Store"
     leaves it to somebody there to start them. `parameters` are those of a work order (the mapping of other ERPs);
     `work_master` names its recipe. `link` is an address for people, with {key} for the order's key.
-    `closing_parameter` is the parameter of a job response that holds the closing code.
+    `closing_parameter` is the parameter of a job response that holds the closing code. `remembers` is for how long the
+    machine surely shows a job that it took: one in doubt for longer, that it does not show, is for a person.
     """
 
     receiver: NodeText
@@ -45,11 +50,14 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
     work_master: Annotated[str, msgspec.Meta(max_length=128)] = ""
     link: str = ""
     closing_parameter: str = ""
+    remembers: Duration = Duration(3600)
 
     def __post_init__(self) -> None:
         faults = list(self.unsafe())
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             faults.append("timeout is more than nothing and at most 1min")
+        if not self.remembers > CALLS * self.timeout:
+            faults.append(f"remembers is more than {CALLS} times the timeout, which is how long one order may take")
         for address in (self.receiver, self.responses):
             if address:
                 parse(address)
@@ -74,6 +82,7 @@ class Settings(Reached, frozen=True, kw_only=True, forbid_unknown_fields=True):
             Jobs(self.parameters, self.work_master, self.link),
             orders=self.orders,
             production=self.production,
-            timeout_s=self.timeout,
+            deadline=timedelta(seconds=CALLS * self.timeout),
+            remembers=timedelta(seconds=self.remembers),
             closing=self.closing_parameter,
         )
