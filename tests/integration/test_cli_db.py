@@ -11,7 +11,7 @@ from gateway.cli.db import cli
 from gateway.core.errors import Refused
 from gateway.store.schema import HEAD
 from gateway.store.settings import Settings
-from tests.contracts.store import NOW, put
+from tests.contracts.store_rows import NOW, put
 
 FILE = """
 [site]

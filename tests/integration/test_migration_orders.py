@@ -13,7 +13,7 @@ from gateway.flow.settle import delivered
 from gateway.store.engine import server_writer, sqlite_writer
 from gateway.store.schema import revision
 from gateway.store.settings import Settings
-from tests.contracts.store import order, version
+from tests.contracts.store_rows import order, version
 from tests.fakes import at
 from tests.integration.test_migration_water_marks import postgres, settings
 

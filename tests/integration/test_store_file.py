@@ -27,7 +27,7 @@ from gateway.store.audit import verify
 from gateway.store.salvage import suspect
 from gateway.store.settings import SAMPLE, Settings
 from gateway.store.store import SqlStore, Transaction, open_store
-from tests.contracts.store import NOW, claim, extraction, put, report
+from tests.contracts.store_rows import NOW, claim, extraction, put, report
 from tests.fakes import batch, block, value
 
 APPENDER = """
@@ -52,7 +52,7 @@ FILLER = """
 import asyncio, json, os, subprocess, sys
 from gateway.core.errors import Full
 from gateway.store.settings import Settings
-from tests.contracts.store import NOW, report
+from tests.contracts.store_rows import NOW, report
 
 async def main():
     folder = sys.argv[1]

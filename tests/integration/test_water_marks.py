@@ -25,7 +25,7 @@ from gateway.flow.ingest import ingest
 from gateway.flow.retain import Bounds, Retention
 from gateway.store.settings import SAMPLE, Settings
 from gateway.store.store import open_store
-from tests.contracts.store import order, report
+from tests.contracts.store_rows import order, report
 from tests.fakes import at, batch, block
 from tests.rig import until
 
@@ -38,7 +38,7 @@ import asyncio, json, subprocess, sys
 from gateway.core.errors import Full
 from gateway.store.settings import Settings
 from gateway.core.units import Size
-from tests.contracts.store import NOW, order, report
+from tests.contracts.store_rows import NOW, order, report
 from tests.integration.test_water_marks import values
 from tests.fakes import batch
 

@@ -19,7 +19,7 @@ from gateway.core.delivery import (
 from gateway.core.ports import Claimed
 from gateway.flow.deliver import batches
 from gateway.flow.limit import Limit
-from tests.contracts.store import NOW, order
+from tests.contracts.store_rows import NOW, order
 
 DONE = Delivered(ErpRef("K", "7"))
 OUTCOMES: list[Outcome] = [DONE, Rejected("no"), Throttled(None), Unsent("away"), Uncertain("late")]

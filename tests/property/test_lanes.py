@@ -15,7 +15,7 @@ from gateway.flow.settle import delivered
 from gateway.store.engine import sqlite_writer
 from gateway.store.schema import bring_up
 from gateway.store.store import Transaction
-from tests.contracts.store import LEASE, NOW, order, settled
+from tests.contracts.store_rows import LEASE, NOW, order, settled
 
 FLYING = {DeliveryState.SENDING, DeliveryState.UNCERTAIN}
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]  # explaining traces every line of SQLAlchemy
