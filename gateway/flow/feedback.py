@@ -7,6 +7,7 @@ from gateway.core.delivery import StatusUpdate
 from gateway.core.ports import StoredOrder, Tx
 from gateway.core.status import OVER, said_at
 from gateway.flow.ruling import by_erp
+from gateway.flow.standing import opened_again
 
 _LONGEST = 200
 
@@ -14,7 +15,8 @@ _LONGEST = 200
 def apply(tx: Tx, update: StatusUpdate, at: datetime, false_codes: Collection[str] = ()) -> bool:
     """Apply one word about an order that we have; False when it is no news. `at` is when it was heard.
 
-    The first end that the ERP gives an order ends its episode: what shows itself after that is a new trouble.
+    The end that the ERP gives an order ends its episode: what shows itself after that is a new trouble. An order that
+    it opens again opens it again.
     `false_codes` are the closing codes that mean a false alarm.
     """
     before = tx.order(update.key)
@@ -25,6 +27,8 @@ def apply(tx: Tx, update: StatusUpdate, at: datetime, false_codes: Collection[st
         tx.note(event, update.key, at, detail[:_LONGEST])
     if after.erp_state in OVER:
         by_erp(tx, after, said_at(update, at), false_codes)
+    elif before.erp_state in OVER:
+        opened_again(tx, after, said_at(update, at))
     return True
 
 

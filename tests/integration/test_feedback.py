@@ -12,7 +12,8 @@ from gateway.core.episode import Episode, EpisodeState
 from gateway.core.errors import Conflict, Missing
 from gateway.core.ports import Store, StoredOrder, Tx
 from gateway.flow.receive import Hint, take_hint, take_status
-from gateway.flow.settle import changed, delivered
+from gateway.flow.settle import changed, delivered, withdrawn
+from gateway.flow.withdraw import withdraw
 from gateway.store.settings import Settings
 from tests.erp_process import make_order
 from tests.fakes import at
@@ -97,16 +98,51 @@ async def test_a_closing_code_that_comes_later_is_added_once(store: Store) -> No
     assert (await kept(store)).closing_code == "WORN"
 
 
-async def test_an_order_that_is_opened_again_is_said_and_its_episode_stays_over(store: Store) -> None:
-    await told(store, word("Closed", 60), word("In Progress", 90), word("Completed", 120))
+async def test_an_order_that_is_opened_again_opens_its_episode_again(store: Store) -> None:
+    await told(store, word("Closed", 60), word("In Progress", 90))
+    [episode] = await store.read(lambda tx: tx.episodes(live=True))
+    assert (episode.closed_at, episode.last_at, episode.upheld) == (None, at(90), True)
+    assert await store.read(lambda tx: tx.kept("repaired/")) == {}
+    await told(store, word("Completed", 120))
+    assert not await live(store)
     assert [event for event, _ in await trail(store)] == [
         "order.status",
         "episode.closed",
         "order.status",
         "order.reopened",
+        "episode.reopened",
         "order.status",
+        "episode.closed",
     ]
-    assert not await live(store)
+    assert list(await store.read(lambda tx: tx.kept("repaired/"))) == ["M-07"]
+
+
+async def test_what_the_erp_ruled_by_an_end_does_not_hold_when_it_opens_the_order_again(store: Store) -> None:
+    await told(store, word("Cancelled", 60))
+    [episode] = await store.read(lambda tx: tx.episodes())
+    assert episode.ruled == "cancelled"
+    await told(store, word("In Progress", 90))
+    [episode] = await store.read(lambda tx: tx.episodes(live=True))
+    assert episode.ruled == ""
+
+
+async def test_an_order_that_we_took_back_and_the_erp_opens_again_stands_again(store: Store) -> None:
+    await withdraw(store, KEY, "the sensor was loose", "cli", lambda: at(10))
+
+    def cancelled(tx: Tx) -> None:
+        [claimed] = tx.claim("main", at(11), timedelta(seconds=30), 1)
+        tx.settle(claimed.delivery, withdrawn(claimed.delivery, "the sensor was loose", at(12)).delivery)
+
+    await store.write(cancelled)
+    await told(store, word("Cancelled", 60))
+    assert (await kept(store)).delivery.state is DeliveryState.WITHDRAWN
+    await told(store, word("In Progress", 90))
+    held = await kept(store)
+    assert (held.delivery.state, held.delivery.withdraw) == (DeliveryState.DELIVERED, "")
+    [episode] = await store.read(lambda tx: tx.episodes(live=True))
+    assert episode.ruled == ""
+    [due] = await store.read(lambda tx: tx.followed("main", at(9000), timedelta(seconds=1), 10))
+    assert due.order.key == KEY
 
 
 async def test_what_the_erp_means_counts_before_its_word(store: Store) -> None:

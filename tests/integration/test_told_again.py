@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from itertools import count
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -20,7 +19,6 @@ from gateway.flow.patience import Patience
 from gateway.flow.redeliver import send_again
 from gateway.flow.settle import Policy
 from gateway.flow.withdraw import withdraw
-from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import SECRET, Erp, running_erp
 from tests.fakes import at
 from tests.growing import HEALTHY, TOLD, events, heard, seen, shown
@@ -39,13 +37,6 @@ LOT = replace(TOLD, asset=None, batch="L-77")
 def plant() -> Iterator[Erp]:
     with running_erp() as erp:
         yield erp
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = StoreSettings(path=str(tmp_path)).open()
-    yield store
-    await store.close()
 
 
 class Desk:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from msgspec.structs import replace
 
 from connectors.erp.rest import Settings
 from connectors.erp.rest.plan import Amend, Cancel
+from gateway.core.episode import EpisodeState
 from gateway.core.ports import ErpAdapter, Store
 from gateway.core.secret import SecretRef
+from gateway.flow.follow import Follower, Pace
+from gateway.flow.patience import Patience
+from gateway.flow.receive import Hint, take_hint
 from gateway.flow.withdraw import withdraw
 from tests.erp_process import SECRET, Erp, running_erp
 from tests.growing import HEALTHY, TOLD, heard, seen, shown, the_order
@@ -126,6 +131,50 @@ async def test_who_tells_again_of_what_the_erp_would_not_take_back_joins_the_ord
     assert joined == key
     assert len(await store.read(lambda tx: tx.orders())) == 1
     assert "episode.reopened" in await audited(store, key)
+
+
+@pytest.mark.parametrize("source", ["machine", "person"])
+@pytest.mark.parametrize("end", ["CLOSED", "CANCELLED"])
+async def test_who_tells_of_an_order_that_a_planner_has_opened_again_joins_it(
+    store: Store, erp: ErpAdapter, plant: Erp, source: str, end: str
+) -> None:
+    begun = {"CLOSED": 5000, "CANCELLED": 7000}[end]
+    name = f"{end} {source}"
+    async with delivering(store, erp, []):
+        if source == "machine":
+            await shown(store, begun, *[seen(0)] * 3)
+        else:
+            await heard(store, name, replace(TOLD, id=name), begun)
+        key = (await the_order(store)).order.key
+        await plant.until(lambda state: key in state["commits"])
+        [number] = [order["number"] for order in plant.state()["orders"] if order["reference"] == key]
+        plant.edit(number, status=end, closing_code="WORN")
+        await asked(store, erp, number)
+        assert (await the_order(store)).erp_state in {"done", "cancelled"}
+        plant.edit(number, status="OPEN", closing_code=None)
+        await asked(store, erp, number)
+        episode = await store.read(lambda tx: tx.episode(key))
+        assert episode is not None and (episode.state, episode.ruled) == (EpisodeState.OPEN, "")
+        if source == "machine":
+            await shown(store, begun + 60, *[seen(0, severity=0.8)] * 2)
+        assert await heard(store, f"{name} 2", replace(TOLD, id=f"{name} 2", masked="still loud"), begun + 70) == key
+        await plant.until(lambda state: "still loud" in said(state, key))
+    assert len(await store.read(lambda tx: tx.orders())) == 1
+
+
+async def asked(store: Store, erp: ErpAdapter, number: str) -> None:
+    """Have the ERP asked about an order, as after a hint."""
+    async with asyncio.timeout(20):
+        while (await the_order(store)).delivery.erp_number is None:  # noqa: ASYNC110 (what ends it is in the store)
+            await asyncio.sleep(0.02)
+    assert await take_hint(store, Hint("test", number), now)
+    assert await Follower(store, erp, now, asyncio.Event(), Pace(), Patience(now, timedelta(seconds=1))).step() == 1
+
+
+def said(state: dict[str, Any], key: str) -> str:
+    """What the ERP's record of this key says."""
+    [found] = [order for order in state["orders"] if order["reference"] == key]
+    return str(found["order"]["description"])
 
 
 async def audited(store: Store, key: str) -> list[str]:
