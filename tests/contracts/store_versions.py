@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.ports import Store, Tx
-from gateway.flow.settle import delivered, refused
+from gateway.flow.settle import delivered, refused, withdrawn
 from tests.contracts.store_rows import NOW, claim, claim_uncertain, order, put, settle, settle_as, version
 from tests.fakes import at
 
@@ -129,6 +129,39 @@ class Versions:
         assert await store.write(lambda tx: tx.put_status(said, at(2)))
         assert not await store.write(lambda tx: tx.change_order(version("A1", 2), at(3)))
         assert not await store.write(lambda tx: tx.withdraw_order("A1", "false alarm", at(3)))
+
+    async def test_what_the_erp_has_opened_again_is_changed_taken_back_and_followed_again(self, store: Store) -> None:
+        await put(store, ("A1", "A"))
+        [one] = await claim(store)
+        assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        await store.write(
+            lambda tx: tx.put_status(StatusUpdate(key="A1", number="7", status="closed", at=at(2), state="done"), at(2))
+        )
+        await store.write(lambda tx: tx.asked("A1", at(2)))
+        assert await store.read(lambda tx: tx.followed("erp", at(900), timedelta(seconds=1), 10)) == []
+        await store.write(
+            lambda tx: tx.put_status(StatusUpdate(key="A1", number="7", status="open", at=at(3), state="open"), at(3))
+        )
+        await store.write(lambda tx: tx.asked("A1", None))
+        assert len(await store.read(lambda tx: tx.followed("erp", at(900), timedelta(seconds=1), 10))) == 1
+        assert await store.write(lambda tx: tx.change_order(version("A1", 2), at(4)))
+        [two] = await claim(store, now=at(5))
+        assert (two.delivery.task, two.order.version) == ("amend", 2)
+        assert await settle_as(store, delivered(two.delivery, "7", at(6)).delivery, two)
+        assert await store.write(lambda tx: tx.withdraw_order("A1", "false alarm", at(7)))
+
+    async def test_an_order_that_was_taken_back_and_is_opened_again_there_stands_again(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        [one] = await claim(store, limit=1)
+        assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        for key in ("A1", "B1"):
+            assert await store.write(lambda tx, key=key: tx.withdraw_order(key, "false alarm", at(2)))
+        [back] = await claim(store, now=at(3))
+        assert await settle_as(store, withdrawn(back.delivery, "false alarm", at(4)).delivery, back)
+        assert await store.write(lambda tx: tx.stand_again("A1", at(5)))
+        assert not await store.write(lambda tx: tx.stand_again("B1", at(5)))  # it was never there
+        held = await store.read(lambda tx: [(one.delivery.state, one.delivery.withdraw) for one in tx.orders()])
+        assert sorted(held) == [(DeliveryState.DELIVERED, ""), (DeliveryState.WITHDRAWN, "false alarm")]
 
     async def test_a_refused_change_can_be_tried_again(self, store: Store) -> None:
         await put(store, ("A1", "A"))
