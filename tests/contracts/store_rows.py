@@ -18,7 +18,7 @@ NOW = at(0)
 
 
 def order(key: str, asset: str | None = "M-1", detected_at: datetime = NOW) -> WorkOrder:
-    return make_order("e", asset, key=key, component=None, detected_at=detected_at)
+    return make_order("e", asset, key=key, title="Bearing", component=None, detected_at=detected_at)
 
 
 def diagnosis(asset: str, seconds: float, severity: float = 0.5) -> Diagnosis:
