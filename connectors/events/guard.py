@@ -134,6 +134,20 @@ def refusal(address: str, host: str, allowed: Allowed) -> str:
     return "that is no public address, and it is not listed under [events] allow"
 
 
+def barred(target: Target, allowed: Allowed) -> str:
+    """Say why a target can never be sent to; empty as far as it is up to what its name will resolve to."""
+    here = target.host == "localhost" or target.host.endswith(".localhost")  # RFC 6761: whatever a server says
+    address = "127.0.0.1" if here else target.host if _is_address(target.host) else ""
+    why = refusal(address, target.host, allowed) if address else ""
+    if why:
+        return _not_sent(target, why)
+    known = [address] if address else []
+    hopeless = not known and target.host not in allowed.hosts and not allowed.networks
+    if target.scheme == "http" and (hopeless or (known and not _is_listed(target, known, allowed))):
+        return _not_in_plain_text(target)
+    return ""
+
+
 async def pinned(target: Target, allowed: Allowed, resolve: Resolve) -> list[str]:
     """Give the addresses that may be connected to, in the order of the resolver; they are used as they are.
 
@@ -144,10 +158,18 @@ async def pinned(target: Target, allowed: Allowed, resolve: Resolve) -> list[str
     fit = [str(_meant(ipaddress.ip_address(address))) for address, why in told if not why]
     if not fit:
         why = next((why for _, why in told), "it has no address")
-        raise Forbidden(f"{target.host} is not sent to: {why}")
+        raise Forbidden(_not_sent(target, why))
     if target.scheme == "http" and not _is_listed(target, fit, allowed):
-        raise Forbidden(f"{target.host} is not sent to in plain text: use https, or list it under [events] allow")
+        raise Forbidden(_not_in_plain_text(target))
     return list(dict.fromkeys(fit))
+
+
+def _not_sent(target: Target, why: str) -> str:
+    return f"{target.host} is not sent to: {why}"
+
+
+def _not_in_plain_text(target: Target) -> str:
+    return f"{target.host} is not sent to in plain text: use https, or list it under [events] allow"
 
 
 def _is_listed(target: Target, addresses: Sequence[str], allowed: Allowed) -> bool:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from connectors.events.guard import Allowed, allowed_of, target_of
-from gateway.core.errors import Misconfigured
+from connectors.events.guard import Allowed, Forbidden, allowed_of, barred, pinned, target_of
+from gateway.core.errors import Misconfigured, Refused
 from gateway.core.reading import Name
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
@@ -56,6 +56,22 @@ class Subscriber(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         target_of(self.url)
         if not _SHORTEST_S <= self.timeout <= _LONGEST_S:
             raise ValueError("A receiver has 1s to 60s to answer (timeout)")
+
+    def barred(self, allowed: Allowed) -> str:
+        """Say why it can never be sent to, as far as its URL alone tells; empty when nothing is wrong with it."""
+        return barred(target_of(self.url), allowed)
+
+    async def addresses(self, allowed: Allowed) -> list[str]:
+        """Resolve its host, now; give the addresses that events would go to. Raises `Refused` without one."""
+        from connectors.events.names import Names  # noqa: PLC0415  (see `open`)
+
+        target = target_of(self.url)
+        try:
+            return await pinned(target, allowed, Names().of)
+        except Forbidden as no:
+            raise Refused(str(no)) from no
+        except OSError as lost:
+            raise Refused(f"{target.host} cannot be resolved: {lost.strerror or lost}") from lost
 
     def open(self, allowed: Allowed, resolve: "Resolve | None" = None) -> "Webhook":
         """Make the sink. Raises `Misconfigured` for a secret or a certificate that cannot be used."""

@@ -18,7 +18,8 @@ _DEADLINE_S = 300.0
 @click.option(
     "--live",
     is_flag=True,
-    help="Connect to every line and every ERP, and compare each tag and the mapping with what is there.",
+    help="Connect to every line and every ERP, resolve every receiver of events, and compare each tag and the mapping "
+    "with what is there.",
 )
 @config_option
 @output_option
@@ -68,7 +69,17 @@ async def _look(settings: Any) -> list[Any]:
 
     looks = [said(f"line.{source.name}", _line(source), _DEADLINE_S) for source in settings.sources]
     looks += [said(f"erp.{erp.name}", look(settings, erp), _DEADLINE_S) for erp in settings.erp.values()]
+    looks += [said(f"events.{one.name}", _receiver(one, settings.events.allowed)) for one in settings.events.to]
     return [finding for group in await asyncio.gather(*looks) for finding in group]
+
+
+async def _receiver(one: Any, allowed: Any) -> list[Any]:
+    """Resolve a receiver's name; nothing is sent to it."""
+    from gateway.cli.finding import Finding
+
+    found = ", ".join(await one.addresses(allowed))
+    told = f"would be sent to {found}; not proven without sending: andon events test {one.name}"
+    return [Finding(f"events.{one.name}", ok=True, detail=told, proven=False)]
 
 
 async def _line(settings: Any) -> list[Any]:

@@ -73,3 +73,5 @@ def _adapters(settings: Settings) -> Iterator[Fault]:
             subscriber.open(settings.events.allowed)
         except Misconfigured as wrong:
             yield Fault(f"events.to[{number}]", str(wrong))
+        if why := subscriber.barred(settings.events.allowed):
+            yield Fault(f"events.to[{number}].url", why)

@@ -184,7 +184,7 @@ async def test_a_try_says_what_the_receiver_made_of_it(tmp_path: Path) -> None:
         done = await in_thread(config, "events", "test", "mes")
         assert done.returncode == 6 and "redirects are not followed" in done.stderr
         done = await in_thread(config, "events", "test", "mse")
-        assert done.returncode == 2 and "there is: mes" in done.stderr
+        assert done.returncode == 3 and "there is: mes" in done.stderr
         done = await in_thread(written(tmp_path, receiver, **{'127.0.0.1"]': '10.0.0.1"]'}), "events", "test", "mes")
         assert done.returncode == 6 and "is not sent to" in done.stderr
         assert (await in_thread(config, "events", "enable", "nobody")).returncode == 3
@@ -202,6 +202,12 @@ async def in_thread(config: str, *arguments: str) -> subprocess.CompletedProcess
         (('allow = ["127.0.0.1"]', 'allow = ["127.0.0.1/8"]'), "no network"),
         (('name = "mes"', 'name = "mes"\nhost = "x"'), "events.to[0].host: unknown key"),
         (("EVENTS_TWO", "EVENTS_THREE"), "EVENTS_THREE is not set"),
+        (('allow = ["127.0.0.1"]', "allow = []"), "events.to[0].url: 127.0.0.1 is not sent to: that is no public"),
+        (
+            ("http://127.0.0.1:", "http://169.254.169.254:"),
+            "169.254.169.254 is not sent to: that is a cloud",
+        ),
+        (("http://127.0.0.1:", "http://8.8.8.8:"), "events.to[0].url: 8.8.8.8 is not sent to in plain text"),
     ],
 )
 def test_a_fault_is_named_with_its_place(
@@ -213,6 +219,18 @@ def test_a_fault_is_named_with_its_place(
     with pytest.raises(Misconfigured) as wrong:
         demand(load(config))
     assert said in str(wrong.value) and "events" in str(wrong.value)
+
+
+async def test_a_receiver_whose_name_leads_nowhere_is_named_before_the_first_event(tmp_path: Path) -> None:
+    async with receiving() as receiver:
+        done = await in_thread(written(tmp_path, receiver), "check", "--live", "-o", "jsonl")
+        [found] = [json.loads(line) for line in done.stdout.splitlines()]
+        assert (done.returncode, found["part"], found["proven"]) == (0, "events.mes", False), done.stderr
+        assert "127.0.0.1" in found["detail"] and "andon events test mes" in found["detail"]
+        assert receiver.got == [], "nothing was sent"
+        config = written(tmp_path, receiver, **{"http://127.0.0.1:": "https://mes.invalid:"})
+        done = await in_thread(config, "check", "--live", "-o", "jsonl")
+        assert done.returncode == 6 and "mes.invalid cannot be resolved" in done.stdout
 
 
 def test_a_plan_names_the_subscriber_that_changes_and_touches_it_alone(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.events.guard import Forbidden, Resolve, allowed_of, pinned, refusal, target_of
+from connectors.events.guard import Forbidden, Resolve, allowed_of, barred, pinned, refusal, target_of
 
 NOTHING = allowed_of([])
 PUBLIC = "8.8.8.8"
@@ -119,6 +119,37 @@ async def test_the_internet_is_let_through_and_pinned(address: str) -> None:
 async def test_an_address_in_the_url_is_judged_without_a_name_server(url: str) -> None:
     with pytest.raises(Forbidden):
         await pinned(target_of(url), NOTHING, nobody)
+
+
+@pytest.mark.parametrize(
+    ("url", "allow", "never"),
+    [
+        ("https://mes.example/", [], False),
+        ("http://mes.example/", [], True),
+        ("http://mes.example/", ["mes.example"], False),
+        ("http://mes.example/", ["10.0.0.0/8"], False),  # its name may lead there
+        ("https://10.1.2.3/", [], True),
+        ("https://10.1.2.3/", ["10.0.0.0/8"], False),
+        ("http://10.1.2.3/", ["10.0.0.0/8"], False),
+        ("https://8.8.8.8/", [], False),
+        ("http://8.8.8.8/", [], True),
+        ("https://[::1]/", [], True),
+        ("https://localhost/", [], True),
+        ("https://mes.localhost/", ["mes.localhost"], True),
+        ("http://localhost:9000/", ["127.0.0.1"], False),
+    ],
+)
+async def test_what_can_never_be_sent_to_is_known_from_the_settings_alone(
+    url: str, allow: list[str], *, never: bool
+) -> None:
+    target, allowed = target_of(url), allowed_of(allow)
+    assert bool(barred(target, allowed)) is never
+    address = "127.0.0.1" if "localhost" in url else "10.1.2.3" if allow else PUBLIC
+    if never:
+        with pytest.raises(Forbidden):
+            await pinned(target, allowed, resolver(address))
+    else:
+        assert await pinned(target, allowed, resolver(address))
 
 
 async def test_of_several_addresses_only_those_that_may_be_used_are() -> None:
