@@ -187,7 +187,8 @@ class Producer:
             return self._changed(one, HandoverState.PARKED, why)
         if one.attempt >= self._policy.doubts:
             return self._changed(one, HandoverState.PARKED, f"handed over {one.attempt} times and never taken")
-        return self._changed(one, HandoverState.WAITING, f"it did not arrive: {one.reason}")
+        # Nothing of it is there: what the line shows counts from the next attempt on.
+        return self._changed(replace(one, since=None), HandoverState.WAITING, f"it did not arrive: {one.reason}")
 
     def _changed(self, one: Handover, state: HandoverState, reason: str, wait: timedelta = timedelta(0)) -> Handover:
         now = self._now()

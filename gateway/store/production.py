@@ -83,7 +83,8 @@ class Production(Part):
         if one.state is HandoverState.SENDING:
             if not _passed(one.lease_until, one, now):
                 return None
-            one = _changed(one, state=HandoverState.UNCERTAIN, due_at=now, reason="the sender's lease ran out")
+            why = "the sender's lease ran out"
+            one = _changed(one, state=HandoverState.UNCERTAIN, due_at=now, reason=why, since=_left(one))
         elif not _passed(one.due_at, one, now) or (
             one.lease_until is not None and not _passed(one.lease_until, one, now)
         ):
@@ -101,6 +102,7 @@ class Production(Part):
         news = {
             "state": case((sent, HandoverState.UNCERTAIN.value), else_=handovers.c.state),
             "reason": case((sent, "the gateway ended while it was handed over"), else_=handovers.c.reason),
+            "since": case((and_(sent, handovers.c.attempt == 1), handovers.c.updated_at), else_=handovers.c.since),
             "due_at": now,
             "lease_until": None,
             "updated_at": now,
@@ -199,6 +201,11 @@ def _row(one: Handover) -> dict[str, Any]:
 
 def _changed(one: Handover, **news: Any) -> Handover:
     return msgspec.structs.replace(one, **news)
+
+
+def _left(one: Handover) -> datetime | None:
+    """Give since when something of it may be there: what came before the first attempt that counts had no effect."""
+    return one.updated_at if one.attempt == 1 else one.since
 
 
 def _passed(time: datetime | None, one: Handover, now: datetime) -> bool:

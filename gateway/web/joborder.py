@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,9 +18,10 @@ from gateway.runtime.gateway import Gateway
 from gateway.web.auth import caller_of
 from gateway.web.bodies import read
 from gateway.web.problems import FieldFault, Wrong
-from gateway.web.production import check_date, now_of, stored
+from gateway.web.production import after, check_date, now_of, stored
 
 RELEASE = "V0700"
+_ORDERS = "/production/joborder"
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 _MOST = 100
 _JOBS = {
@@ -108,7 +110,7 @@ class ProcessJobList(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 @post(
-    "/production/joborder",
+    _ORDERS,
     status_code=202,
     opt={"scope": "production:write", "reach": "everywhere", "once": "again", "body": ProcessJobList},
 )
@@ -128,10 +130,13 @@ async def take(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway
     return Response(answer, status_code=202, headers={"Idempotent-Replayed": "true"} if repeated else None)
 
 
-@get("/production/joborder/{order_id:str}", opt={"scope": "read", "reach": "everywhere"})
-async def standing(gateway: NamedDependency[Gateway], order_id: FromPath[str]) -> dict[str, Any]:
+@get(f"{_ORDERS}/{{order_id:path}}", opt={"scope": "read", "reach": "everywhere"})
+async def standing(
+    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], order_id: FromPath[Path]
+) -> dict[str, Any]:
     """Show how a production order stands, as a JobResponse."""
-    return response_of(await stored(gateway, order_id), gateway.now())
+    del order_id  # see `after`
+    return response_of(await stored(gateway, after(request, _ORDERS)), gateway.now())
 
 
 def order_of(job: JobOrder, number: int, faults: list[FieldFault]) -> ProductionOrder | None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -19,6 +21,7 @@ from gateway.web.bodies import read
 from gateway.web.problems import FieldFault, Wrong
 from gateway.web.reports import Limit
 
+_ORDERS = "/production/orders"
 _DATE_LENGTH = 10
 
 
@@ -70,16 +73,25 @@ async def take(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway
     return Response(answer, status_code=202, headers={"Idempotent-Replayed": "true"} if kept.repeated else None)
 
 
-@get("/production/orders", opt={"scope": "read", "reach": "everywhere"})
+@get(_ORDERS, opt={"scope": "read", "reach": "everywhere"})
 async def taken(gateway: NamedDependency[Gateway], limit: Limit = 100) -> ProductionOrders:
     """List the production orders that the ERP sent."""
     return ProductionOrders(await gateway.store.read(lambda tx: tx.production_orders(limit)))
 
 
-@get("/production/orders/{order_id:str}", opt={"scope": "read", "reach": "everywhere"})
-async def standing(gateway: NamedDependency[Gateway], order_id: FromPath[str]) -> ProductionNow:
+@get(f"{_ORDERS}/{{order_id:path}}", opt={"scope": "read", "reach": "everywhere"})
+async def standing(
+    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], order_id: FromPath[Path]
+) -> ProductionNow:
     """Show one production order, whether the line has it, and what the line made of it."""
-    return now_of(await stored(gateway, order_id))
+    del order_id  # without the slashes that an id may begin or end with
+    return now_of(await stored(gateway, after(request, _ORDERS)))
+
+
+def after(request: Request[Any, Any, Any], route: str) -> str:
+    """Give what stands in the address behind a route: ids of ERPs have slashes in them."""
+    address = request.scope["raw_path"].decode("ascii", "replace")
+    return unquote(address.partition(f"{route}/")[2])
 
 
 async def stored(gateway: Gateway, order_id: str) -> StoredProduction:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import msgspec
+import pytest
 
 from gateway.core.delivery import ProductionOrder, ProductionParameter
 from gateway.core.ports import Store
@@ -108,6 +109,18 @@ class ProductionStoreContract:
         assert (await standing(store, "P2")).state is (await standing(store, "P4")).state is HandoverState.WAITING
         assert not await store.write(lambda tx: tx.settle_production(first, ended(first, HandoverState.ACCEPTED)))
         assert (await taken(store, 2)).order_id == "P1"
+
+    @pytest.mark.parametrize("dead", [False, True])
+    async def test_a_doubt_is_as_old_as_the_first_attempt_that_counts(self, store: Store, *, dead: bool) -> None:
+        await store.write(lambda tx: tx.put_production_order(made("P1"), NOW, TO))
+        first = await taken(store)
+        unsent = msgspec.structs.replace(ended(first, HandoverState.WAITING, 60), attempt=0)
+        assert await store.write(lambda tx: tx.settle_production(first, unsent))
+        again = await taken(store, 60)
+        assert (again.attempt, again.since) == (1, NOW)
+        if dead:
+            await store.write(lambda tx: tx.free_productions(at(61)))
+        assert (await taken(store, 61 if dead else 91)).since == at(60)
 
     async def test_what_is_not_due_waits_but_not_for_a_clock_that_went_back(self, store: Store) -> None:
         await store.write(lambda tx: tx.put_production_order(made("P1"), NOW, TO))

@@ -6,6 +6,7 @@ import io
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -221,6 +222,35 @@ async def test_a_production_order_is_taken_once(tmp_path: Path) -> None:
         assert held == PRODUCTION_ORDER
         trail = await edge.gateway.store.read(lambda tx: list(tx.audit()))
         assert [(line.event, line.subject, line.detail) for line in trail] == [("production.taken", "PO-1", "erp-1")]
+
+
+ODD_IDS = ("WH/MO/00012", "/PO/", "a//b", "a/../b", "50%/2F", "订单 7?x=1#y", "..")
+
+
+@pytest.mark.parametrize("order_id", ODD_IDS)
+async def test_a_production_order_is_found_by_any_id_that_is_taken(tmp_path: Path, order_id: str) -> None:
+    scope = bearer("production:write read")
+    async with serving(tmp_path) as edge:
+        for taken in (order_id, "PO-1"):
+            answer = await edge.client.post(ORDER, json=PRODUCTION | {"order_id": taken}, headers=scope)
+            assert answer.status_code == 202
+        name = quote(order_id, safe="").replace(".", "%2E")
+        shown = await edge.client.get(f"/api/v1/production/orders/{name}", headers=scope)
+        assert (shown.status_code, shown.json()["order"]["order_id"]) == (200, order_id)
+        told = (await edge.client.get(f"/api/v1/production/joborder/{name}", headers=scope)).json()
+        [response] = told["ShowJobResponseList"]["DataArea"]["JobResponseList"]
+        assert response["ID"] == order_id
+        for absent in ("PO-2", f"{name}x", f"x%2F{name}"):
+            nobody = await edge.client.get(f"/api/v1/production/orders/{absent}", headers=scope)
+            assert (nobody.status_code, nobody.json()["detail"]) == (404, "no such production order")
+
+
+async def test_an_id_with_slashes_is_found_without_escaping_too(tmp_path: Path) -> None:
+    scope = bearer("production:write read")
+    async with serving(tmp_path) as edge:
+        await edge.client.post(ORDER, json=PRODUCTION | {"order_id": "WH/MO/00012"}, headers=scope)
+        shown = await edge.client.get("/api/v1/production/orders/WH/MO/00012?x=1", headers=scope)
+        assert shown.json()["order"]["order_id"] == "WH/MO/00012"
 
 
 async def test_a_wrong_production_order_names_every_fault(tmp_path: Path) -> None:

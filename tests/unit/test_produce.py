@@ -346,6 +346,20 @@ async def test_an_outage_before_the_first_attempt_does_not_make_the_doubt_older(
     assert ((await now(store)).state, len(hand.given)) == (HandoverState.ACCEPTED, 4)
 
 
+async def test_what_surely_did_not_arrive_is_in_doubt_from_its_next_attempt_on(store: Store, clock: Clock) -> None:
+    hand = Told(Uncertain("no answer"), Uncertain("no answer"))
+    hand.seen = Seen(taken=False)
+    await put(store, "PO-1")
+    work = producer(store, hand, clock)
+    for _ in range(2):
+        await work.step()
+        clock.seconds += 3000
+        await work.step()
+        assert (await now(store)).state is HandoverState.WAITING
+    await work.step()
+    assert ((await now(store)).state, len(hand.given)) == (HandoverState.ACCEPTED, 3)
+
+
 async def test_a_throttling_receiver_is_left_alone_as_long_as_it_asks(store: Store, clock: Clock) -> None:
     hand = Told(Throttled(timedelta(seconds=20), "busy"))
     await put(store, "PO-1")
