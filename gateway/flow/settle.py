@@ -21,6 +21,7 @@ from gateway.core.delivery import (
 from gateway.core.ports import Claimed, Tx
 from gateway.flow.ages import Ages
 from gateway.flow.attempt import Made
+from gateway.flow.counted import counted
 from gateway.flow.patience import LONGEST, backoff
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -186,8 +187,10 @@ def _told(reason: str) -> str:
 
 
 def write(tx: Tx, claimed: Claimed, result: Settled, now: datetime) -> bool:
-    """Write a settled delivery with its audit line; False when the claim was lost and nothing was written."""
-    if not tx.settle(claimed.delivery, result.delivery):
+    """Write a settled delivery, with its audit line where it has news; False when the claim was lost."""
+    after, told = counted(claimed.delivery, result.delivery, result.detail)
+    if not tx.settle(claimed.delivery, after):
         return False
-    tx.note(result.event, claimed.delivery.key, now, result.detail)
+    if told is not None:
+        tx.note(result.event, claimed.delivery.key, now, told)
     return True
