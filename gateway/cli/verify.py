@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import config_option, output_option, printable, show, with_store
 from gateway.cli.exits import Exit
 
 COLUMNS: dict[str, Any] = {
@@ -57,7 +57,7 @@ def cli(
     show(checks, COLUMNS, output)
     bad = [check for check in checks if not check.fine]
     if bad:
-        click.echo(f"not proven: {', '.join(dict.fromkeys(check.what for check in bad))}", err=True)
+        click.echo(printable(f"not proven: {', '.join(dict.fromkeys(check.what for check in bad))}"), err=True)
         sys.exit(Exit.NOT_ALL)
     rest = [check.what for check in checks if check.verdict != "proven"]
     click.echo(f"proven; not checked: {', '.join(rest)}" if rest else "proven", err=True)

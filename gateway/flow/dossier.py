@@ -21,7 +21,9 @@ class Dossier(msgspec.Struct, frozen=True):
 
     `blobs` are bytes by the name that they are kept under, whatever their hash is. `trail` are the audit lines about
     the order; `broken` is the number of the first line of the whole trail that does not follow from the one before,
-    `whole` says that the whole was read. `report` is there when the reporter's own words are at hand.
+    `whole` says that the whole was read. `report` is there when the reporter's own words are at hand. `strange` are
+    files that came along in a parcel and that nothing of the order names; `words` are texts for people that are not
+    as Andon writes them.
     """
 
     order: WorkOrder
@@ -31,6 +33,8 @@ class Dossier(msgspec.Struct, frozen=True):
     whole: bool = False
     broken: int | None = None
     report: QualityReport | None = None
+    strange: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def collect(tx: Tx, key: str, version: int | None) -> Dossier | None:

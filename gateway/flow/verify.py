@@ -55,6 +55,7 @@ class Models(msgspec.Struct, frozen=True):
 def verify(dossier: Dossier, models: Models) -> Iterator[Check]:
     """Look at everything and name what differs. What stands on something that is not as it was is not checked."""
     order = dossier.order
+    yield from _beside(dossier)
     if order.capsule is None:
         yield from _hashes(order.evidence, dossier.blobs)
         yield Check(
@@ -77,6 +78,13 @@ def verify(dossier: Dossier, models: Models) -> Iterator[Check]:
         yield from _judgement(known, known.seen, dossier.blobs, models)
     elif known.told is not None:
         yield from _reading(known, known.told, dossier, models)
+
+
+def _beside(dossier: Dossier) -> Iterator[Check]:
+    for name in dossier.strange:
+        yield Check(name, "differs", "is no part of this order: nothing vouches for it")
+    for name in dossier.words:
+        yield Check(name, "not checked", "these words are not those that this version of Andon writes")
 
 
 def _capsule(order: WorkOrder, document: bytes | None, known: Capsule | None) -> Check:

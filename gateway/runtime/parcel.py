@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from gateway.core.capsule import Capsule
 from gateway.core.errors import Refused
 from gateway.core.order import WorkOrder
 from gateway.core.ports import AuditLine
@@ -17,7 +18,9 @@ MOST = 1 << 30
 """Bytes that a file may unpack to; a window holds some megabytes."""
 _MANY = 10_000
 _ORDER, _BEFORE, _CAPSULE, _TRAIL, _EVIDENCE = "order.json", "before.json", "capsule.json", "audit.jsonl", "evidence"
+_README_NAME = "README.txt"
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_HOW = "`andon orders export` writes one"
 _NEVER = (1980, 1, 1, 0, 0, 0)
 """The same order gives the same file, whenever it is written."""
 _ENDINGS = {"text/plain": ".txt", "image/jpeg": ".jpg", "image/png": ".png", "application/json": ".json"}
@@ -52,7 +55,7 @@ def pack(dossier: Dossier, file: Path) -> None:
 
 def _members(dossier: Dossier, file: str) -> Iterator[tuple[str, bytes]]:
     order = dossier.order
-    yield "README.txt", _README.format(key=order.key, version=order.version, file=file).encode()
+    yield _README_NAME, _README.format(key=order.key, version=order.version, file=file).encode()
     yield _ORDER, msgspec.json.encode(order)
     if dossier.before is not None:
         yield _BEFORE, msgspec.json.encode(dossier.before)
@@ -74,9 +77,9 @@ def unpack(file: Path) -> Dossier:
         with zipfile.ZipFile(file) as parcel:
             return _dossier(parcel, file)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as bad:
-        raise Refused(f"{file} cannot be read: {bad}") from bad
+        raise Refused(f"{file} cannot be read: {bad}; {_HOW}") from bad
     except KeyError as bad:
-        raise Refused(f"{file} is no order's parcel: it holds no {_ORDER}") from bad
+        raise Refused(f"{file} is no order's parcel: it holds no {_ORDER}; {_HOW}") from bad
     except (msgspec.DecodeError, ValueError) as bad:
         raise Refused(f"{file}: what it says of the order cannot be read: {bad}") from bad
 
@@ -99,7 +102,34 @@ def _dossier(parcel: zipfile.ZipFile, file: Path) -> Dossier:
         blobs[order.capsule] = parcel.read(_CAPSULE)
     lines = parcel.read(_TRAIL).splitlines() if _TRAIL in names else []
     trail = tuple(msgspec.json.decode(line, type=AuditLine) for line in lines)
-    return Dossier(order, before, blobs, trail)
+    known = opened(blobs.get(order.capsule or ""))
+    strange = tuple(_strange(parcel, order, known))
+    return Dossier(order, before, blobs, trail, strange=strange, words=tuple(_words(parcel, order)))
+
+
+def _strange(parcel: zipfile.ZipFile, order: WorkOrder, known: Capsule | None) -> Iterator[str]:
+    """Name what somebody put beside an order: nobody shall take it for evidence."""
+    expected = {_README_NAME, _ORDER, _CAPSULE, _TRAIL, f"{_EVIDENCE}/", *((_BEFORE,) if order.version > 1 else ())}
+    vouched = {piece.sha256 for piece in pieces_of(order, known)}
+    whole = order.capsule is None or known is not None  # else nobody knows what belongs to it: the capsule is named
+    for info in parcel.infolist():
+        inside = info.filename.startswith(f"{_EVIDENCE}/") and info.filename != f"{_EVIDENCE}/"
+        named = PurePosixPath(info.filename).stem in vouched and info.filename.count("/") == 1
+        if info.filename not in expected and not (inside and (named or not whole)):
+            yield info.filename
+    if parcel.comment:
+        yield "the comment of the zip file"
+    if min((info.header_offset for info in parcel.infolist()), default=0) > 0:
+        yield "what stands before the first file"
+
+
+def _words(parcel: zipfile.ZipFile, order: WorkOrder) -> Iterator[str]:
+    """Name the text for people when it is another one; the file may have got another name since."""
+    begins, _, ends = _README.format(key=order.key, version=order.version, file="\0").partition("\0")
+    if _README_NAME in parcel.namelist():
+        told = parcel.read(_README_NAME).decode("utf-8", "replace")
+        if not (told.startswith(begins) and told.endswith(ends) and "\n" not in told[len(begins) : -len(ends)]):
+            yield _README_NAME
 
 
 def _place(name: str) -> str:

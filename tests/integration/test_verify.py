@@ -402,6 +402,45 @@ def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
     assert call("verify", "--file", str(tmp_path / "none.zip")).exit_code == 1
 
 
+def test_what_was_put_beside_an_order_is_named_and_the_order_not_proven(
+    made: tuple[Path, dict[str, str]], config: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "order.zip"
+    assert call("orders", "export", made[1]["machine"], "--to", str(file), "-c", config).exit_code == 0
+    for number, name in enumerate(
+        ("photo.jpg", f"evidence/{'a' * 64}.txt", "evidence/more/x.bin", "before.json/", "注.txt")
+    ):
+        other = Path(shutil.copy(file, tmp_path / f"{number}.zip"))
+        with zipfile.ZipFile(other, "a") as parcel:
+            parcel.writestr(name, b"" if name.endswith("/") else b"a proof that nobody took")
+        done = call("verify", "--file", str(other), "-o", "json")
+        [strange] = [row for row in msgspec.json.decode(done.stdout) if row["verdict"] != "proven"][:1]
+        assert (done.exit_code, strange["what"]) == (5, name), done.output
+        assert "nothing vouches for it" in strange["detail"] and name in done.stderr
+    with zipfile.ZipFile(file, "a") as parcel:
+        parcel.comment = b"trust me"
+    done = call("verify", "--file", str(file))
+    assert done.exit_code == 5 and "the comment of the zip file" in done.stderr
+    file.write_bytes(b"#!/bin/sh\n" + file.read_bytes())
+    assert "what stands before the first file" in call("verify", "--file", str(file)).stderr
+
+
+def test_a_text_for_people_that_says_something_else_is_named(
+    made: tuple[Path, dict[str, str]], config: str, tmp_path: Path
+) -> None:
+    file, other = tmp_path / "order.zip", tmp_path / "other name.zip"
+    assert call("orders", "export", made[1]["machine"], "--to", str(file), "-c", config).exit_code == 0
+    assert "README" not in call("verify", "--file", str(file.rename(other))).stderr
+    with zipfile.ZipFile(other) as parcel, zipfile.ZipFile(file, "w") as forged:
+        for name in parcel.namelist():
+            content = parcel.read(name)
+            forged.writestr(
+                name, content.replace(b"computes every hash", b"need not be run") if "README" in name else content
+            )
+    done = call("verify", "--file", str(file))
+    assert done.exit_code == 0 and "not checked: README.txt" in done.stderr
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")  # it is what the test is about
 @pytest.mark.parametrize(
     ("real", "shadow"), [("order.json", "order.json"), (f"evidence/{'a' * 64}.txt", f"evidence/{'a' * 64}.bin")]
