@@ -26,6 +26,7 @@ from gateway.flow.patience import LONGEST, backoff
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST_REASON = 500
+_NOT_BACK = "not taken back: "
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     longest_wait: timedelta = timedelta(seconds=30)
     give_up_after: timedelta = timedelta(hours=72)
     doubts: int = 8
+
+
+def lease_of(promised: Capabilities, policy: Policy) -> timedelta:
+    """Give for how long a delivery belongs to who sends it.
+
+    A look-up may come first; and what a crash left behind may be looked up as soon as its lease has ended.
+    """
+    return 2 * promised.deadline + policy.margin + (promised.settle if asks(promised) else timedelta(0))
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -148,16 +157,24 @@ def delivered(delivery: Delivery, number: str, now: datetime, remark: str = "") 
 def amended(delivery: Delivery, made: Delivered, now: datetime) -> Settled:
     """Settle an order whose copy in the ERP was changed; what a planner had changed is named."""
     version = delivery.sending or delivery.version
+    # A person who asked for a withdrawal must still see that the ERP said no.
+    still = delivery.reason if delivery.reason.startswith(_NOT_BACK) else ""
     kept = f", left as a planner has them: {', '.join(made.kept)}" if made.kept else ""
-    return Settled(replace(_there(delivery, now), sent=version), "order.amended", f"version {version}{kept}")
+    done = replace(_there(delivery, now), sent=version, reason=still)
+    return Settled(done, "order.amended", f"version {version}{kept}")
 
 
 def refused(delivery: Delivery, reason: str, now: datetime) -> Settled:
-    """Settle an order that is there and stays as it is: the ERP, or whoever has begun, allows no change."""
-    done = "taken back" if delivery.task == "cancel" else "changed"
-    event = "order.not_withdrawn" if delivery.task == "cancel" else "order.not_amended"
-    told = _told(f"not {done}: {reason}")
-    return Settled(replace(_there(delivery, now), reason=told, withdraw=""), event, told)
+    """Settle an order that is there and stays as it is: the ERP, or whoever has begun, allows no change.
+
+    A change that the withdrawal had overtaken goes out after it.
+    """
+    back = delivery.task == "cancel"
+    told = _told(f"{_NOT_BACK if back else 'not changed: '}{reason}")
+    stands = replace(_there(delivery, now), reason=told, withdraw="")
+    if back and (delivery.sent or 0) < delivery.version:
+        stands = replace(stands, state=DeliveryState.WAITING, attempt=0, since=None, due_at=now)
+    return Settled(stands, "order.not_withdrawn" if back else "order.not_amended", told)
 
 
 def withdrawn(delivery: Delivery, reason: str, now: datetime) -> Settled:

@@ -240,3 +240,17 @@ async def test_a_machine_that_is_clean_again_asks_only_once_for_what_the_erp_wou
     assert (
         len(await events(desk.store, "order.taken_back")) == len(await events(desk.store, "order.not_withdrawn")) == 1
     )
+
+
+async def test_what_had_grown_before_a_withdrawal_that_is_refused_is_told_after_it(desk: Desk) -> None:
+    key = await delivered(desk, "person")
+    await told(desk, "person", 60)
+    await taken_back(desk, key, "person")
+    desk.edit(key, status="IN_PROGRESS")
+    await desk.turn()
+    await desk.turn()
+    held = await desk.only()
+    assert (held.delivery.state, held.order.version, held.delivery.sent) == (DeliveryState.DELIVERED, 2, 2)
+    assert held.delivery.reason.startswith("not taken back")  # who asked for it sees the answer
+    [record] = [one for one in desk.plant.state()["orders"] if one["reference"] == key]
+    assert f"{MASKED} 60" in record["order"]["description"]
