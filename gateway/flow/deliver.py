@@ -16,7 +16,7 @@ from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
-from gateway.flow.settle import Policy, Settled, asks, lingers, settled, write
+from gateway.flow.settle import Policy, Settled, lease_of, lingers, settled, write
 from gateway.flow.standing import overruled
 from gateway.flow.sweep import watch
 
@@ -109,10 +109,7 @@ class Deliverer:
 
     def _claim(self, room: int) -> Callable[[Tx], list[Claimed]]:
         now, promised = self._now(), self._erp.capabilities
-        lease = 2 * promised.deadline + self._policy.margin  # a look-up may come first
-        if asks(promised):
-            # What a crash left behind may be looked up as soon as its lease has ended.
-            lease += promised.settle
+        lease = lease_of(promised, self._policy)
         depth = max(1, promised.batch // _LANES_IN_A_BATCH) if promised.ordered else 1
         lanes = promised.batch // depth
 

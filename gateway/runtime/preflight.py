@@ -1,15 +1,20 @@
 """What a settings file needs of this machine before anything is started: secrets, and adapters that can be made."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from gateway.core.errors import Misconfigured
+from gateway.core.ports import ErpAdapter
 from gateway.core.production import JobReceiver
 from gateway.core.secret import SecretRef
+from gateway.flow.settle import lease_of
 from gateway.runtime.faults import Fault
+from gateway.runtime.making import policy_of
 from gateway.runtime.settings import Settings, refuse
+from gateway.store.claims import LONGEST_WAIT
 
 
 def preflight(settings: Settings) -> list[Fault]:
@@ -58,6 +63,26 @@ def _webhooks(settings: Settings) -> Iterator[Fault]:
             yield Fault(f"{at}.secrets", str(wrong))
 
 
+def _leases(name: str, erp: ErpAdapter, settings: Settings) -> Iterator[Fault]:
+    """Give what holds an order for longer than the store believes a lease, which would be taken for a dead one's."""
+    promised, policy = erp.capabilities, policy_of(settings)
+    held = lease_of(promised, policy)
+    if max(held, promised.settle) > LONGEST_WAIT:
+        told = f"one call may take {_minutes(promised.deadline)}, and to settle {_minutes(promised.settle)}"
+        yield Fault(f"erp.{name}", f"{told}: an order would be held for more than an hour", "shorten timeout or settle")
+    if name != settings.production.receiver:
+        return
+    if not isinstance(erp, JobReceiver):
+        yield Fault("production.to", f"[erp.{name}] takes no production orders", 'protocol "jobcontrol" does')
+    elif erp.deadline + policy.margin > LONGEST_WAIT:
+        told = f"a production order may take {_minutes(erp.deadline)}: it would be held for more than an hour"
+        yield Fault(f"erp.{name}", told, "shorten timeout")
+
+
+def _minutes(time: timedelta) -> str:
+    return f"{time.total_seconds() / 60:.0f}min"
+
+
 def _adapters(settings: Settings) -> Iterator[Fault]:
     for group, adapters in (("line", settings.line), ("erp", settings.erp)):
         for name, adapter in adapters.items():
@@ -66,8 +91,8 @@ def _adapters(settings: Settings) -> Iterator[Fault]:
             except Misconfigured as wrong:
                 yield Fault(f"{group}.{name}", str(wrong))
                 continue
-            if group == "erp" and name == settings.production.receiver and not isinstance(opened, JobReceiver):
-                yield Fault("production.to", f"[erp.{name}] takes no production orders", 'protocol "jobcontrol" does')
+            if group == "erp":
+                yield from _leases(name, opened, settings)
     for number, subscriber in enumerate(settings.events.to):
         try:
             subscriber.open(settings.events.allowed)
