@@ -46,20 +46,28 @@ def list_set_aside(kinds: tuple[str, ...], limit: int, config: str | None, outpu
 @cli.command("show")
 @click.argument("name")
 @config_option
-def show_set_aside(name: str, config: str | None) -> None:
-    """Print one thing that was set aside whole, as JSON. NAME is as `andon dlq list` says it. Exit 3 without one.
+@output_option
+def show_set_aside(name: str, config: str | None, output: str | None) -> None:
+    """Show one thing that was set aside: why and since when, or whole with `-o json`. Exit 3 without one.
+
+    NAME is as `andon dlq list` says it. Without a terminal it is printed whole.
 
     Example:  andon dlq show order:AN3K7Q0V9W2ZT4E1MPRX
     """
     from gateway.cli.dlq_export import written
     from gateway.core.errors import Missing
-    from gateway.flow.parked import whole
+    from gateway.flow.parked import seen, whole
 
     async def act(_: Any, store: Any) -> Any:
-        return await store.read(lambda tx: whole(tx, name))
+        return await store.read(lambda tx: (seen(tx, name), whole(tx, name)))
 
     try:
-        show([written(with_store(config, act))], {}, "json")
+        row, thing = with_store(config, act)
+        if output == "table" or (output is None and sys.stdout.isatty()):
+            for field, give in COLUMNS.items():
+                click.echo(f"{field:<8}{printable(str(give(row)))}")
+        else:
+            show([written(thing)], {}, output or "json")
     except Missing as gone:
         click.echo(str(gone), err=True)
         sys.exit(Exit.NOT_THERE)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import httpx2
 
 DEADLINE_S = 15.0
+_HIGHEST_PORT = 65535
 
 url_option = click.option("--url", envvar="ANDON_URL", help="The gateway (default: from the settings file).")
 
@@ -20,8 +21,28 @@ def client(url: str | None, config: str | None) -> "httpx2.Client":
     """Make a client of the running gateway; a token, if one is needed, stands in ANDON_TOKEN."""
     import httpx2
 
-    headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("ANDON_TOKEN")) else {}
-    return httpx2.Client(base_url=url or address(config), timeout=DEADLINE_S, headers=headers)
+    from gateway.core.errors import Misconfigured
+
+    token = os.environ.get("ANDON_TOKEN", "").strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise Misconfigured("ANDON_TOKEN holds no token: it is one line as `andon tokens create` prints it")
+    place = url or address(config)
+    base = _base(place)
+    if base is None:
+        raise click.BadParameter(f"{place!r} is no address; for example http://127.0.0.1:8000", param_hint="--url")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx2.Client(base_url=base, timeout=DEADLINE_S, headers=headers)
+
+
+def _base(place: str) -> "httpx2.URL | None":
+    import httpx2
+
+    try:
+        base = httpx2.URL(place)
+    except httpx2.InvalidURL:
+        return None
+    sound = base.scheme in {"http", "https"} and base.host and "%" not in base.host
+    return base if sound and 0 < (base.port or 80) <= _HIGHEST_PORT else None
 
 
 def address(config: str | None) -> str:

@@ -76,7 +76,7 @@ def _send(asked: "httpx2.Client", fields: dict[str, str], picture: bytes | None)
 
     from gateway.core.errors import Refused, Unreachable
 
-    lost = "no answer"
+    lost, hint = "no answer", ""
     for number in range(_TRIES):
         files = {"photo": ("photo", picture)} if picture is not None else {}
         parts = {key: (None, value) for key, value in fields.items() if value}
@@ -84,29 +84,46 @@ def _send(asked: "httpx2.Client", fields: dict[str, str], picture: bytes | None)
             answer = asked.post("/api/v1/reports", files={**parts, **files})
         except httpx2.TransportError as cut:
             lost, wait = f"no answer from {asked.base_url} ({type(cut).__name__})", 0.5 * 2**number
+            hint = ": does `andon up` run there? --url names another gateway"
         else:
             if answer.is_success:
                 return answer
-            lost = problem(answer)
+            lost, hint = problem(answer), ""
             if answer.status_code in {401, 403}:
                 click.echo(f"Not authorised: {lost}", err=True)
                 sys.exit(Exit.NOT_LET_IN)
             if answer.status_code not in {429, 503, 507}:
                 raise Refused(lost)
-            wait = float(answer.headers.get("retry-after", "1") or 1)
+            wait = _wait_of(answer)
         if number + 1 < _TRIES:
             time.sleep(min(wait, _LONGEST_WAIT_S))
-    raise Unreachable(lost)
+    again = f"say it again with --id {fields['id']}: under one id it is one report"
+    raise Unreachable(f"{lost}{hint}. {again}")
 
 
 def _followed(asked: "httpx2.Client", href: str, wait: float) -> dict[str, Any]:
-    """Ask what became of the report until it was read or the wait is over."""
+    """Ask what became of the report until it was read or the wait is over. It is on disk, whoever goes away now."""
+    import httpx2
+
     until = time.monotonic() + wait
     while time.monotonic() < until:
-        answer = asked.get(href)
+        try:
+            answer = asked.get(href)
+        except httpx2.TransportError:
+            time.sleep(0.25)
+            continue
         seen = answer.json() if answer.is_success else {}
         read = seen.get("extraction")
         if read is not None:
             return {"route": read["route"], "asset": read["asset"], "order_key": seen["order_key"]}
         time.sleep(0.25)
+    click.echo("it is stored, and not read yet: see `andon orders list` and `andon review list`", err=True)
     return {"route": None, "asset": None, "order_key": None}
+
+
+def _wait_of(answer: "httpx2.Response") -> float:
+    """Give the seconds that a full gateway asks to wait."""
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "1")))
+    except ValueError:
+        return 1.0

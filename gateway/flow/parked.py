@@ -10,8 +10,9 @@ import msgspec
 from gateway.core.counted import counted
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import Missing, Refused
+from gateway.core.event import Outgoing
 from gateway.core.ports import AsideBatch, Store, StoredOrder, StoredReport, Tx
-from gateway.core.production import HandoverState
+from gateway.core.production import HandoverState, StoredProduction
 from gateway.core.status import OVER
 from gateway.flow.receive import Ruling, review
 from gateway.flow.redeliver import may_go_again, send_again
@@ -25,6 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _BATCH = re.compile(r"[0-9]{1,18}")
 """A number that every database holds."""
 _LONGEST = 200
+_PUT_BACK = "andon dlq retry, or andon orders cancel"
 _TRY = "look at the order in the ERP; andon dlq retry"
 _ASK = "look at the order in the ERP; andon orders cancel asks once more"
 _SCANNED = 10_000
@@ -60,6 +62,23 @@ def listed(tx: Tx, kinds: Collection[Kind] = KINDS, limit: int = 100) -> Listed:
         found += rows
     found.sort(key=lambda one: one.since, reverse=True)
     return Listed(tuple(found[:limit]), more or len(found) > limit)
+
+
+def seen(tx: Tx, name: str) -> SetAside:
+    """Say of one thing why it was set aside and what to do next. Raises as `whole` does."""
+    kind, _ = _named(name)
+    match whole(tx, name):
+        case StoredOrder() as held:
+            return _order(kind, held)
+        case StoredProduction() as one:
+            return _production(one)
+        case Outgoing() as event:
+            return _outgoing(event)
+        case StoredReport() as report:
+            return _report(report)
+        case (AsideBatch() as batch, _):
+            return _batch(batch)
+    raise _nothing(name)
 
 
 def whole(tx: Tx, name: str) -> Any:
@@ -157,54 +176,56 @@ def _drop(tx: Tx, name: str, reason: str, at: datetime, actor: str) -> None:
 
 
 def _orders(tx: Tx, limit: int) -> list[SetAside]:
-    then = "andon dlq retry, or andon orders cancel"
-    return [_order("order", held, then) for held in tx.orders(state=DeliveryState.PARKED, limit=limit)]
+    return [_order("order", held) for held in tx.orders(state=DeliveryState.PARKED, limit=limit)]
 
 
 def _changes(tx: Tx, limit: int) -> list[SetAside]:
-    return [
-        _order("change", held, _TRY if may_go_again(held) else _ASK) for held in tx.orders(behind=True, limit=limit)
-    ]
+    return [_order("change", held) for held in tx.orders(behind=True, limit=limit)]
 
 
-def _order(kind: Kind, held: StoredOrder, then: str) -> SetAside:
+def _order(kind: Kind, held: StoredOrder) -> SetAside:
     way = held.delivery
+    then = _PUT_BACK if kind == "order" else _TRY if may_go_again(held) else _ASK
     return _aside(kind, held.order.key, way.erp, way.reason, way.updated_at or way.due_at, then)
 
 
 def _productions(tx: Tx, limit: int) -> list[SetAside]:
+    return [_production(one) for one in tx.productions(state=HandoverState.PARKED, limit=limit)]
+
+
+def _production(one: StoredProduction) -> SetAside:
+    way = one.handover
+    to, reason, since = (way.to, way.reason, way.updated_at) if way is not None else ("", "", None)
     then = "look at the line; andon dlq retry, or drop"
-    return [
-        _aside("production", one.order.order_id, way.to, way.reason, way.updated_at or one.received_at, then)
-        for one in tx.productions(state=HandoverState.PARKED, limit=limit)
-        if (way := one.handover) is not None
-    ]
+    return _aside("production", one.order.order_id, to, reason, since or one.received_at, then)
 
 
 def _events(tx: Tx, limit: int) -> list[SetAside]:
-    then = "andon events test; andon dlq retry, or drop"
-    return [
-        _aside("event", f"{to}/{one.event.id}", to, one.reason, one.updated_at or one.made_at, then)
-        for one in tx.outgoing(state="PARKED", limit=limit)
-        if (to := one.subscriber)
-    ]
+    return [_outgoing(one) for one in tx.outgoing(state="PARKED", limit=limit)]
+
+
+def _outgoing(one: Outgoing) -> SetAside:
+    to, then = one.subscriber, "andon events test; andon dlq retry, or drop"
+    return _aside("event", f"{to}/{one.event.id}", to, one.reason, one.updated_at or one.made_at, then)
 
 
 def _reports(tx: Tx, limit: int) -> list[SetAside]:
-    then = "decide on the review page; andon dlq retry, or drop"
     failed = [held for held in tx.reports(route="review", limit=_SCANNED) if _failed(held)]
-    return [
-        _aside("report", held.report.id, held.report.channel, _why(held), held.received_at, then)
-        for held in failed[:limit]
-    ]
+    return [_report(held) for held in failed[:limit]]
+
+
+def _report(held: StoredReport) -> SetAside:
+    then = "decide on the review page; andon dlq retry, or drop"
+    return _aside("report", held.report.id, held.report.channel, _why(held), held.received_at, then)
 
 
 def _batches(tx: Tx, limit: int) -> list[SetAside]:
+    return [_batch(one) for one in tx.batches_aside(limit)]
+
+
+def _batch(one: AsideBatch) -> SetAside:
     then = "andon dlq retry after an update; export, then drop"
-    return [
-        _aside("batch", str(one.number), one.source, _span(one), one.received_at, then)
-        for one in tx.batches_aside(limit)
-    ]
+    return _aside("batch", str(one.number), one.source, _span(one), one.received_at, then)
 
 
 _LOOKS: dict[Kind, Callable[[Tx, int], list[SetAside]]] = {

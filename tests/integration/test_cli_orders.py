@@ -8,11 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.cli.dlq_export import guarded
 from gateway.core.delivery import StatusUpdate
 from gateway.core.ports import Tx
+from gateway.flow.parked import seen
 from gateway.flow.replay import Span, deliver
 from gateway.store.settings import Settings
 from tests.cli_plant import Plant
@@ -114,6 +116,11 @@ def test_everything_that_was_set_aside_is_in_one_list_with_its_reason(plant: Pla
         shown = plant.say("dlq", "show", name)
         assert shown.exit_code == 0 and json.loads(shown.stdout), name
         assert "张伟" not in shown.output
+        [whole] = plant.rows("dlq", "show", name)
+        assert [whole] == json.loads(plant.say("dlq", "show", name, "-o", "json").stdout)
+        told = plant.say("dlq", "show", name, "-o", "table").stdout
+        assert rows[name]["reason"] in told and rows[name]["next"] in told
+        assert plant.read(lambda tx, name=name: msgspec.to_builtins(seen(tx, name))) == rows[name]
     assert plant.say("dlq", "show", f"order:{THERE.key}").exit_code == 3, "a delivered order is not set aside"
 
 

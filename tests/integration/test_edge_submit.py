@@ -11,7 +11,7 @@ from PIL import Image
 
 from gateway.cli.main import andon
 from gateway.cli.report_submit import submit
-from gateway.core.errors import Full, Refused, Unreachable
+from gateway.core.errors import Full, Misconfigured, Refused, Unreachable
 from tests.integration.edge_rig import FullStore, bearer, serving
 
 
@@ -47,6 +47,30 @@ async def test_a_refusal_says_which_field_and_a_missing_gateway_says_so(
     monkeypatch.setattr("gateway.cli.report_submit._LONGEST_WAIT_S", 0.01)
     gone = await run(edge.url, "noisy")
     assert isinstance(gone.exception, Unreachable)
+    assert "does `andon up` run there?" in str(gone.exception) and "--id C-" in str(gone.exception)
+    named = await run(edge.url, "noisy", "--id", "c7")
+    assert "say it again with --id c7" in str(named.exception)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "ftp://plant", "http://[", "http://", "机床", "http://a b/", "http://a:99999"]
+)
+async def test_an_address_that_is_none_is_named(url: str) -> None:
+    done = await run(url, "noisy")
+    assert (done.exit_code, "--url" in done.output) == (2, True), done.output
+
+
+async def test_a_token_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANDON_TOKEN", "口令 of Friday")
+    done = await run("http://127.0.0.1:9", "noisy")
+    assert isinstance(done.exception, Misconfigured) and "ANDON_TOKEN" in str(done.exception)
+
+
+async def test_who_waits_for_a_report_is_told_when_it_was_not_read_in_time(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        done = await run(edge.url, "noisy", "--wait", "0.3")
+        assert done.exit_code == 0 and json.loads(done.stdout)["route"] is None
+        assert "stored, and not read yet" in done.stderr
 
 
 def test_words_must_come_from_one_place() -> None:
