@@ -5,7 +5,7 @@ import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import rich_click as click
@@ -15,6 +15,10 @@ from gateway.cli.cert_trust import trust
 from gateway.cli.common import config_option, output_option, show
 from gateway.cli.exits import Exit
 from gateway.core.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from connectors.opcua.certificates import Facts
+    from connectors.opcua.pki import Pki
 
 
 @click.group()
@@ -78,11 +82,15 @@ def new(
         return
     made = self_signed(wish, key, datetime.now(UTC))
     pki.write_own(key, password, made.public_bytes(Encoding.DER), asked=False)
-    facts = facts_of(made)
+    _tell(pki, facts_of(made), password_env)
+
+
+def _tell(pki: "Pki", facts: "Facts", password_env: str | None) -> None:
+    """Say what was made, what goes into the settings and what comes next."""
     click.echo(f"certificate  {pki.certificate}\nkey          {pki.key}\nuri          {facts.uri}")
     click.echo(f"ends         {facts.not_after:%Y-%m-%d}")
     click.echo(f"SHA-256      {facts.fingerprint}\nSHA-1        {facts.thumbprint_sha1}")
-    click.echo(f'In the settings of the line:  pki = "{folder}"')
+    click.echo(f'In the settings of the line:  pki = "{pki.folder}"')
     if password_env:
         click.echo(f'and                           key_password = {{ env = "{password_env}" }}')
     click.echo("Next: trust this certificate on the server, and the server here: andon cert trust --fetch opc.tcp://…")

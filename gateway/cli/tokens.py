@@ -1,10 +1,15 @@
 """`andon tokens`: access tokens of our own, for a plant without an identity provider."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, stamp
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from gateway.runtime.settings import Settings
 
 COLUMNS: dict[str, Any] = {
     "id": lambda row: row.id,
@@ -46,22 +51,44 @@ def create(
     Example:  andon tokens create press-camera --scope line:push --line L2 --life 90d
     """
     import json
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
-    from gateway.core.units import Duration, decode
     from gateway.runtime.settings import load
 
     if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
         raise click.BadParameter("1 to 128 characters that can be printed", param_hint="SUBJECT")
+    lasts = _lasting(life)
+    settings = load(config)
+    if not scopes and not roles:
+        raise click.UsageError("say what it opens: --scope or --role")
+    _known(settings, roles, lines)
+    made = datetime.now(UTC).replace(microsecond=0)
+    desk = _desk(settings)
+    token, issued = desk.create(subject, scopes, lines or ("*",), settings.site.id, made, made + lasts, roles)
+    if output == "json":
+        click.echo(json.dumps({"id": issued.id, "token": token}))
+    else:
+        click.echo(f"token {issued.id} for {subject}, until {stamp(issued.ends_at)}", err=True)
+        click.echo(token)
+
+
+def _lasting(life: str) -> "timedelta":
+    """Read how long a token counts. Raises `click.BadParameter`."""
+    from datetime import timedelta
+
+    from gateway.core.units import Duration, decode
+
     try:
         lasts = timedelta(seconds=decode(Duration, life))
     except (ValueError, OverflowError) as bad:
         raise click.BadParameter(str(bad), param_hint="--life") from bad
     if not timedelta(0) < lasts <= timedelta(days=366):
         raise click.BadParameter("more than nothing and at most a year", param_hint="--life")
-    settings = load(config)
-    if not scopes and not roles:
-        raise click.UsageError("say what it opens: --scope or --role")
+    return lasts
+
+
+def _known(settings: "Settings", roles: tuple[str, ...], lines: tuple[str, ...]) -> None:
+    """See that the settings know the roles and the lines. Raises `click.BadParameter`."""
     strange = sorted(set(roles) - set(settings.api.roles))
     if strange:
         known = ", ".join(sorted(settings.api.roles)) or "none"
@@ -72,14 +99,6 @@ def create(
         raise click.BadParameter(
             f"no asset is on {unknown[0]!r}; lines: {', '.join(sorted(plant))}", param_hint="--line"
         )
-    made = datetime.now(UTC).replace(microsecond=0)
-    desk = _desk(settings)
-    token, issued = desk.create(subject, scopes, lines or ("*",), settings.site.id, made, made + lasts, roles)
-    if output == "json":
-        click.echo(json.dumps({"id": issued.id, "token": token}))
-    else:
-        click.echo(f"token {issued.id} for {subject}, until {stamp(issued.ends_at)}", err=True)
-        click.echo(token)
 
 
 @cli.command("list")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.core.asset import Asset
 from gateway.core.reading import Quality, Waveform
@@ -194,6 +195,17 @@ def _high_floor(raw: Raw, rate_hz: float) -> float:
     return float(np.log(raw.amplitude[low:high] + 1e-12).mean())
 
 
+def _velocity_energy(raw: Raw, shaft_hz: float) -> npt.NDArray[np.float64]:
+    """Give the energy of the vibration's velocity per line, (mm/s)^2, in the band of ISO 20816-3."""
+    frequency = np.arange(raw.amplitude.size) * raw.step_hz
+    velocity = np.zeros_like(raw.amplitude)
+    band = (frequency >= min(10.0, 0.4 * shaft_hz)) & (frequency <= 1000.0)  # noqa: PLR2004 -- ISO 20816-3
+    velocity[band] = raw.amplitude[band] * np.float32(_G_MM_S2) / (2 * np.pi * frequency[band]).astype(np.float32)
+    # Hann: 1.5 bins of noise bandwidth, half of the peak squared.
+    energy: npt.NDArray[np.float64] = velocity.astype(np.float64) ** 2 / 3
+    return energy
+
+
 def _harmonics(raw: Raw, shaft_hz: float) -> dict[str, float]:
     per_order = shaft_hz / raw.step_hz
 
@@ -205,11 +217,7 @@ def _harmonics(raw: Raw, shaft_hz: float) -> dict[str, float]:
         ]
         return float(np.mean(tops)) if tops else _NAN
 
-    frequency = np.arange(raw.amplitude.size) * raw.step_hz
-    velocity = np.zeros_like(raw.amplitude)
-    band = (frequency >= min(10.0, 0.4 * shaft_hz)) & (frequency <= 1000.0)  # noqa: PLR2004 -- ISO 20816-3
-    velocity[band] = raw.amplitude[band] * np.float32(_G_MM_S2) / (2 * np.pi * frequency[band]).astype(np.float32)
-    energy = velocity.astype(np.float64) ** 2 / 3  # Hann: 1.5 bins of noise bandwidth, half of the peak squared
+    energy = _velocity_energy(raw, shaft_hz)
     total = float(energy.sum()) + 1e-20
 
     def part(orders: Sequence[float]) -> float:

@@ -32,6 +32,38 @@ from gateway.web.pages.stream import Streams
 from gateway.web.proofs import FrappeSigned, OdooSent, Verifier
 
 API = "/api/v1"
+HANDLERS = [
+    reports.submit,
+    reports.reports,
+    reports.report,
+    review.waiting,
+    review.decide,
+    orders.orders,
+    orders.order,
+    changing.redeliver,
+    changing.cancel,
+    orders.episodes,
+    orders.diagnoses,
+    evidence.order_capsule,
+    evidence.order_evidence,
+    evidence.evidence,
+    line.line,
+    equipment.conditions,
+    equipment.targets,
+    equipment.write,
+    push.hand_in,
+    push.put_in,
+    production.take,
+    production.taken,
+    production.standing,
+    joborder.take,
+    joborder.standing,
+    webhooks.erp_status,
+    webhooks.signed_report,
+    hints.odoo,
+    hints.frappe,
+]
+"""What answers under `API`."""
 
 
 def build(gateway: Gateway) -> ASGIApp:
@@ -43,40 +75,7 @@ def litestar_app(gateway: Gateway) -> Litestar:
     """Give the application without its outermost layer."""
     proven = _proofs(gateway.api)
     pages, streams = ui.Pages(gateway), Streams(gateway)
-    api = Router(
-        API,
-        route_handlers=[
-            reports.submit,
-            reports.reports,
-            reports.report,
-            review.waiting,
-            review.decide,
-            orders.orders,
-            orders.order,
-            changing.redeliver,
-            changing.cancel,
-            orders.episodes,
-            orders.diagnoses,
-            evidence.order_capsule,
-            evidence.order_evidence,
-            evidence.evidence,
-            line.line,
-            equipment.conditions,
-            equipment.targets,
-            equipment.write,
-            push.hand_in,
-            push.put_in,
-            production.take,
-            production.taken,
-            production.standing,
-            joborder.take,
-            joborder.standing,
-            webhooks.erp_status,
-            webhooks.signed_report,
-            hints.odoo,
-            hints.frappe,
-        ],
-    )
+    api = Router(API, route_handlers=HANDLERS)
     return Lean(
         route_handlers=[api, health.live, health.startup, health.ready, health.metrics, *ui.HANDLERS],
         dependencies={

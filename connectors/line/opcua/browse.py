@@ -81,6 +81,10 @@ class _Found(msgspec.Struct):
     properties: list[tuple[str, Any]]
 
 
+_Place = tuple[str, Any, _Found | None]
+"""A path, its node, and the variable that it is, if it is one."""
+
+
 async def walk(
     client: Any,
     about: About,
@@ -93,67 +97,87 @@ async def walk(
     `match` is a path of globs (`Line*/*/Temp*`), `**` stands for any number of levels. A node is visited
     once, whatever leads to it. Raises the library's errors when the link is lost.
     """
-    started = clock()
-    pattern = match.strip("/").split("/")
-    found: list[_Found] = []
-    blocked: list[str] = []
-    seen: set[Any] = {_OBJECTS, _SERVER}
-    level: list[tuple[str, Any, _Found | None]] = [("", _OBJECTS, None)]
-    ended = ""
-    for _ in range(bounds.depth):
-        following: list[tuple[str, Any, _Found | None]] = []
-        size = about.limits.nodes_per_browse
-        for start in range(0, len(level), size):
-            if len(seen) >= bounds.nodes or clock() - started > bounds.seconds:
-                ended = f"stopped after {len(seen)} nodes and {clock() - started:.0f} s: narrow it with --match"
-                break
-            part = level[start : start + size]
-            listed = await browse(
-                client, [node for _, node, _ in part], about.limits, ua.ObjectIds.HierarchicalReferences, kinds=3
-            )
-            for (path, _, owner), (references, why) in zip(part, listed, strict=True):
-                if why:
-                    blocked.append(f"{path or 'Objects'}: {why}")
-                for reference in references:
-                    following += _step(reference, path, owner, pattern, seen, found)
-        if ended or not following:
-            break
-        level = following
-    else:
-        ended = f"stopped {bounds.depth} levels down: narrow it with --match"
-    described = await _described(client, about, [one for one in found if _matches(one.path.split("/"), pattern)])
+    walking = _Walking(client, about, match.strip("/").split("/"), bounds, clock)
+    await walking.run()
+    described = await _described(client, about, walking.matching())
     return Walk(
         variables=tuple(sorted(described, key=lambda one: one.path)),
-        nodes=len(seen),
-        seconds=clock() - started,
-        ended=ended,
-        blocked=tuple(blocked),
+        nodes=len(walking.seen),
+        seconds=walking.seconds(),
+        ended=walking.ended,
+        blocked=tuple(walking.blocked),
     )
 
 
-def _step(
-    reference: Any, path: str, owner: _Found | None, pattern: Sequence[str], seen: set[Any], found: list[_Found]
-) -> list[tuple[str, Any, _Found | None]]:
-    """Take one reference: a property goes to its variable, anything new is to be followed."""
-    name = str(reference.BrowseName.Name or "")
-    if getattr(reference.NodeId, "ServerIndex", 0) or getattr(reference.NodeId, "NamespaceUri", None):
-        return []  # it lives on another server
-    node = local(reference.NodeId)
-    if reference.ReferenceTypeId == _HAS_PROPERTY:
-        if owner is not None and name.casefold() in PROPERTIES:
-            owner.properties.append((name.casefold(), node))
-        return []
-    if node in seen:
-        return []
-    below = f"{path}/{name.replace('/', '_')}" if path else name.replace("/", "_")
-    if not _may_lead_to(below.split("/"), pattern):
-        return []
-    seen.add(node)
-    one = None
-    if reference.NodeClass == _VARIABLE:
-        one = _Found(below, node, [])
-        found.append(one)
-    return [(below, node, one)]
+class _Walking:
+    """One walk, level by level: what it has seen, what it found, where it was not let in and why it ended early."""
+
+    def __init__(
+        self, client: Any, about: About, pattern: Sequence[str], bounds: Bounds, clock: Callable[[], float]
+    ) -> None:
+        self._client, self._about, self._pattern, self._bounds, self._clock = client, about, pattern, bounds, clock
+        self._started = clock()
+        self._found: list[_Found] = []
+        self.seen: set[Any] = {_OBJECTS, _SERVER}
+        self.blocked: list[str] = []
+        self.ended = ""
+
+    async def run(self) -> None:
+        """Walk until nothing is left to follow, or a bound is met."""
+        level: list[_Place] = [("", _OBJECTS, None)]
+        for _ in range(self._bounds.depth):
+            level = await self._below(level)
+            if self.ended or not level:
+                return
+        self.ended = f"stopped {self._bounds.depth} levels down: narrow it with --match"
+
+    def matching(self) -> list[_Found]:
+        """Give the variables whose paths match."""
+        return [one for one in self._found if _matches(one.path.split("/"), self._pattern)]
+
+    def seconds(self) -> float:
+        """Give how long it has taken."""
+        return self._clock() - self._started
+
+    async def _below(self, level: Sequence[_Place]) -> list[_Place]:
+        following: list[_Place] = []
+        size = self._about.limits.nodes_per_browse
+        for start in range(0, len(level), size):
+            if len(self.seen) >= self._bounds.nodes or self.seconds() > self._bounds.seconds:
+                self.ended = f"stopped after {len(self.seen)} nodes and {self.seconds():.0f} s: narrow it with --match"
+                break
+            part = level[start : start + size]
+            nodes = [node for _, node, _ in part]
+            kind = ua.ObjectIds.HierarchicalReferences
+            listed = await browse(self._client, nodes, self._about.limits, kind, kinds=3)
+            for (path, _, owner), (references, why) in zip(part, listed, strict=True):
+                if why:
+                    self.blocked.append(f"{path or 'Objects'}: {why}")
+                for reference in references:
+                    following += self._step(reference, path, owner)
+        return following
+
+    def _step(self, reference: Any, path: str, owner: _Found | None) -> list[_Place]:
+        """Take one reference: a property goes to its variable, anything new is to be followed."""
+        name = str(reference.BrowseName.Name or "")
+        if getattr(reference.NodeId, "ServerIndex", 0) or getattr(reference.NodeId, "NamespaceUri", None):
+            return []  # it lives on another server
+        node = local(reference.NodeId)
+        if reference.ReferenceTypeId == _HAS_PROPERTY:
+            if owner is not None and name.casefold() in PROPERTIES:
+                owner.properties.append((name.casefold(), node))
+            return []
+        if node in self.seen:
+            return []
+        below = f"{path}/{name.replace('/', '_')}" if path else name.replace("/", "_")
+        if not _may_lead_to(below.split("/"), self._pattern):
+            return []
+        self.seen.add(node)
+        one = None
+        if reference.NodeClass == _VARIABLE:
+            one = _Found(below, node, [])
+            self._found.append(one)
+        return [(below, node, one)]
 
 
 def _may_lead_to(path: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,17 +42,7 @@ def examples_of(path: Path) -> Iterator[Example]:
         wave = run["waveform"].astype("<f4")
         frames = run["frames"].astype("<f4")
         rate = float(run["rate_hz"])
-        told = float(run["set_rpm"]) if "set_rpm" in run else float(run["nameplate_rpm"])
-        asset = Asset(
-            id=str(run["rig"]),
-            speed_rpm=told,
-            bearing=Bearing(
-                balls=int(run["balls"]),
-                ball_mm=float(run["ball_mm"]),
-                pitch_mm=float(run["pitch_mm"]),
-                contact_deg=float(run["contact_deg"]),
-            ),
-        )
+        asset = _asset_of(run)
         lines = [
             (str(text), int(level))
             for text, level in zip(run["logs"].tolist(), run["log_levels"].tolist(), strict=True)
@@ -80,6 +71,17 @@ def examples_of(path: Path) -> Iterator[Example]:
             lines=tuple(_line(asset.id, text, level, start) for text, level in _share(lines, number, chance)),
         )
         yield Example(window, asset, fault, severity, asset.id, path.stem, baseline)
+
+
+def _asset_of(run: Any) -> Asset:
+    told = float(run["set_rpm"]) if "set_rpm" in run else float(run["nameplate_rpm"])
+    bearing = Bearing(
+        balls=int(run["balls"]),
+        ball_mm=float(run["ball_mm"]),
+        pitch_mm=float(run["pitch_mm"]),
+        contact_deg=float(run["contact_deg"]),
+    )
+    return Asset(id=str(run["rig"]), speed_rpm=told, bearing=bearing)
 
 
 def hash_of(name: str) -> int:
