@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +12,9 @@ import msgspec
 from connectors.erp.rest import Settings as Erp
 from crashes.erp import STRATEGIES
 from gateway.core.asset import Plant, Site
-from gateway.core.delivery import DeliveryState
-from gateway.core.order import business_key
-from gateway.core.ports import ErpAdapter, Interpreter, Store
+from gateway.core.delivery import Capabilities, DeliveryState, ErpRef, Outcome
+from gateway.core.order import WorkOrder, business_key
+from gateway.core.ports import ErpAdapter, Interpreter, Store, T, Tx
 from gateway.core.report import QualityReport
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
@@ -23,15 +23,18 @@ from gateway.flow.patience import Patience
 from gateway.flow.receive import take_report
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
+from gateway.flow.takeup import take_up
 from gateway.flow.words import Desk, Listening
 from gateway.store.settings import Settings as StoreSettings
 
 SECRET = b"crash bench"
 SITE = "SZ1"
-TURNS = 400
+TURNS = 2000
+LOOK_S = 0.01
 HOP = timedelta(seconds=3)
 OVER = {DeliveryState.DELIVERED, DeliveryState.PARKED}
-POLICY = Policy(poll=timedelta(seconds=0.02), margin=timedelta(seconds=1), longest_wait=timedelta(seconds=2))
+POLICY = Policy(lanes=2, poll=timedelta(seconds=0.02), margin=timedelta(seconds=1), longest_wait=timedelta(seconds=2))
+"""Fewer lanes than orders: one of them is taken by the commit that ends another."""
 
 
 class Clock:
@@ -43,6 +46,54 @@ class Clock:
     def __call__(self) -> datetime:
         """Give the time, aware UTC."""
         return datetime.now(UTC) + self.ahead
+
+
+class Watched:
+    """An ERP of which one sees how many calls are under way: while there are some, the clock does not hop."""
+
+    def __init__(self, inner: ErpAdapter) -> None:
+        self._inner = inner
+        self.name, self.flying = inner.name, 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As its ERP has them."""
+        return self._inner.capabilities
+
+    async def _flown(self, call: Awaitable[T]) -> T:
+        self.flying += 1
+        try:
+            return await call
+        finally:
+            self.flying -= 1
+
+    async def verify(self) -> list[str]:
+        """See `ErpAdapter`."""
+        return await self._flown(self._inner.verify())
+
+    async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
+        """See `ErpAdapter`."""
+        return await self._flown(self._inner.deliver(orders))
+
+    async def find(self, key: str) -> list[ErpRef]:
+        """See `ErpAdapter`."""
+        return await self._flown(self._inner.find(key))
+
+    async def status(self, ref: ErpRef) -> ErpRef:
+        """See `ErpAdapter`."""
+        return await self._flown(self._inner.status(ref))
+
+    async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
+        """See `ErpAdapter`."""
+        return await self._flown(self._inner.amend(ref, before, after))
+
+    async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
+        """See `ErpAdapter`."""
+        return await self._flown(self._inner.cancel(ref, order, reason))
+
+    async def close(self) -> None:
+        """See `ErpAdapter`."""
+        await self._inner.close()
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -120,13 +171,34 @@ async def _read(store: Store, interpreter: Interpreter, pool: ThreadPoolExecutor
 
 async def _deliver(store: Store, erp: ErpAdapter, clock: Clock) -> None:
     patience = Patience(clock, POLICY.longest_wait, erp.name)
-    deliverer = Deliverer(store, erp, clock, asyncio.Event(), POLICY, patience)
-    reconciler = Reconciler(store, erp, clock, POLICY, patience)
-    for _ in range(TURNS):
-        done = await deliverer.step() + await reconciler.step()
-        states = await store.read(lambda tx: {one.delivery.state for one in tx.orders(limit=1000)})
-        if states <= OVER:
-            return
-        if not done:
-            clock.ahead += HOP
-    raise TimeoutError(f"not delivered after {TURNS} turns: {sorted(states)}")
+    watched = Watched(erp)
+    await take_up(store, watched, POLICY, clock)
+    loops = (
+        Deliverer(store, watched, clock, asyncio.Event(), POLICY, patience).run(),
+        Reconciler(store, watched, clock, POLICY, patience).run(),
+    )
+    running = [asyncio.create_task(loop) for loop in loops]
+    try:
+        before: Stand = {}
+        for _ in range(TURNS):
+            now = await store.read(_stand)
+            if {state for state, _ in now.values()} <= OVER:
+                return
+            if now == before and not watched.flying:
+                clock.ahead += HOP
+            before = now
+            done, _ = await asyncio.wait(running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                raise RuntimeError("delivery ended by itself") from done.pop().exception()
+        raise TimeoutError(f"not delivered after {TURNS} looks: {before}")
+    finally:
+        for loop in running:
+            loop.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+Stand = dict[str, tuple[DeliveryState, int]]
+
+
+def _stand(tx: Tx) -> Stand:
+    return {one.order.key: (one.delivery.state, one.delivery.attempt) for one in tx.orders(limit=1000)}

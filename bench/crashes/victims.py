@@ -22,8 +22,8 @@ from nlp.interpret import open_interpreter
 CALLS = ("pwrite", "write", "fdatasync", "fsync", "send", "recv", "connect", "ftruncate", "unlink")
 """As shim.c numbers them."""
 LIMIT_S = 60
-AHEAD_S = 120.0
-"""The process that comes after a kill runs later: a lease that the dead one held is over."""
+AHEAD_S = 5.0
+"""The process that comes after a kill runs later, and takes up what the dead one held."""
 
 
 class Work(msgspec.Struct, frozen=True):
