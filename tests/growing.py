@@ -11,8 +11,8 @@ from gateway.core.ports import Store, StoredOrder, Tx
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Scalar, Window
 from gateway.flow.book import Book
+from gateway.flow.desk import Desk
 from gateway.flow.episode import Rules
-from gateway.flow.words import Desk
 from tests.fakes import at
 
 PLANT = Plant(Site(id="SZ1", timezone="Asia/Shanghai"), (Asset(id="M", line="A"), Asset(id="N", criticality="A")))

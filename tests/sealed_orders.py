@@ -15,8 +15,8 @@ from gateway.diagnosis.bearing import find_bearing, orders_of
 from gateway.diagnosis.diagnoser import open_diagnoser
 from gateway.flow import seal
 from gateway.flow.book import Book
+from gateway.flow.desk import Desk
 from gateway.flow.episode import Rules
-from gateway.flow.words import Desk
 from gateway.runtime.making import bundle_of
 from gateway.store.settings import Settings
 from nlp.interpret import open_interpreter

@@ -19,12 +19,13 @@ from gateway.core.report import QualityReport
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
 from gateway.flow.deliver import Deliverer
+from gateway.flow.desk import Desk
 from gateway.flow.patience import Patience
 from gateway.flow.receive import take_report
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
 from gateway.flow.takeup import take_up
-from gateway.flow.words import Desk, Listening
+from gateway.flow.words import Listening
 from gateway.store.settings import Settings as StoreSettings
 
 SECRET = b"crash bench"

@@ -13,13 +13,13 @@ from gateway.core.ports import Diagnoser, Interpreter, Store, Tx
 from gateway.core.production import JobReceiver
 from gateway.flow.book import Book
 from gateway.flow.cut import Cutter
+from gateway.flow.desk import Desk
 from gateway.flow.episode import Rules
 from gateway.flow.follow import Pace
 from gateway.flow.handing import Hand, ToReceiver, ToTargets
 from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.retain import Bounds
 from gateway.flow.settle import Policy
-from gateway.flow.words import Desk
 from gateway.runtime.equipment import Equipment
 from gateway.runtime.production import WRITE
 from gateway.runtime.settings import WITHOUT, Settings

@@ -14,11 +14,12 @@ from gateway.core.episode import Decision, EpisodeState
 from gateway.core.ports import Store
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow.book import Book
+from gateway.flow.desk import Desk
 from gateway.flow.diagnose import CURSOR, Diagnosing
 from gateway.flow.episode import Rules
 from gateway.flow.receive import take_status
 from gateway.flow.replay import Span, deliver, diagnose
-from gateway.flow.words import Desk, Listening
+from gateway.flow.words import Listening
 from gateway.store.settings import Settings
 from tests.fakes import LevelDiagnoser, at, cutter, journal
 

@@ -19,13 +19,14 @@ from gateway.core.report import Extraction, QualityReport
 from gateway.core.window import Window
 from gateway.flow.book import Book
 from gateway.flow.deliver import Deliverer
+from gateway.flow.desk import Desk
 from gateway.flow.diagnose import CURSOR, NOT_JUDGED, Diagnosing
 from gateway.flow.episode import Rules, told_episode
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.replay import Span, diagnose
 from gateway.flow.settle import Policy
-from gateway.flow.words import Desk, Listening
+from gateway.flow.words import Listening
 from tests.fakes import LevelDiagnoser, at, batch, block, cutter, journal
 
 PLANT = Plant(Site(id="SZ1"), (Asset(id="M"),))
