@@ -235,7 +235,7 @@ def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter,
     if result.event == "order.not_withdrawn":
         overruled(tx, claimed.delivery.key, now)
     if _haunted(claimed, made, erp.capabilities):
-        watch(tx, erp.name, claimed.delivery.key, now, lingers(erp.capabilities))
+        watch(tx, claimed.delivery.key, now, lingers(erp.capabilities))
     return True
 
 

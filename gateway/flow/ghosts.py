@@ -7,9 +7,10 @@ import structlog
 from gateway.core.delivery import Delivered, DeliveryState, ErpRef, Idempotency
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx
+from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx, Watched
 from gateway.flow import sweep
 from gateway.flow.attempt import Attempt, Failed, counting, unasked
+from gateway.flow.copies import apart
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, lingers
 
@@ -32,7 +33,7 @@ class Ghosts:
         if self._erp.capabilities.idempotency is Idempotency.NONE:
             return 0
         erp, now = self._erp.name, self._now()
-        items = await self._store.read(lambda tx: sweep.due(tx, erp, now, room))
+        items = await self._store.read(lambda tx: tx.watched(erp, now, room))
         for item in items:
             try:
                 found = await self._attempt.find(item.key)
@@ -48,18 +49,19 @@ class Ghosts:
                 await self.leave_one(stored.order, found)
         return len(items)
 
-    def _seen(self, item: sweep.Watched) -> Callable[[Tx], None]:
-        now, erp = self._now(), self._erp
-        return lambda tx: sweep.seen(tx, erp.name, item, now, lingers(erp.capabilities))
+    def _seen(self, item: Watched) -> Callable[[Tx], None]:
+        now, settle = self._now(), lingers(self._erp.capabilities)
+        return lambda tx: sweep.seen(tx, item, now, settle)
 
     def _put_off(self) -> Callable[[Tx], None]:
-        now, erp = self._now(), self._erp.name
-        return lambda tx: sweep.put_off(tx, erp, now, self._policy.longest_wait)
+        erp, until = self._erp.name, self._now() + self._policy.longest_wait
+        return lambda tx: tx.put_off_watched(erp, until)
 
     async def leave_one(self, order: WorkOrder, found: Sequence[ErpRef]) -> None:
         """Cancel all orders but one that the ERP has for one key, and all of them when ours is withdrawn.
 
-        The one that the gateway knows counts, else the oldest. One that somebody has begun stays, and is named.
+        The one that the gateway knows counts, else the oldest. One that somebody has begun stays, and is named. A
+        planner's copy is a planner's.
         """
         known = await self._store.read(_order(order.key))
         living = [ref for ref in found if ref.state != "cancelled"]
@@ -68,7 +70,9 @@ class Ghosts:
         counts: ErpRef | None = counting(living, known.delivery.erp_number)
         if known.delivery.state is DeliveryState.WITHDRAWN:
             counts = None
-        surplus = [ref for ref in living if ref is not counts]
+        surplus, copies = apart(found, counts)
+        if copies:
+            log.info("order.copied", order=order.key, numbers=[ref.number for ref in copies])
         if not surplus:
             return
         stays = "none should be" if counts is None else f"{counts.number} counts"

@@ -10,7 +10,7 @@ from gateway.store.engine import server_readers, sqlite_readers, translate
 from gateway.store.settings import Settings
 from gateway.store.tables import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that `tables` is of."""
 
 _VERSIONS = "alembic_version"

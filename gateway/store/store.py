@@ -31,6 +31,7 @@ from gateway.store.reports import Reports
 from gateway.store.salvage import Hold, suspect, whole
 from gateway.store.schema import bring_up
 from gateway.store.settings import Settings
+from gateway.store.sweeps import Sweeps
 from gateway.store.waiting import Waiting
 from gateway.store.writer import Member, Writer
 
@@ -42,7 +43,9 @@ _LOOKING = 256
 T = TypeVar("T")
 
 
-class Transaction(Journal, Aside, Blobs, Reports, Episodes, Orders, Outbox, Inbox, Production, Queue, Configs, Trail):
+class Transaction(
+    Journal, Aside, Blobs, Reports, Episodes, Orders, Outbox, Sweeps, Inbox, Production, Queue, Configs, Trail
+):
     """Everything that can be done inside one transaction (`gateway.core.ports.Tx`)."""
 
     def counts(self) -> Counts:

@@ -174,7 +174,7 @@ order_versions = _table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     _needed("body", LargeBinary),
 )
-_WAITS = text("state = 'WAITING'")
+_WAITS, _WATCHED = text("state = 'WAITING'"), text("look_at IS NOT NULL")
 outbox = _table(
     "outbox",
     Column("number", _Number, primary_key=True),
@@ -193,12 +193,16 @@ outbox = _table(
     Column("sending", Integer),
     Column("sent", Integer),
     _needed("withdraw", Words, server_default=""),
+    # When the ERP is asked again whether it has the order twice, and how often still.
+    Column("look_at", Utc),
+    _needed("looks", Integer, server_default="0"),
     UniqueConstraint("key"),
     Index(None, "erp_number"),
     # The oldest of each lane, however many wait and however many were delivered.
     Index("ix_outbox_waiting", "erp", "lane", "number", sqlite_where=_WAITS, postgresql_where=_WAITS),
     Index(None, "erp", "lane", "state", "number"),
     Index(None, "state", "erp", "number"),
+    Index("ix_outbox_looks", "erp", "look_at", sqlite_where=_WATCHED, postgresql_where=_WATCHED),
     **_numbered,
 )
 inbox = _table(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.core.delivery import DeliveryState, StatusUpdate
-from gateway.core.ports import Store, Tx
+from gateway.core.ports import Store, Tx, Watched
 from gateway.flow.settle import delivered
 from gateway.store.settings import Settings
 from tests.contracts.store_rows import (
@@ -136,6 +136,30 @@ class Outbox:
         assert [(one.key, one.state) for one in held] == [("A1", "SENDING"), ("B1", "UNCERTAIN")]
         assert held[1] == asked.delivery
         assert await store.read(lambda tx: [one.key for one in tx.leased("erp", 1)]) == ["A1"]
+
+    async def test_orders_are_watched_until_their_last_look_and_none_makes_room_for_another(self, store: Store) -> None:
+        keys = [f"A{number}" for number in range(30)]
+        await put(store, *((key, key) for key in keys))
+        await store.write(lambda tx: tx.put_order(order("Z1"), "mes", NOW))
+
+        def watch(tx: Tx) -> None:
+            for number, key in enumerate(keys):
+                tx.watch(Watched(key, at(30 - number), 3))
+            tx.watch(Watched("Z1", at(1), 1))
+            tx.watch(Watched("nobody's", at(1), 1))
+
+        await store.write(watch)
+        assert len(await store.read(lambda tx: tx.watched("erp"))) == 30
+        due = await store.read(lambda tx: tx.watched("erp", at(3), 2))
+        assert due == [Watched("A29", at(1), 3), Watched("A28", at(2), 3)]
+        await store.write(lambda tx: (tx.watch(Watched("A29", at(90), 2)), tx.watch(Watched("A28", at(90), 0))))
+        assert await store.read(lambda tx: [one.key for one in tx.watched("erp", at(3))]) == ["A27"]
+        await store.write(lambda tx: tx.put_off_watched("erp", at(60)))
+        assert await store.read(lambda tx: tx.watched("erp", at(59))) == []
+        left = await store.read(lambda tx: tx.watched("erp"))
+        assert len(left) == 29
+        assert (left[0], left[-1]) == (Watched("A0", at(60), 3), Watched("A29", at(90), 2))
+        assert await store.read(lambda tx: tx.watched("mes")) == [Watched("Z1", at(1), 1)]
 
     async def test_settling_is_fenced_by_attempt(self, store: Store) -> None:
         await put(store, ("A1", "A"))

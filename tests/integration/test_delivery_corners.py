@@ -30,7 +30,7 @@ from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
 from gateway.flow.settle import Policy
 from gateway.flow.single import single
-from gateway.flow.sweep import watch, watched
+from gateway.flow.sweep import watch
 from tests.erp_process import make_order
 from tests.fakes import Crowded
 
@@ -258,13 +258,15 @@ async def test_an_erp_that_is_away_is_not_asked_about_one_ghost_after_the_other(
         raise lost
 
     desk.erp.ask = lose
-    for number in range(5):
-        await store.write(lambda tx, key=f"K{number}": watch(tx, "main", key, desk.at, timedelta(0)))
+    orders = [make_order(f"ghost {number}") for number in range(5)]
+    await desk.put(*orders)
+    for order in orders:
+        await store.write(lambda tx, key=order.key: watch(tx, key, desk.at, timedelta(0)))
     desk.at += timedelta(minutes=1)
     await desk.reconciler.step()
     assert desk.erp.calls == ["find"] * asked
     assert bool(desk.patience.why) == (asked == 1)
-    left = await store.read(lambda tx: watched(tx, "main"))
+    left = await store.read(lambda tx: tx.watched("main"))
     assert {one.left for one in left} == ({3} if asked == 1 else {2})
 
 

@@ -18,6 +18,7 @@ from gateway.core.ports.stored import (
     Marks,
     StoredOrder,
     StoredReport,
+    Watched,
     WhenFull,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "Tried",
     "Tx",
     "Verdict",
+    "Watched",
     "WhenFull",
     "Writable",
 ]

@@ -60,6 +60,14 @@ class Claimed(msgspec.Struct, frozen=True):
     sent: WorkOrder | None = None
 
 
+class Watched(msgspec.Struct, frozen=True):
+    """An order that may be in the ERP twice: it is looked up again at `due_at` (aware UTC), `left` times."""
+
+    key: str
+    due_at: datetime
+    left: int
+
+
 class Counts(msgspec.Struct, frozen=True):
     """How much the store holds."""
 
