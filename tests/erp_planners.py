@@ -121,6 +121,27 @@ class AtSap(AtDesk):
         return [row for name in names for row in self.plant.state()["orders"] if row["reference"] == name]
 
 
+class AtSapQuality(AtDesk):
+    """At the defects of an SAP that shows how far they are; a planner leaves the key at the start of a text."""
+
+    desk = "sap"
+    touched: ClassVar[str] = "DefectText"
+    other: ClassVar[str] = "Equipment"
+    closing: ClassVar[str | None] = "02"
+    begun: ClassVar[dict[str, Any]] = {"DefectLifecycleStatus": "15"}
+    done: ClassVar[dict[str, Any]] = {"DefectLifecycleStatus": "20", "DefectClass": "02"}
+    dropped: ClassVar[dict[str, Any]] = {"IsDeleted": "X"}
+
+    def grown(self, order: WorkOrder) -> WorkOrder:
+        return msgspec.structs.replace(super().grown(order), asset="M-08")
+
+    def which(self, ref: ErpRef) -> dict[str, Any]:
+        return {"number": ref.number.removeprefix("A_Defect,")}
+
+    def write(self, ref: ErpRef, text: str) -> None:
+        self.edit(ref, DefectText=f"{ref.key} {text}")
+
+
 class AtFrappe(AtDesk):
     """At a Frappe: an Asset Repair has no title."""
 

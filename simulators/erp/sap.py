@@ -1,4 +1,4 @@
-"""An SAP S/4HANA as its documents describe it: notifications and orders over OData V2, with CSRF sessions."""
+"""An SAP S/4HANA as its documents describe it: notifications, orders, defects over OData V2, with CSRF sessions."""
 
 import asyncio
 import base64
@@ -13,13 +13,14 @@ from simulators.erp import desk
 from simulators.erp.asgi import Request, Response, json_response
 from simulators.erp.book import Book, Order
 from simulators.erp.faults import Fault
-from simulators.erp.sap_models import ENTITIES, NotTakenError, checked, error, metadata
+from simulators.erp.sap_models import ENTITIES, KEYS, NotTakenError, checked, error, metadata
 from simulators.idp import IdentityProvider
 
 ROOT = "/sap/opu/odata/sap/"
-_KEYED = re.compile(r"^(\w+)\('(\d{1,12})'\)$")
-_FILTER = re.compile(r"^(\w+) eq '([^']*)'$")
-_WRITES = {"POST", "PATCH"}
+_KEYED = re.compile(r"^(\w+)\('\$?(\d{1,12})'\)$")
+_FILTER = re.compile(r"^(?:(\w+) eq '([^']*)'|startswith\((\w+),'([^']+)'\) eq true)$")
+_OURS = re.compile(r"^AN[0-9A-Z]{18}(?= |$)")
+_WRITES = {"POST", "PATCH", "DELETE"}
 
 
 @dataclass(slots=True)
@@ -27,12 +28,17 @@ class Habits:
     """How this SAP is set up. `repeatability` is what it does with a RequestID, remembered for `remembers` seconds.
 
     `slash`: a service is only there with its trailing slash. `actions` are function imports that set a system status.
+    `more` are properties of a defect of a newer release or of the plant's own, with their lengths; one cannot
+    ask by those that are `hidden`. `services` are there for this user.
     """
 
     repeatability: str = "accepted"
     remembers: float = 43_200.0
     slash: bool = True
     actions: dict[str, str] = field(default_factory=lambda: {"CompleteMaintNotification": "NOCO"})
+    more: dict[str, int] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
+    services: list[str] = field(default_factory=lambda: list(ENTITIES))
 
 
 @dataclass(slots=True)
@@ -44,7 +50,7 @@ class Ran:
 
 
 class Sap:
-    """One client of an SAP. A notification is kept as "notification <key>", an order under the key itself."""
+    """One client of an SAP. A notification is kept as "notification <key>", an order or a defect under the key."""
 
     prefix = ROOT
 
@@ -74,7 +80,7 @@ class Sap:
         if not key and body.get("MaintenanceNotification"):
             there = self._book.order(str(int(body["MaintenanceNotification"])))
             key = str(there.body["MaintNotifExtReferenceNumber"]) if there is not None else ""
-        return key, ""
+        return key or _key_of(body), ""
 
     def says(self, fault: Fault) -> Response | None:
         """Refuse as SAP Gateway does."""
@@ -92,14 +98,14 @@ class Sap:
         if log_off:
             self._sessions.clear()
         if edit is not None:
-            order = self._book.order(str(int(edit.pop("number"))))
+            order = self._book.order(str(int(str(edit.pop("number")).strip("$"))))
             if order is not None:
-                self._rewrite(order, edit)
+                self._rewrite(order, edit, "PLANNER")
 
     async def answer(self, request: Request, fault: Fault | None) -> Response:
         """Find the service and the entity."""
         service, slash, rest = request.path.removeprefix(ROOT).partition("/")
-        if service not in ENTITIES or (self.habits.slash and not slash):
+        if service not in self.habits.services or (self.habits.slash and not slash):
             return error(404, "/IWFND/MED/170", f"No service found for {service}")
         if request.method in _WRITES:
             return await self._guarded(request, service, rest, fault)
@@ -153,15 +159,18 @@ class Sap:
     def _read(self, service: str, rest: str, request: Request) -> Response:
         entity = ENTITIES[service]
         if rest == "$metadata":
-            return Response(200, metadata(service), {"content-type": "application/xml"})
+            document = metadata(service, self.habits.more, self.habits.hidden)
+            return Response(200, document, {"content-type": "application/xml"})
         if rest == "":
             return json_response(200, {"d": {"EntitySets": [entity]}})
         if rest == entity:
             asked = _FILTER.match(request.query.get("$filter", ""))
             if asked is None:
                 return error(400, "/IWBEP/CM_MGW/533", "a $filter is needed")
-            name, wanted = asked.groups()
-            rows = [order for order in self._near(entity, name, wanted) if str(order.body.get(name, "")) == wanted]
+            name, wanted = asked[1] or asked[3], asked[2] or asked[4] or ""
+            same = str.startswith if asked[3] else str.__eq__
+            near = self._near(entity, name, wanted)
+            rows = [order for order in near if same(str(self._shown(order).get(name) or ""), wanted)]
             top = int(request.query.get("$top", "100"))
             return json_response(200, {"d": {"results": [self._shown(order) for order in rows[:top]]}})
         order = self._one(entity, rest)
@@ -172,7 +181,7 @@ class Sap:
     async def _write(self, request: Request, service: str, rest: str, fault: Fault | None) -> Response:
         entity = ENTITIES[service]
         try:
-            body = checked(service, request.json())
+            body = checked(service, request.json(), self.habits.more)
         except ValueError:
             return error(400, "/IWBEP/CM_MGW/520", "the body is no JSON")
         except NotTakenError as no:
@@ -183,7 +192,7 @@ class Sap:
             return self._make(entity, body)
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
-        order = self._one(entity, rest) if request.method == "PATCH" else None
+        order = self._one(entity, rest) if request.method != "POST" else None
         action = self.habits.actions.get(rest) if request.method == "POST" else None
         if action is not None:
             order = self._one(entity, f"{entity}({request.query.get(entity, '')})")
@@ -193,11 +202,19 @@ class Sap:
             return error(428, "/IWBEP/CM_MGW/550", "If-Match is missing")
         if request.header("if-match") not in ("*", _etag(order)):
             return error(412, "/IWBEP/CM_MGW/551", "the entity was changed by another user")
-        changed = self._rewrite(order, {"ConcatenatedActiveSystStsName": action} if action else body)
+        if request.method == "DELETE":
+            self._book.remove(order.id)
+            return Response(204)
+        changed = self._rewrite(order, {"ConcatenatedActiveSystStsName": action} if action else body, "ANDON")
         return Response(204, b"", {"etag": _etag(changed)})
 
     def _make(self, entity: str, body: dict[str, Any]) -> Response:
         number = str(body.get("MaintenanceNotification", ""))
+        if entity == "A_Defect":
+            made = {"CreatedByUser": "ANDON", "LastChangedByUser": "", "IsDeleted": "", **body, "entity": entity}
+            made |= {"reference": _key_of(body), "title": body.get("DefectText", "")}
+            defect = self._book.commit(made, None)
+            return json_response(201, {"d": self._shown(defect)}, etag=_etag(defect))
         if entity == "MaintenanceOrder":
             notification = self._book.order(str(int(number))) if number.isdigit() else None
             if notification is None:
@@ -214,8 +231,9 @@ class Sap:
         order = self._book.commit({**made, "reference": reference, "title": title}, None)
         return json_response(201, {"d": self._shown(order)}, etag=_etag(order))
 
-    def _rewrite(self, order: Order, values: dict[str, Any]) -> Order:
-        return self._book.rewrite(order.id, {**order.body, **values}) or order
+    def _rewrite(self, order: Order, values: dict[str, Any], by: str) -> Order:
+        last = {"LastChangedByUser": by} if order.body.get("entity") == "A_Defect" else {}
+        return self._book.rewrite(order.id, {**order.body, **last, **values}) or order
 
     def _near(self, entity: str, name: str, wanted: str) -> list[Order]:
         """Give the records that may fit a filter: by the database's index where there is one."""
@@ -225,6 +243,10 @@ class Sap:
         elif name == "MaintenanceNotification" and entity == "MaintenanceOrder" and wanted.isdigit():
             there = self._book.order(str(int(wanted)))
             reference = str(there.body.get("MaintNotifExtReferenceNumber", "")) if there is not None else None
+        if entity == "A_Defect":
+            one = self._book.order(str(int(wanted.strip("$") or 0))) if name == KEYS[entity] else None
+            near = [one] if one is not None else self._book.orders(wanted)
+            return [order for order in near if order.body.get("entity") == entity]
         return [order for order in self._book.orders(reference) if order.body.get("entity") == entity]
 
     def _one(self, entity: str, path: str) -> Order | None:
@@ -236,7 +258,14 @@ class Sap:
         hidden = {"entity", "reference", "title"}
         entity = str(order.body["entity"])
         row = {name: value for name, value in order.body.items() if name not in hidden}
-        return {**row, entity: f"{order.id:012d}", "__metadata": {"etag": _etag(order)}}
+        number = f"${order.id:011d}" if entity == "A_Defect" else f"{order.id:012d}"
+        return {**row, KEYS[entity]: number, "__metadata": {"etag": _etag(order)}}
+
+
+def _key_of(body: dict[str, Any]) -> str:
+    """Give our key, wherever in a defect it stands."""
+    found = (_OURS.match(value) for value in body.values() if isinstance(value, str))
+    return next((one[0] for one in found if one is not None), "")
 
 
 def _cookie(request: Request) -> str:

@@ -4,9 +4,11 @@ from typing import Any
 
 from simulators.erp.asgi import Response, json_response
 
-NOTIFICATIONS, ORDERS = "API_MAINTNOTIFICATION", "API_MAINTENANCEORDER;v=0002"
-ENTITIES = {NOTIFICATIONS: "MaintenanceNotification", ORDERS: "MaintenanceOrder"}
+NOTIFICATIONS, ORDERS, DEFECTS = "API_MAINTNOTIFICATION", "API_MAINTENANCEORDER;v=0002", "API_DEFECT_SRV"
+ENTITIES = {NOTIFICATIONS: "MaintenanceNotification", ORDERS: "MaintenanceOrder", DEFECTS: "A_Defect"}
+KEYS = {**{name: name for name in ENTITIES.values()}, "A_Defect": "DefectInternalID"}
 _S, _B, _D, _T, _O = "Edm.String", "Edm.Boolean", "Edm.DateTime", "Edm.Time", "Edm.DateTimeOffset"
+_N, _I = "Edm.Decimal", "Edm.Int32"
 PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
     NOTIFICATIONS: {
         "MaintenanceNotification": (_S, 12),
@@ -50,6 +52,41 @@ PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
         "MaintenanceActivityType": (_S, 3),
         "ConcatenatedActiveSystStsName": (_S, 40),
     },
+    # As the packages of SAP's Cloud SDK for this service list them (2.1.0, cloud and on premise alike).
+    DEFECTS: {
+        "DefectInternalID": (_S, 12),
+        "Defect": (_S, 11),
+        "DefectCategory": (_S, 2),
+        "CreatedByUser": (_S, 12),
+        "CreationDate": (_D, None),
+        "LastChangedByUser": (_S, 12),
+        "LastChangeDate": (_D, None),
+        "DefectText": (_S, 40),
+        "DefectCodeCatalog": (_S, 1),
+        "DefectCodeGroup": (_S, 8),
+        "DefectCode": (_S, 4),
+        "DefectObjectCodeCatalog": (_S, 1),
+        "DefectObjectCodeGroup": (_S, 8),
+        "DefectObjectCode": (_S, 4),
+        "DefectiveQuantity": (_N, None),
+        "DefectiveQuantityUnit": (_S, 3),
+        "ManufacturingOrder": (_S, 12),
+        "ManufacturingOrderOperation": (_S, 4),
+        "DefectClass": (_S, 2),
+        "NumberOfDefects": (_I, None),
+        "WorkCenterTypeCode": (_S, 2),
+        "MainWorkCenterPlant": (_S, 4),
+        "MainWorkCenter": (_S, 8),
+        "Equipment": (_S, 18),
+        "FunctionalLocation": (_S, 40),
+        "IsDeleted": (_S, 1),
+        "DefectOrigin": (_S, 1),
+        "Material": (_S, 40),
+        "Plant": (_S, 4),
+        "InspectionLot": (_S, 12),
+        "CatalogProfile": (_S, 9),
+        "ChangedDateTime": (_O, None),
+    },
 }
 
 
@@ -61,15 +98,21 @@ class NotTakenError(Exception):
         self.target = target
 
 
-def checked(service: str, body: dict[str, Any]) -> dict[str, Any]:
+def known(service: str, more: dict[str, int]) -> dict[str, tuple[str, int | None]]:
+    """Give the properties of a service. `more` are texts of a defect beyond the published ones, and their lengths."""
+    return PROPERTIES[service] | ({name: (_S, longest) for name, longest in more.items()} if service == DEFECTS else {})
+
+
+def checked(service: str, body: dict[str, Any], more: dict[str, int]) -> dict[str, Any]:
     """Hold a body against the properties. Raises `NotTakenError`."""
+    properties = known(service, more)
     for name, value in body.items():
-        if name not in PROPERTIES[service]:
+        if name not in properties:
             raise NotTakenError(name, f"Property '{name}' is invalid for entity '{ENTITIES[service]}'")
-        kind, longest = PROPERTIES[service][name]
+        kind, longest = properties[name]
         if kind == _B and not isinstance(value, bool):
             raise NotTakenError(name, f"Property '{name}' at offset '1' has invalid value")
-        if kind != _B and value is not None and not isinstance(value, str):
+        if kind not in (_B, _I) and value is not None and not isinstance(value, str):
             raise NotTakenError(name, f"Property '{name}' at offset '1' has invalid value")
         if longest is not None and value is not None and len(value.encode("utf-16-le")) // 2 > longest:
             raise NotTakenError(name, f"Property '{name}' has invalid value: maximum length is {longest}")
@@ -92,17 +135,17 @@ def error(status: int, code: str, message: str, target: str = "") -> Response:
     )
 
 
-def metadata(service: str) -> bytes:
-    """Give the `$metadata` document of a service."""
+def metadata(service: str, more: dict[str, int], hidden: list[str]) -> bytes:
+    """Give the `$metadata` document of a service; one cannot ask for entities by what is `hidden`."""
     rows = "".join(
         f'<Property Name="{name}" Type="{kind}"{f" MaxLength={chr(34)}{longest}{chr(34)}" if longest else ""}'
-        ' sap:label="x"/>'
-        for name, (kind, longest) in PROPERTIES[service].items()
+        f'{chr(32) + "sap:filterable=" + chr(34) + "false" + chr(34) if name in hidden else ""} sap:label="x"/>'
+        for name, (kind, longest) in known(service, more).items()
     )
     entity = ENTITIES[service]
     return (
         '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="1.0"><edmx:DataServices><Schema Namespace="cds_api">'
-        f'<EntityType Name="{entity}Type"><Key><PropertyRef Name="{entity}"/></Key>{rows}</EntityType>'
+        f'<EntityType Name="{entity}Type"><Key><PropertyRef Name="{KEYS[entity]}"/></Key>{rows}</EntityType>'
         '<EntityType Name="OtherType"><Property Name="Elsewhere" Type="Edm.String"/></EntityType>'
         '<EntityContainer Name="cds_api_Entities"><EntitySet Name="Other" EntityType="cds_api.OtherType"/>'
         f'<EntitySet Name="{entity}" EntityType="cds_api.{entity}Type"/></EntityContainer>'

@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors.erp.http import Answer, ErpClient, Lost, classify, clean, lost_outcome, refusal
 from connectors.erp.oauth import ClientCredentials, NoToken
+from connectors.erp.sap.record import etag_in
 from gateway.core.delivery import Outcome, Rejected, Throttled, Uncertain
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.ports import Clock
@@ -21,6 +22,10 @@ _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 class NotAccepted(Unreachable):
     """User, password, certificate or token are not accepted."""
+
+
+class Gone(Refused):
+    """There is no such entity (404)."""
 
 
 class Stale(Exception):
@@ -45,8 +50,7 @@ class Session:
     A CSRF token belongs to its session's cookie, and whoever comes without a living session gets a new cookie: writes
     at once in one session would take each other's away. So each write has a session to itself, one that was
     used before where one is free, at most `most` of them. A token that SAP does not want any more is fetched once
-    more, and then the request waits. `accepts` says whether SAP honours a RequestID, as it said last; None while
-    it has not said.
+    more, and then the request waits.
     """
 
     def __init__(
@@ -65,7 +69,11 @@ class Session:
         self._free: list[Own] = []
         self._all: list[Own] = []
         self._room = asyncio.Semaphore(most)
-        self.accepts: bool | None = None
+        self._accepts: dict[str, bool] = {}
+
+    def accepts(self, service: str) -> bool | None:
+        """Say whether a service honours a RequestID, as it said last; None while it has not said."""
+        return self._accepts.get(service)
 
     async def rows(self, service: str, entity: str, asked: str, top: int) -> list[dict[str, Any]]:
         """Give the entities that fit a `$filter`."""
@@ -82,9 +90,7 @@ class Session:
         row = _inside(answer)
         if not isinstance(row, dict):
             raise Refused(f"the answer is no {entity}")
-        inner = row.get("__metadata")
-        told = inner.get("etag") if isinstance(inner, dict) else None
-        return row, answer.headers.get("etag") or (told if isinstance(told, str) else "")
+        return row, answer.headers.get("etag") or etag_in(row)
 
     async def metadata(self, service: str) -> str:
         """Give `$metadata`."""
@@ -102,7 +108,7 @@ class Session:
                 raise
         async with self._own() as own:
             answer = await self._fetch(own, service, headers)
-        self._note(answer)
+        self._note(service, answer)
 
     async def write(
         self, method: str, service: str, rest: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -127,8 +133,8 @@ class Session:
                 own.tokens.clear()
                 if last:
                     return Throttled(None, "the ERP answered 403: the CSRF token was refused twice")
-        self._note(answer)
-        return self._outcome(answer)
+        self._note(service, answer)
+        return self._outcome(service, answer)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -160,7 +166,7 @@ class Session:
         self._all.append(own)
         return own
 
-    def _outcome(self, answer: Answer) -> dict[str, Any] | Outcome:
+    def _outcome(self, service: str, answer: Answer) -> dict[str, Any] | Outcome:
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             if answer.status == HTTPStatus.NO_CONTENT:
                 return {}
@@ -173,7 +179,7 @@ class Session:
             raise Outdated
         if answer.status == HTTPStatus.UNAUTHORIZED:
             return Throttled(None, "the ERP answered 401: user, password or token are not accepted")
-        told = classify(answer, self._now(), replays=self.accepts is not False)
+        told = classify(answer, self._now(), replays=self.accepts(service) is not False)
         if isinstance(told, Rejected) and words and answer.status != HTTPStatus.FORBIDDEN:
             return Rejected(f"the ERP answered {answer.status}: {words}")
         return told
@@ -187,10 +193,10 @@ class Session:
         own.tokens[service] = told
         return answer
 
-    def _note(self, answer: Answer) -> None:
+    def _note(self, service: str, answer: Answer) -> None:
         said = answer.headers.get("repeatabilityresult", "").lower()
         if said in {"accepted", "unsupported"}:
-            self.accepts = said == "accepted"
+            self._accepts[service] = said == "accepted"
 
     async def _get(
         self,
@@ -209,6 +215,8 @@ class Session:
             return answer
         no = refusal(answer, self._now())
         words = _words(answer)[1]
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise Gone(f"the ERP answered 404: {words}" if words else str(no))
         if isinstance(no, Refused) and words and answer.status != HTTPStatus.FORBIDDEN:
             raise Refused(f"the ERP answered {answer.status}: {words}")
         raise no

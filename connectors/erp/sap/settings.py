@@ -1,5 +1,6 @@
 """Settings of an SAP S/4HANA."""
 
+import typing
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -11,10 +12,15 @@ from connectors.erp.mapping import Body, Rule, Table
 from connectors.erp.oauth import ClientCredentials, Grant
 from connectors.erp.place import Reach, Url
 from connectors.erp.sap.adapter import Plan, Sap
-from connectors.erp.sap.record import NOTIFICATION, REFERENCE
+from connectors.erp.sap.defect import TEXT, DefectPlan, Defects
+from connectors.erp.sap.maintenance import Maintenance
+from connectors.erp.sap.record import DEFECT, NOTIFICATION, ORDER, REFERENCE, Kind
+from connectors.erp.sap.records import Records, Repeats
 from connectors.erp.sap.session import Session
+from connectors.erp.sap.values import DEFECT as DEFECT_TABLE
 from connectors.erp.sap.values import NOTIFICATION as NOTIFICATION_TABLE
 from connectors.erp.sap.values import ORDER as ORDER_TABLE
+from connectors.erp.sap.withdraw import Withdrawal
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock, ErpAdapter
 from gateway.core.reading import Name
@@ -44,6 +50,39 @@ MainWorkCenterPlant = { constant = "1010" }
 # Together they must stay below the longest lease and wait of the outbox, an hour; a delivery is several requests.
 _LONGEST_TIMEOUT, _LONGEST_SETTLE = 60.0, 2100.0
 _KEY_LENGTH = 20
+WorkType = Literal["maintenance", "quality"]
+Optional = Annotated[str, msgspec.Meta(pattern=r"^\w{0,60}$")]
+
+
+class DefectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The orders of `work_types` become defects of quality management (API_DEFECT_SRV).
+
+    Our key stands at the start of `DefectText`, or alone in the `key_property` of the plant's own. `status_property`
+    says how far a defect is where the system shows that, by the values that mean `begun` and `done`, and
+    `closing_property` gives the closing code. `delete` allows to delete one that nobody has begun. `mapping` is laid
+    over what is filled in.
+    """
+
+    work_types: Annotated[tuple[WorkType, ...], msgspec.Meta(min_length=1)] = ("quality",)
+    key_property: Annotated[str, msgspec.Meta(pattern=r"^\w{1,60}$")] = TEXT
+    status_property: Optional = ""
+    begun: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    closing_property: Optional = ""
+    delete: bool = False
+    mapping: dict[str, str | Rule] = msgspec.field(default_factory=dict)
+
+    def plan(self) -> DefectPlan:
+        """Give what the adapter needs."""
+        return DefectPlan(
+            work_types=frozenset(self.work_types),
+            key_property=self.key_property,
+            status_property=self.status_property,
+            begun=self.begun,
+            done=self.done,
+            closing_property=self.closing_property,
+            delete=self.delete,
+        )
 
 
 class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +92,7 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
     certificate. `notification` and `order` are mapping tables; what they say comes over
     `connectors.erp.sap.values`, and `{ constant = "" }` takes a field away. `make_order = false` leaves it at the
     notification. `cancel_action` is the function import of the service that closes an order (or a notification) that
-    nobody has begun; empty takes nothing back.
+    nobody has begun; empty takes nothing back. With `defects`, orders about the goods go to quality management.
     """
 
     name: Name
@@ -76,6 +115,7 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     notification: dict[str, str | Rule] = msgspec.field(default_factory=dict)
     order: dict[str, str | Rule] = msgspec.field(default_factory=dict)
+    defects: DefectSettings | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,20 +137,6 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def open(self) -> ErpAdapter:
         """Make the adapter. Raises `Misconfigured` without the secret, or with a mapping that cannot be."""
-        notification = Body(_over(NOTIFICATION_TABLE, self.notification), REFERENCE, _KEY_LENGTH)
-        order = Body(_over(ORDER_TABLE, self.order), None, _KEY_LENGTH)
-        if NOTIFICATION in order.rules:
-            raise Misconfigured(f"order.{NOTIFICATION}: is filled in already, leave it out")
-        plan = Plan(
-            name=self.name,
-            idempotency=self.idempotency,
-            replay_window=self.replay_window,
-            settle=self.settle,
-            timeout=self.timeout,
-            orders=self.make_order,
-            cancel_action=self.cancel_action,
-            zone=zone_of(self.zone),
-        )
         headers = {"sap-client": self.client} if self.client else {}
         auth = self._auth()
         now: Clock = lambda: datetime.now(UTC)  # noqa: E731  a clock is a parameter everywhere
@@ -120,7 +146,35 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return ErpClient(self.new_client(auth, headers), self.timeout)
 
         session = Session(self.name, connect, tokens, now, most=self.connections, patience_s=self.timeout)
-        return Sap(plan, session, notification, order, now)
+        return self._adapter(session, Repeats(now))
+
+    def _adapter(self, session: Session, repeats: Repeats) -> Sap:
+        zone = zone_of(self.zone)
+
+        def records(kind: Kind, body: Body, place: str = "") -> Records:
+            return Records(session, kind, body, zone, repeats, place=place)
+
+        order = Body(_over(ORDER_TABLE, self.order), None, _KEY_LENGTH)
+        if NOTIFICATION.number in order.rules:
+            raise Misconfigured(f"order.{NOTIFICATION.number}: is filled in already, leave it out")
+        notification = Body(_over(NOTIFICATION_TABLE, self.notification), REFERENCE, _KEY_LENGTH)
+        notifications, orders = records(NOTIFICATION, notification), records(ORDER, order) if self.make_order else None
+        maintenance = Maintenance(notifications, orders, Withdrawal(notifications, orders, self.cancel_action))
+        defects = None
+        if self.defects is not None:
+            body = Body(_over(DEFECT_TABLE, self.defects.mapping), None, _KEY_LENGTH)
+            defects = Defects(self.defects.plan(), records(DEFECT, body, "defects."))
+        plan = Plan(
+            name=self.name,
+            idempotency=self.idempotency,
+            replay_window=self.replay_window,
+            settle=self.settle,
+            timeout=self.timeout,
+            orders=self.make_order,
+            cancel_action=self.cancel_action,
+            maintains=defects is None or defects.plan.work_types != frozenset(typing.get_args(WorkType)),
+        )
+        return Sap(plan, session, maintenance, defects)
 
     def _auth(self) -> httpx2.Auth | None:
         if self.user and self.password is not None:

@@ -33,6 +33,16 @@ ORDER: Table = {
 }
 """What an order gets besides its notification."""
 
+DEFECT: Table = {
+    "DefectCategory": Rule(constant="06"),
+    "DefectCodeCatalog": Rule(constant="9"),
+    "DefectText": Rule(source="title", longest=40),
+    "Equipment": "asset",
+    "Material": "product.material",
+    "ManufacturingOrder": "product.order",
+}
+"""What a defect gets when the settings say nothing else. Its quantity needs a unit, which only the plant knows."""
+
 WORDS = frozenset({"title", "description", "text", "failure_mode", "cause", "effect", "action", "mechanism"})
 """Sources that are words, which may be cut. A code that is cut would be another code."""
 
@@ -51,10 +61,11 @@ class NoValueError(ValueError):
 
 
 class Property(msgspec.Struct, frozen=True):
-    """One property: its type, and the longest text that it takes."""
+    """One property: its type, the longest text that it takes, whether one may ask for entities by it."""
 
     type: str
     longest: int | None = None
+    filterable: bool = True
 
 
 def properties(document: str, entity: str) -> dict[str, Property]:
@@ -72,7 +83,9 @@ def properties(document: str, entity: str) -> dict[str, Property]:
         inside = document[head.end() : document.find(_END, head.end())]
         rows = [dict(_ATTRIBUTE.findall(row)) for row in _PROPERTY.findall(inside)]
         return {
-            row["Name"]: Property(row.get("Type", "Edm.String"), _length(row.get("MaxLength", "")))
+            row["Name"]: Property(
+                row.get("Type", "Edm.String"), _length(row.get("MaxLength", "")), row.get("sap:filterable") != "false"
+            )
             for row in rows
             if "Name" in row
         }
@@ -134,9 +147,16 @@ def _text(name: str, value: Any, rule: Rule, kind: Property) -> str:
         return text
     if rule.source not in WORDS:
         raise NoValueError(f"field {name} holds {kind.longest} characters, {text!r} has {units(text)}; see mapping")
-    longest = kind.longest
-    while units(short := cut(text, longest)) > kind.longest:
-        longest -= 1
+    return shortened(text, kind.longest)
+
+
+def shortened(text: str, longest: int | None) -> str:
+    """Cut a text to so many characters as SAP counts them, between what a reader sees as one."""
+    if longest is None or units(text) <= longest:
+        return text
+    kept = longest
+    while units(short := cut(text, kept)) > longest:
+        kept -= 1
     return short
 
 

@@ -1,7 +1,8 @@
 """Taking back: an order that nobody has begun, with its notification, and a notification that never got its order."""
 
-from connectors.erp.sap.record import BEGUN, NOTIFICATION, NOTIFICATIONS, ORDER, ORDERS, Row, digits, ref_of
-from connectors.erp.sap.session import Session, Stale
+from connectors.erp.sap.record import BEGUN, NOTIFICATION, Row, digits, ref_of
+from connectors.erp.sap.records import Records
+from connectors.erp.sap.session import Stale
 from gateway.core.delivery import Delivered, ErpRef, Outcome, Rejected, Uncertain
 
 COMPLETE = "CompleteMaintNotification"
@@ -9,55 +10,51 @@ COMPLETE = "CompleteMaintNotification"
 
 
 class Withdrawal:
-    """Takes back what nobody has begun. Raises what a `Session` raises; safe to repeat after any answer.
+    """Takes back what nobody has begun. Raises what `Records` raises; safe to repeat after any answer.
 
     `action` is the function import that closes an order, or a notification where there are no `orders`.
     """
 
-    def __init__(self, session: Session, action: str, *, orders: bool) -> None:
-        self._session, self._action, self._orders = session, action, orders
+    def __init__(self, notifications: Records, orders: Records | None, action: str) -> None:
+        self._notifications, self._orders, self._action = notifications, orders, action
 
     async def whole(self, ref: ErpRef) -> Outcome:
         """Close an order, then complete its notification; one that somebody works on stays."""
         if not self._action:
             return Rejected("no way to take an order back is set up; see cancel_action")
-        service, entity = (ORDERS, ORDER) if self._orders else (NOTIFICATIONS, NOTIFICATION)
-        row, told = await self._end(service, entity, ref, self._action)
-        if not isinstance(told, Delivered) or not self._orders:
+        row, told = await self._end(self._orders or self._notifications, ref, self._action)
+        number = str(row.get(NOTIFICATION.number) or "")
+        if not isinstance(told, Delivered) or self._orders is None or not number:
             return told
-        number = str(row.get(NOTIFICATION) or "")
-        if not number:
-            return told
-        _, also = await self._end(NOTIFICATIONS, NOTIFICATION, ErpRef(ref.key, number), COMPLETE)
+        _, also = await self._end(self._notifications, ErpRef(ref.key, number), COMPLETE)
         return told if isinstance(also, Delivered | Rejected) else also
 
     async def half(self, key: str, notifications: list[Row]) -> Outcome:
         """Complete the notifications of an order that was not made; `Delivered` where none of them stands."""
         for row in notifications:
-            number = str(row[NOTIFICATION])
-            if await self._session.rows(ORDERS, ORDER, f"{NOTIFICATION} eq '{number}'", 1):
+            number = str(row[NOTIFICATION.number])
+            asked = f"{NOTIFICATION.number} eq '{number}'"
+            if self._orders is not None and await self._orders.found(asked, 1):
                 return Uncertain(f"notification {number} has an order")
-            _, told = await self._end(NOTIFICATIONS, NOTIFICATION, ErpRef(key, number), COMPLETE)
+            _, told = await self._end(self._notifications, ErpRef(key, number), COMPLETE)
             if isinstance(told, Rejected):
                 return Rejected(f"its notification {number} stays, complete it there: {told.reason}"[:500])
             if not isinstance(told, Delivered):
                 return told
         return Delivered(ErpRef(key, "", state="cancelled"), created=False)
 
-    async def _end(self, service: str, entity: str, ref: ErpRef, action: str) -> tuple[Row, Outcome]:
+    async def _end(self, records: Records, ref: ErpRef, action: str) -> tuple[Row, Outcome]:
         """Bring one entity to its end by a function import; gives it as it was read. Read anew once when stale."""
         number = digits(ref.number)
         for last in (False, True):
-            row, etag = await self._session.one(service, entity, number)
-            now = ref_of(ref.key, row, entity, etag)
+            row, etag = await records.one(number)
+            now = ref_of(ref.key, row, records.kind, etag)
             if now.state == "cancelled" or (now.state == "done" and action == COMPLETE):
                 return row, Delivered(now, created=False)
             if now.state == "done" or set(now.status.split()) & BEGUN:
                 return row, Rejected(f"somebody has started: the order is {now.status}")
             try:
-                told = await self._session.write(
-                    "POST", service, f"{action}?{entity}='{number}'", None, {"if-match": etag}
-                )
+                told = await records.write("POST", f"{action}?{records.kind.number}='{number}'", None, etag)
             except Stale:
                 if last:
                     raise
