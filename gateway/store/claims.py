@@ -181,6 +181,8 @@ EXPIRE = (
     .values(
         state=DeliveryState.UNCERTAIN,
         due_at=_NOW,
+        # Attempts before the first that counts had no effect: what the ERP may remember began with the claim.
+        since=case((outbox.c.attempt == 1, outbox.c.updated_at), else_=outbox.c.since),
         lease_until=None,
         reason="the sender's lease ran out",
         updated_at=_NOW,

@@ -161,6 +161,18 @@ class Outbox:
         assert (left[0], left[-1]) == (Watched("A0", at(60), 3), Watched("A29", at(90), 2))
         assert await store.read(lambda tx: tx.watched("mes")) == [Watched("Z1", at(1), 1)]
 
+    async def test_a_doubt_is_as_old_as_the_first_attempt_that_counts(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        one, other = await claim(store)
+        unsent = msgspec.structs.replace(one.delivery, state=DeliveryState.WAITING, attempt=0, lease_until=None)
+        assert await settle_as(store, unsent, one)
+        assert await settle(store, other, DeliveryState.WAITING, at(60))
+        again = await claim(store, now=at(60))
+        assert [(told.delivery.attempt, told.delivery.since) for told in again] == [(1, NOW), (2, NOW)]
+        assert await store.write(lambda tx: tx.expire(at(60) + LEASE)) == 2
+        asked = await claim_uncertain(store, at(60) + LEASE)
+        assert [told.delivery.since for told in asked] == [at(60), NOW]
+
     async def test_settling_is_fenced_by_attempt(self, store: Store) -> None:
         await put(store, ("A1", "A"))
         [old] = await claim(store)
