@@ -29,6 +29,14 @@ def test_links_and_files_that_a_page_names_exist(document: Path) -> None:
     assert not MACHINE_PATH.search(text)
 
 
+def test_the_road_of_one_order_names_every_file_of_the_flow() -> None:
+    named = set(FILE.findall((ROOT / "docs/road.md").read_text("utf-8")))
+    there = {f"gateway/flow/{path.name}" for path in (ROOT / "gateway/flow").glob("*.py")} - {
+        "gateway/flow/__init__.py"
+    }
+    assert not there - named, "say on docs/road.md where on the road this stands"
+
+
 @pytest.mark.parametrize("document", PAGES, ids=lambda document: document.name)
 def test_settings_that_a_page_shows_are_right(document: Path) -> None:
     for language, block in BLOCK.findall(document.read_text("utf-8")):
