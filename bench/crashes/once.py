@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import msgspec
 from connectors.erp.rest import Settings as Erp
 from crashes.erp import STRATEGIES
 from gateway.core.asset import Plant, Site
-from gateway.core.delivery import Capabilities, DeliveryState, ErpRef, Outcome
+from gateway.core.delivery import DeliveryState, ErpRef, Outcome
 from gateway.core.order import WorkOrder, business_key
-from gateway.core.ports import ErpAdapter, Interpreter, Store, T, Tx
+from gateway.core.ports import ErpAdapter, Interpreter, Store, Tx
 from gateway.core.report import QualityReport
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
+from gateway.flow.around import Around
 from gateway.flow.deliver import Deliverer
 from gateway.flow.desk import Desk
 from gateway.flow.patience import Patience
@@ -49,52 +51,30 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-class Watched:
+class Watched(Around):
     """An ERP of which one sees how many calls are under way: while there are some, the clock does not hop."""
 
     def __init__(self, inner: ErpAdapter) -> None:
-        self._inner = inner
-        self.name, self.flying = inner.name, 0
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """As its ERP has them."""
-        return self._inner.capabilities
-
-    async def _flown(self, call: Awaitable[T]) -> T:
-        self.flying += 1
-        try:
-            return await call
-        finally:
-            self.flying -= 1
-
-    async def verify(self) -> list[str]:
-        """See `ErpAdapter`."""
-        return await self._flown(self._inner.verify())
+        super().__init__(inner)
+        self.flying = 0
 
     async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
-        """See `ErpAdapter`."""
-        return await self._flown(self._inner.deliver(orders))
+        """Send."""
+        with self._flight():
+            return await super().deliver(orders)
 
     async def find(self, key: str) -> list[ErpRef]:
-        """See `ErpAdapter`."""
-        return await self._flown(self._inner.find(key))
+        """Ask."""
+        with self._flight():
+            return await super().find(key)
 
-    async def status(self, ref: ErpRef) -> ErpRef:
-        """See `ErpAdapter`."""
-        return await self._flown(self._inner.status(ref))
-
-    async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
-        """See `ErpAdapter`."""
-        return await self._flown(self._inner.amend(ref, before, after))
-
-    async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
-        """See `ErpAdapter`."""
-        return await self._flown(self._inner.cancel(ref, order, reason))
-
-    async def close(self) -> None:
-        """See `ErpAdapter`."""
-        await self._inner.close()
+    @contextmanager
+    def _flight(self) -> Iterator[None]:
+        self.flying += 1
+        try:
+            yield
+        finally:
+            self.flying -= 1
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -10,10 +10,11 @@ import msgspec
 import structlog
 
 from gateway.core.advice import Advice
-from gateway.core.delivery import Capabilities, ErpRef, Outcome, Unsent
+from gateway.core.delivery import ErpRef, Outcome, Unsent
 from gateway.core.errors import AndonError, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import ErpAdapter
+from gateway.flow.around import Around
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -32,8 +33,8 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     patience: timedelta = timedelta(seconds=5)
 
 
-class Checked:
-    """Has an ERP adapter and is one. `run` looks at the ERP at the start and again from time to time.
+class Checked(Around):
+    """`run` looks at the ERP at the start and again from time to time.
 
     While `waits` is set nothing is written before a look found the mapping right, nor after one that found it
     wrong: it is `Unsent`, so that the order waits and is not parked. Without it the faults are only told. An ERP
@@ -48,21 +49,12 @@ class Checked:
         well: Callable[[], None] = lambda: None,
         pace: Pace | None = None,
     ) -> None:
-        self._inner, self._waits, self._well = inner, waits, well
+        super().__init__(inner)
+        self._waits, self._well = waits, well
         self._pace = pace or Pace()
         self._looked = asyncio.Event()
         self._faults: tuple[str, ...] = ()
         self._bar = "nobody has looked yet"
-
-    @property
-    def name(self) -> str:
-        """The name in andon.toml."""
-        return self._inner.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the ERP promises."""
-        return self._inner.capabilities
 
     @property
     def faults(self) -> Sequence[str]:
@@ -89,14 +81,6 @@ class Checked:
         barred = await self._barred()
         return [barred for _ in orders] if barred is not None else await self._inner.deliver(orders)
 
-    async def find(self, key: str) -> list[ErpRef]:
-        """Ask: a question harms nobody."""
-        return await self._inner.find(key)
-
-    async def status(self, ref: ErpRef) -> ErpRef:
-        """Ask."""
-        return await self._inner.status(ref)
-
     async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
         """Change, when the mapping is right."""
         return await self._barred() or await self._inner.amend(ref, before, after)
@@ -104,10 +88,6 @@ class Checked:
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
         """Take back, when the mapping is right."""
         return await self._barred() or await self._inner.cancel(ref, order, reason)
-
-    async def close(self) -> None:
-        """Close the adapter."""
-        await self._inner.close()
 
     async def _barred(self) -> Unsent | None:
         if not self._waits:

@@ -3,34 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.core.delivery import Capabilities, ErpRef, Outcome, Unsent
+from gateway.core.delivery import ErpRef, Outcome, Unsent
 from gateway.core.order import WorkOrder
 from gateway.core.ports import ErpAdapter
+from gateway.flow.around import Around
 
 
-class Single:
-    """Has an ERP adapter and is one. Delivery and reconciliation write through it, one request after the other.
+class Single(Around):
+    """Delivery and reconciliation write through it, one request after the other.
 
     Who would wait for more than half a deadline has sent nothing and may come again. Questions pass at any time.
     """
 
     def __init__(self, inner: ErpAdapter) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._turn = asyncio.Lock()
-
-    @property
-    def name(self) -> str:
-        """The name in andon.toml."""
-        return self._inner.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the ERP promises."""
-        return self._inner.capabilities
-
-    async def verify(self) -> list[str]:
-        """Look."""
-        return await self._inner.verify()
 
     async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
         """Send, when it is our turn."""
@@ -42,14 +29,6 @@ class Single:
                 self._turn.release()
         return told
 
-    async def find(self, key: str) -> list[ErpRef]:
-        """Ask."""
-        return await self._inner.find(key)
-
-    async def status(self, ref: ErpRef) -> ErpRef:
-        """Ask."""
-        return await self._inner.status(ref)
-
     async def amend(self, ref: ErpRef, before: WorkOrder, after: WorkOrder) -> Outcome:
         """Change, when it is our turn."""
         return await self._alone(lambda: self._inner.amend(ref, before, after))
@@ -57,10 +36,6 @@ class Single:
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
         """Take back, when it is our turn."""
         return await self._alone(lambda: self._inner.cancel(ref, order, reason))
-
-    async def close(self) -> None:
-        """Close the adapter."""
-        await self._inner.close()
 
     async def _alone(self, ask: Callable[[], Awaitable[Outcome]]) -> Outcome:
         if not await self._mine():

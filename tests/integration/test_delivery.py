@@ -12,11 +12,12 @@ from typing import Any, Literal
 import pytest
 
 from connectors.erp.rest import Settings
-from gateway.core.delivery import Capabilities, DeliveryState, ErpRef, Idempotency, Outcome
+from gateway.core.delivery import Capabilities, DeliveryState, Idempotency
 from gateway.core.order import WorkOrder
 from gateway.core.ports import ErpAdapter, Store, StoredOrder, Tx
 from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
+from gateway.flow.around import Around
 from gateway.flow.deliver import Deliverer
 from gateway.flow.patience import Patience
 from gateway.flow.reconcile import Reconciler
@@ -37,26 +38,16 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-class Promising:
+class Promising(Around):
     """An ERP adapter that promises something else than its ERP keeps."""
 
-    def __init__(self, inner: ErpAdapter, capabilities: Capabilities) -> None:
-        self._inner, self.capabilities, self.name = inner, capabilities, inner.name
+    def __init__(self, inner: ErpAdapter, promised: Capabilities) -> None:
+        super().__init__(inner)
+        self._promised = promised
 
-    async def verify(self) -> list[str]:
-        return await self._inner.verify()
-
-    async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
-        return await self._inner.deliver(orders)
-
-    async def find(self, key: str) -> list[ErpRef]:
-        return await self._inner.find(key)
-
-    async def status(self, ref: ErpRef) -> ErpRef:
-        return await self._inner.status(ref)
-
-    async def close(self) -> None:
-        await self._inner.close()
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._promised
 
 
 @dataclass(slots=True)
