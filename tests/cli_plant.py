@@ -26,6 +26,9 @@ protocol = "rest"
 base_url = "http://127.0.0.1:9"
 idempotency = "header"
 auth = "none"
+[erp.main.cancel]
+path = "/api/orders/{{number}}/cancel"
+method = "POST"
 [erp.press]
 protocol = "jobcontrol"
 endpoint = "opc.tcp://127.0.0.1:9"

@@ -150,17 +150,19 @@ def redeliver(keys: tuple[str, ...], config: str | None) -> None:
 )
 @config_option
 def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
-    """Take an order back, and say what will happen. Exit 3 without such an order, 1 when the ERP has ended it.
+    """Take an order back, and say what will happen. Exit 3 without such an order, 1 when it cannot be taken back.
 
-    The gateway may run meanwhile. What was never sent is dropped; else the ERP is asked, and whoever has begun wins.
+    The gateway may run meanwhile. What was never sent is dropped; else the ERP is asked, and whoever has begun wins. An
+    ERP that takes no orders back (its settings have no cancel) is named at once.
 
     Example:  andon orders cancel AN3K7Q0V9W2ZT4E1MPRX --reason "the sensor was loose"
     """
     from gateway.core.errors import Missing
     from gateway.flow.withdraw import withdraw
 
-    async def act(_: Any, store: Any) -> Any:
-        await withdraw(store, key, reason, ACTOR, lambda: datetime.now(UTC), ruling=ruling)
+    async def act(settings: Any, store: Any) -> Any:
+        closed = _closed(settings)
+        await withdraw(store, key, reason, ACTOR, lambda: datetime.now(UTC), ruling=ruling, closed=closed)
         return await store.read(lambda tx: tx.order(key))
 
     try:
@@ -169,6 +171,24 @@ def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
         click.echo(f"no order {key}; `andon orders list` shows what there is", err=True)
         sys.exit(Exit.NOT_THERE)
     click.echo(f"{key}: {printable(_what_follows(held.delivery))}")
+
+
+def _closed(settings: Any) -> Any:
+    """Give what says of an ERP why no order is taken back there. Nobody knows without the secrets of the ERP."""
+    from functools import partial
+
+    from gateway.core.errors import Misconfigured
+    from gateway.flow.takes_back import why_not
+
+    erp = settings.the_erp
+    if erp is None:
+        return partial(why_not, known="", can=None)
+    try:
+        can = erp.open().capabilities  # a constructor only keeps what it is given: nothing to close
+    except Misconfigured as unknown:
+        click.echo(f"note: whether {erp.name} takes orders back is not known here: {unknown}", err=True)
+        can = None
+    return partial(why_not, known=erp.name, can=can)
 
 
 def _what_follows(way: Any) -> str:

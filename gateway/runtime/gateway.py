@@ -9,6 +9,7 @@ from gateway.core.batch import TagState
 from gateway.core.ports import Clock, Held, Store
 from gateway.flow.live import Live
 from gateway.flow.receive import Confirm
+from gateway.flow.takes_back import Closed, open_to_it
 from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.equipment import Equipment
 from gateway.runtime.telemetry import Telemetry
@@ -27,6 +28,7 @@ class Gateway:
     after a report was committed, `wake_delivery` after an order was, `wake_production` after a production order, which
     goes on its way to `produce_to` ("" for nobody), `wake_follow` after a hint about an order was. With `erp_signs` a
     status that the ERP signed counts by itself; `false_codes` are its closing codes that mean a false alarm.
+    `takes_nothing_back` says of an ERP, by its name, why no order is taken back there, "" where one may be.
     `sources` names every node,
     register and link with its health; `troubles` says what else ails, each as "name: why". `stopping`
     is set before the web server is asked to end. `equipment` knows alarms and what can be written. `held` says
@@ -46,6 +48,7 @@ class Gateway:
     wake_production: Callable[[], None] = _nothing
     produce_to: str = ""
     false_codes: Collection[str] = ()
+    takes_nothing_back: Closed = open_to_it
     wake_follow: Callable[[], None] = _nothing
     erp_signs: bool = True
     sources: Callable[[], Sequence[TagState]] = tuple

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from gateway.flow.recall import remember
 from gateway.flow.retain import Retention
+from gateway.flow.takes_back import why_not
 from gateway.flow.takeup import take_up
 from gateway.runtime import making
 from gateway.runtime.build import Build
@@ -79,6 +80,8 @@ class House:
         gateway = self.gateway
         gateway.plant, gateway.confirm = settings.plant, build.desk.confirmed
         gateway.produce_to, gateway.false_codes = settings.production.to, settings.orders.false_codes
+        known, can = ("", None) if build.erp is None else (build.erp.name, build.erp.capabilities)
+        gateway.takes_nothing_back = partial(why_not, known=known, can=can)
         gateway.erp_signs = build.erp is None or build.erp.capabilities.feedback == "signed"
         gateway.config, gateway.parts, gateway.model = settings.digest, settings.parts, making.model_of(settings)
         self._hall.telemetry.set_config(settings.digest, settings.parts)

@@ -70,12 +70,15 @@ async def redeliver(
 async def cancel(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], key: FromPath[str]) -> OrderStands:
     """Take an order back. What was never sent is dropped; else the ERP is asked to cancel it, and may refuse.
 
+    422 when the ERP has ended the order, and when it takes no order back at all.
+
     The same again gives the first answer.
     """
     asked = await read(request, Cancellation, limit=gateway.api.max_body)
     _seen(gateway, request, await gateway.store.read(lambda tx: tx.order(key)))
     actor = caller_of(request).subject or "anonymous"
-    await withdraw(gateway.store, key, asked.reason, actor, gateway.now, ruling=asked.ruling)
+    closed = gateway.takes_nothing_back
+    await withdraw(gateway.store, key, asked.reason, actor, gateway.now, ruling=asked.ruling, closed=closed)
     gateway.wake_delivery()
     held = await gateway.store.read(lambda tx: tx.order(key))
     if held is None:

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.cli.dlq_export import guarded
 from gateway.core.delivery import StatusUpdate
+from gateway.core.errors import Refused
 from gateway.core.ports import Tx
 from gateway.flow.parked import seen
 from gateway.flow.replay import Span, deliver
@@ -88,6 +89,24 @@ def test_taking_back_says_what_will_happen(plant: Plant) -> None:
     assert plant.say("orders", "cancel", "AN0", "--reason", "x").exit_code == 3
     assert plant.say("orders", "cancel", PARKED.key).exit_code == 2, "a reason is needed"
     assert plant.trail("order.taken_back")[0] == (FRESH.key, "command line: loose sensor")
+
+
+def test_an_erp_that_takes_no_order_back_is_named_at_once(plant: Plant) -> None:
+    plant.write(fill)
+    config = Path(plant.config)
+    whole = config.read_text()
+    config.write_text(whole[: whole.index("[erp.main.cancel]")] + whole[whole.index("[erp.press]") :])
+    no = plant.say("orders", "cancel", THERE.key, "--reason", "loose sensor")
+    assert isinstance(no.exception, Refused)
+    assert "main takes no order back from us: cancel it there" in str(no.exception)
+    assert plant.trail("order.taken_back") == [], "nothing was begun"
+    assert plant.say("orders", "cancel", FRESH.key, "--reason", "loose sensor").exit_code == 0, "nothing of it had left"
+    config.write_text(whole.replace('auth = "none"', 'auth = "api_key"\napi_key = { env = "ANDON_TEST_NOWHERE" }', 1))
+    done = plant.say("orders", "cancel", THERE.key, "--reason", "loose sensor")
+    assert done.exit_code == 0 and "not known here" in done.stderr
+    config.write_text(whole.replace('erp = "main"', 'erp = "press"', 1))
+    other = plant.say("orders", "cancel", BEHIND.key, "--reason", "loose sensor")
+    assert isinstance(other.exception, Refused) and "nobody speaks to main any more" in str(other.exception)
 
 
 def test_what_the_erp_has_ended_is_not_taken_back_and_the_command_says_why(plant: Plant) -> None:

@@ -1,16 +1,18 @@
 """Orders sent again and taken back over the API and on the page: scope, reach, once, and what is said."""
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gateway.core.asset import Asset, Plant, Site
-from gateway.core.delivery import DeliveryState, StatusUpdate
+from gateway.core.delivery import Capabilities, DeliveryState, Idempotency, StatusUpdate
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Tx
 from gateway.flow.settle import delivered, parked, refused
+from gateway.flow.takes_back import why_not
 from gateway.runtime.api_settings import Issuer
 from tests.integration.edge_rig import ISSUER, NOW, Edge, bearer, jwks, serving, work_order
 
@@ -110,6 +112,19 @@ async def test_an_order_is_taken_back_and_what_follows_is_said(tmp_path: Path) -
             assert (await post(edge, there, "cancel", of_line(), body)).status_code == status, body
 
 
+async def test_an_erp_that_takes_no_order_back_is_named_before_anything_is_begun(tmp_path: Path) -> None:
+    async with serving(tmp_path, **api(tmp_path)) as edge:
+        edge.gateway.plant = PLANT
+        edge.gateway.takes_nothing_back = partial(why_not, known="main", can=Capabilities(idempotency=Idempotency.NONE))
+        fresh = work_order("fresh")
+        await edge.gateway.store.write(lambda tx: (put_delivered(tx, MINE), tx.put_order(fresh, "main", NOW)))
+        no = await post(edge, MINE, "cancel", of_line(), {"reason": "the sensor was loose"})
+        assert no.status_code == 422 and "takes no order back" in no.json()["detail"]
+        assert await trail(edge, "order.taken_back") == []
+        dropped = await post(edge, fresh, "cancel", of_line(), {"reason": "the sensor was loose"})
+        assert (dropped.status_code, dropped.json()["state"]) == (200, "WITHDRAWN")
+
+
 async def test_under_one_idempotency_key_a_withdrawal_is_asked_for_once(tmp_path: Path) -> None:
     async with serving(tmp_path, **api(tmp_path)) as edge:
         edge.gateway.plant = PLANT
@@ -163,6 +178,9 @@ async def test_the_page_offers_what_the_scope_allows_and_the_order_still_admits(
             ]
             assert "not changed: work has begun" in pages[0] and "v2" in pages[0] and "in the ERP" in pages[0]
             assert "withdrawn" in pages[2] and "the sensor was loose" in pages[2]
+            edge.gateway.takes_nothing_back = lambda name: f"{name} takes no order back"
+            page = (await edge.client.get(f"/ui/orders/{MINE.key}")).text
+            assert (back in page, again in page) == (False, opened)
             listed = (await edge.client.get("/ui/orders")).text
             assert "s-withdrawn" in listed
             chinese = await edge.client.get(f"/ui/orders/{gone.key}", headers={"Accept-Language": "zh"})

@@ -155,7 +155,7 @@ async def order(request: Request[Any, Any, Any], pages: NamedDependency[Pages], 
         steps=steps_of(held, episode),
         versions=versions,
         again=may_go_again(held),
-        back=may_be_taken_back(held),
+        back=may_be_taken_back(held, pages.gateway.takes_nothing_back),
         shares=shares_of(held.order.diagnosis) if held.order.diagnosis is not None else [],
         body=msgspec.json.format(msgspec.json.encode(held.order), indent=2).decode(),
     )
