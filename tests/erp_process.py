@@ -48,6 +48,10 @@ class Erp:
         """Change an order of the generic profile as a planner does."""
         self._post("order", {"number": number, **fields})
 
+    def copy(self, number: str) -> None:
+        """Have a planner copy an order of the generic profile, with all that it carries."""
+        self._post("copy", {"number": number})
+
     def tokens(self, **values: object) -> None:
         self._post("tokens", values)
 

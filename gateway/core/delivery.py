@@ -106,7 +106,8 @@ class ErpRef(msgspec.Struct, frozen=True):
     """An order as the ERP knows it.
 
     `status` is the ERP's word, `state` what it means to us. `version` is its ETag or time of change, for a
-    precondition; empty when it has none. `closing_code` is said once the order is closed.
+    precondition; empty when it has none. `closing_code` is said once the order is closed. `maker` tells who made it
+    from others and names nobody (a digest); empty where the ERP does not say.
     """
 
     key: str
@@ -115,6 +116,7 @@ class ErpRef(msgspec.Struct, frozen=True):
     version: str = ""
     closing_code: str | None = None
     state: Literal["open", "done", "cancelled", "unknown"] = "unknown"
+    maker: str = ""
 
 
 class Delivered(msgspec.Struct, frozen=True, tag=True):

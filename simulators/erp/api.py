@@ -157,6 +157,11 @@ class Erp:
                 if order is None:
                     raise ValueError("there is no such order")
                 return json.loads(self.generic.edit(order, body).body)  # type: ignore[no-any-return]  # our own JSON
+            case "copy":
+                order = self.book.order(str(body["number"]))
+                if order is None:
+                    raise ValueError("there is no such order")
+                return self.book.commit(order.body, None, made_by="planner").view()
             case _:
                 raise ValueError(f"there is no control {name!r}")
         return {"ok": True}

@@ -11,7 +11,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
   id INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT NOT NULL, equipment TEXT, title TEXT NOT NULL,
   status TEXT NOT NULL, closing_code TEXT, version INTEGER NOT NULL, body TEXT NOT NULL,
-  created_at REAL NOT NULL, updated_at REAL NOT NULL, chosen TEXT UNIQUE);
+  created_at REAL NOT NULL, updated_at REAL NOT NULL, chosen TEXT UNIQUE, made_by TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS orders_reference ON orders (reference);
 CREATE TABLE IF NOT EXISTS keys (
   key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, answer TEXT, number INTEGER, at REAL NOT NULL);
@@ -24,7 +24,7 @@ _MOST_LINES = 500
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One record. Times are wall clock seconds; `body` is what the client sent."""
+    """One record. Times are wall clock seconds; `body` is what the client sent, `made_by` the user who made it."""
 
     id: int
     reference: str
@@ -37,6 +37,7 @@ class Order:
     created_at: float
     updated_at: float
     chosen: str | None = None
+    made_by: str = ""
 
     @property
     def number(self) -> str:
@@ -54,6 +55,7 @@ class Order:
             "closing_code": self.closing_code,
             "version": self.version,
             "created_at": _iso(self.created_at),
+            "created_by": self.made_by,
             "updated_at": _iso(self.updated_at),
             "order": self.body,
         }
@@ -87,6 +89,8 @@ class Book:
         self._db.executescript(_SCHEMA)
         if "chosen" not in {row["name"] for row in self._db.execute("PRAGMA table_info(orders)")}:
             self._db.execute("ALTER TABLE orders ADD COLUMN chosen TEXT")
+        if "made_by" not in {row["name"] for row in self._db.execute("PRAGMA table_info(orders)")}:
+            self._db.execute("ALTER TABLE orders ADD COLUMN made_by TEXT NOT NULL DEFAULT ''")
         # A crash left these without an answer: nothing was committed under them.
         self._db.execute("DELETE FROM keys WHERE answer IS NULL")
         self._committed: asyncio.Future[None] | None = None
@@ -155,23 +159,27 @@ class Book:
         """Forget a key whose request failed before it changed anything."""
         self._write("DELETE FROM keys WHERE key = ? AND answer IS NULL", (key,))
 
-    def commit(self, body: dict[str, Any], key: str | None, chosen: str | None = None) -> Order:
+    def commit(
+        self, body: dict[str, Any], key: str | None, chosen: str | None = None, made_by: str = "interface"
+    ) -> Order:
         """Make an order, and remember it under the key, in one transaction.
 
-        `chosen` is the number that the client wants. Raises `TakenError` when another order has it.
+        `chosen` is the number that the client wants, `made_by` who makes it. Raises `TakenError` when another order
+        has that number.
         """
         now = time.time()
         reference, equipment, title = str(body.get("reference", "")), body.get("equipment"), body["title"]
         try:
             cursor = self._write(
                 "INSERT INTO orders"
-                " (reference, equipment, title, status, version, body, created_at, updated_at, chosen)"
-                " VALUES (?, ?, ?, 'OPEN', 1, ?, ?, ?, ?)",
-                (reference, equipment, title, json.dumps(body, ensure_ascii=False), now, now, chosen),
+                " (reference, equipment, title, status, version, body, created_at, updated_at, chosen, made_by)"
+                " VALUES (?, ?, ?, 'OPEN', 1, ?, ?, ?, ?, ?)",
+                (reference, equipment, title, json.dumps(body, ensure_ascii=False), now, now, chosen, made_by),
             )
         except sqlite3.IntegrityError as taken:
             raise TakenError(chosen) from taken
-        order = Order(int(cursor.lastrowid or 0), reference, equipment, title, "OPEN", None, 1, body, now, now, chosen)
+        number = int(cursor.lastrowid or 0)
+        order = Order(number, reference, equipment, title, "OPEN", None, 1, body, now, now, chosen, made_by)
         if key is not None:
             self._db.execute(
                 "UPDATE keys SET answer = ?, number = ? WHERE key = ?", (json.dumps(order.view()), order.id, key)

@@ -106,5 +106,25 @@ async def test_an_order_that_a_real_erp_makes_too_late_is_cancelled_and_told(
     assert [row["number"] for row in rows if row["state"] == "open"] == [held.delivery.erp_number]
 
 
+async def test_a_planners_copy_of_an_order_is_no_ghost_of_ours(
+    store: Store, plant: TrytonPlant, tryton: Tryton
+) -> None:
+    order = make_order("copied", asset="K-1")
+    plant.faults({"kind": "ghost", "seconds": 1.6, "count": 1, **CREATE})
+    async with delivering(store, adapter(tryton, plant.url, 0.1), [order]):
+        await delivered(store, [order])
+        [row] = tryton.orders_in_database(order.key)
+        copy = {"title": f"{row['title']} (copy)", "company": row["company"], "origin": row["origin"]}
+        tryton.ask("POST", "quality.alert", copy)
+        deadline = monotonic() + 20
+        while "order.duplicate" not in await events(store, order):
+            assert monotonic() < deadline
+            await asyncio.sleep(0.05)
+    states = {row["title"].endswith("(copy)"): set[str]() for row in tryton.orders_in_database(order.key)}
+    for row in tryton.orders_in_database(order.key):
+        states[row["title"].endswith("(copy)")].add(row["state"])
+    assert states == {True: {"open"}, False: {"open", "deferred"}}
+
+
 def made(tryton: Tryton, orders: Sequence[WorkOrder]) -> int:
     return sum(len(tryton.orders_in_database(order.key)) for order in orders)

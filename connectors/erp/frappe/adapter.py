@@ -12,6 +12,7 @@ from connectors.erp.frappe.check import About, about, faults, refused
 from connectors.erp.frappe.door import Door, Duplicate, NotAccepted, Row, Stale
 from connectors.erp.frappe.values import Kind, NoValueError, Value, added, same, written
 from connectors.erp.keeper import RefreshKeeper
+from connectors.erp.maker import maker
 from connectors.erp.mapping import Body
 from connectors.erp.markup import words
 from connectors.erp.oauth import ClientCredentials
@@ -269,6 +270,7 @@ class Frappe:
             version=str(row.get("modified") or ""),
             closing_code=str(code)[:64] if code and meaning == "done" else None,
             state=meaning,
+            maker=maker(row.get("owner")),
         )
 
 

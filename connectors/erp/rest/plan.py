@@ -106,8 +106,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `at` is where an answer about one order has the record, `fields` where the record has the mapped fields. `id`
     is what other requests call it by when that is not its number (the last part of it, when it is an address).
-    `version` empty means the ETag header. `number_header` names a header whose last part is the number of what was
-    just made (Location), for answers without a body.
+    `version` empty means the ETag header. `maker` is who made it: a planner's copy of it carries our key, too.
+    `number_header` names a header whose last part is the number of what was just made (Location), for answers
+    without a body.
     """
 
     number: Place = "number"
@@ -116,6 +117,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     status: Place = "status"
     version: Place = ""
     closing: Place = ""
+    maker: Place = ""
     fields: Place = ""
     at: Place = ""
     number_header: Text = ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.erp.maker import maker
 from connectors.erp.mapping import Rule, parts
 from connectors.erp.rest.plan import Record, States
 from gateway.core.delivery import ErpRef
@@ -67,6 +68,7 @@ def ref_of(row: Any, record: Record, states: States, key: str, version: str = ""
         version=shown if len(shown) <= _LONGEST_VERSION else "",
         closing_code=code[:_LONGEST] or None if state in {"done", "cancelled"} else None,
         state=state,
+        maker=maker(dig(row, record.maker)) if record.maker else "",
     )
 
 

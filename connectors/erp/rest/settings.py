@@ -60,6 +60,7 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
     status_field: Place = "status"
     closing_field: Place = "closing_code"
     version_field: Place = ""
+    maker_field: Place = ""
     fields_in: Place = ""
     create: Create | None = None
     find: Find | None = None
@@ -124,6 +125,7 @@ class Settings(Access, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 status=self.status_field,
                 version=self.version_field,
                 closing=self.closing_field,
+                maker=self.maker_field,
                 fields=self.fields_in,
             ),
             states=self.states,

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from connectors.erp.maker import maker
 from connectors.erp.tryton.carrier import Meaning
 from connectors.erp.tryton.check import Metadata, metadata, unfilled, wrong_fields, wrong_origins, wrong_rights
 from connectors.erp.tryton.door import Domain, Door, Failed, Row
@@ -252,6 +253,7 @@ class Tryton:
             version=moment(row.get("write_date")) or moment(row.get("create_date")),
             closing_code=str(code)[:64] if code and meaning == "done" else None,
             state=meaning,
+            maker=maker(row.get("create_uid")),
         )
 
 
