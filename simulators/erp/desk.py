@@ -1,9 +1,12 @@
 """A system of another make behind the simulated ERP's door, under paths of its own."""
 
+import base64
+import hmac
 from typing import Any, Protocol
 
 from simulators.erp.asgi import Request, Response
 from simulators.erp.faults import Fault
+from simulators.idp import IdentityProvider
 
 
 class Desk(Protocol):
@@ -25,6 +28,23 @@ class Desk(Protocol):
     async def answer(self, request: Request, fault: Fault | None) -> Response: ...  # noqa: D102
 
     def turn(self, habits: dict[str, Any]) -> None: ...  # noqa: D102
+
+
+class Porter:
+    """Lets in by user and password, or by a token of the authorization server."""
+
+    def __init__(self, idp: IdentityProvider, user: str, password: str, realm: str) -> None:
+        self._idp, self._realm = idp, realm
+        self._basic = base64.b64encode(f"{user}:{password}".encode())
+
+    def admits(self, request: Request) -> Response | None:
+        """Give None to who may come in, else the refusal."""
+        kind, _, given = request.header("authorization").partition(" ")
+        if kind.lower() == "basic" and hmac.compare_digest(given.strip().encode(), self._basic):
+            return None
+        if self._idp.knows(request.header("authorization"), "erp"):
+            return None
+        return Response(401, b"", {"www-authenticate": f'Basic realm="{self._realm}"'})
 
 
 def turn(target: object, values: dict[str, Any]) -> None:

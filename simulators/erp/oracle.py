@@ -1,8 +1,6 @@
 """An Oracle Fusion Maintenance as its documents describe it: work orders over the REST framework."""
 
 import asyncio
-import base64
-import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,17 +47,12 @@ class Oracle:
 
     def __init__(self, book: Book, idp: IdentityProvider, user: str, password: str) -> None:
         self._book, self._idp = book, idp
-        self._basic = base64.b64encode(f"{user}:{password}".encode())
+        self._porter = desk.Porter(idp, user, password, "owsm")
         self.habits = Habits()
 
     def admits(self, request: Request) -> Response | None:
         """Let in by user and password, or by a token of the authorization server."""
-        kind, _, given = request.header("authorization").partition(" ")
-        if kind.lower() == "basic" and hmac.compare_digest(given.strip().encode(), self._basic):
-            return None
-        if self._idp.knows(request.header("authorization"), "erp"):
-            return None
-        return Response(401, b"", {"www-authenticate": 'Basic realm="owsm"'})
+        return self._porter.admits(request)
 
     def about(self, request: Request) -> tuple[str, str]:
         """Give number and asset of a work order in a body."""

@@ -1,7 +1,6 @@
 """An SAP S/4HANA as its documents describe it: notifications, orders, defects over OData V2, with CSRF sessions."""
 
 import asyncio
-import base64
 import hmac
 import re
 import secrets
@@ -55,20 +54,15 @@ class Sap:
     prefix = ROOT
 
     def __init__(self, book: Book, idp: IdentityProvider, user: str, password: str) -> None:
-        self._book, self._idp = book, idp
-        self._basic = base64.b64encode(f"{user}:{password}".encode())
+        self._book = book
+        self._porter = desk.Porter(idp, user, password, "SAP")
         self.habits = Habits()
         self._sessions: dict[str, str] = {}
         self._ran: dict[str, Ran] = {}
 
     def admits(self, request: Request) -> Response | None:
         """Let in by user and password, or by a token of the authorization server."""
-        kind, _, given = request.header("authorization").partition(" ")
-        if kind.lower() == "basic" and hmac.compare_digest(given.strip().encode(), self._basic):
-            return None
-        if self._idp.knows(request.header("authorization"), "erp"):
-            return None
-        return Response(401, b"", {"www-authenticate": 'Basic realm="SAP"'})
+        return self._porter.admits(request)
 
     def about(self, request: Request) -> tuple[str, str]:
         """Give the key that a notification or an order is about."""
