@@ -1,4 +1,4 @@
-"""Lanes of the outbox under any order of claims, changes, withdrawals, settlements, expiries and clock jumps."""
+"""Lanes of the outbox under any order of claims, changes, withdrawals and their ends, expiries and clock jumps."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +68,19 @@ class Lanes(RuleBasedStateMachine):
                 assert Transaction(connection).withdraw_order(key, "false", self.now) == (key not in self.taken_back)
             self.taken_back.add(key)
 
+    @rule(data=st.data())
+    def stand(self, data: st.DataObject) -> None:
+        """Take a withdrawal back: never one that may have left."""
+        if self.made:
+            key = data.draw(st.sampled_from(self.made))
+            before = self.orders()[key].delivery
+            with self.engine.begin() as connection:
+                stands = Transaction(connection).stand_again(key, self.now)
+            if stands:
+                assert before.withdraw and before.state is not DeliveryState.SENDING
+                assert before.erp_number is None or before.sending is None
+                self.taken_back.discard(key)
+
     @rule(target=claims, limit=st.integers(1, 4))
     def claim(self, limit: int) -> object:
         before = self.states()
@@ -89,7 +102,8 @@ class Lanes(RuleBasedStateMachine):
     def settle(self, claimed: Claimed, to: DeliveryState | None, wait_s: int) -> None:
         if to is None:
             return  # the sender died
-        if to is DeliveryState.WITHDRAWN and not claimed.delivery.withdraw:
+        asked = claimed.delivery.state is DeliveryState.UNCERTAIN  # a look alone takes nothing back
+        if to is DeliveryState.WITHDRAWN and (asked or not claimed.delivery.withdraw):
             to = DeliveryState.DELIVERED
         if to is DeliveryState.DELIVERED and claimed.delivery.task == "cancel":
             to = DeliveryState.WITHDRAWN
