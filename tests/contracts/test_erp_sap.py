@@ -323,6 +323,14 @@ class TestChange:
         assert isinstance(outcome, Delivered) and outcome.ref.state == "cancelled"
         assert record(plant, number)["ConcatenatedActiveSystStsName"] == "NOPR"
 
+    async def test_an_order_is_taken_back_although_its_notification_cannot_be_read(
+        self, erp: ErpAdapter, plant: Erp
+    ) -> None:
+        ref = await deliver(erp, "cancel, notification hidden")
+        plant.faults({"kind": "forbidden", "method": "GET", "path": f"{NOTIFICATIONS}("})
+        outcome = await erp.cancel(ref, make_order("cancel, notification hidden"), "false alarm")
+        assert isinstance(outcome, Delivered) and outcome.ref.state == "cancelled"
+
     async def test_a_notification_alone_is_enough_where_that_is_wanted(self, plant: Erp) -> None:
         adapter = settings(plant, make_order=False, cancel_action="CompleteMaintNotification").open()
         ref = await deliver(adapter, "notification only")

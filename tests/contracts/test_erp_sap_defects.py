@@ -278,6 +278,13 @@ async def test_what_is_wrong_with_defects_is_named_before_the_first_order(
     await adapter.close()
 
 
-def test_defects_without_a_kind_of_order_are_a_fault(plant: Erp) -> None:
-    with pytest.raises(msgspec.ValidationError, match=r"defects\.work_types"):
-        opened(plant, {"work_types": []})
+async def test_no_more_defects_are_made_and_those_there_are_followed(plant: Erp) -> None:
+    before, after = opened(plant, {}), opened(plant, {"work_types": []})
+    order = make_order("no more", work_type="quality")
+    [first] = await before.deliver([order])
+    assert isinstance(first, Delivered) and (await after.status(first.ref)).state == "open"
+    told = await after.deliver([order, make_order("no more: new", work_type="quality")])
+    numbers = [outcome.ref.number for outcome in told if isinstance(outcome, Delivered)]
+    assert numbers[0] == first.ref.number and numbers[1].isdecimal()
+    await before.close()
+    await after.close()

@@ -49,7 +49,7 @@ WorkType = Literal["maintenance", "quality"]
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The orders of `work_types` become quality alerts, for the quality team with the database id `team`.
+    """The orders of `work_types` become quality alerts, for the quality team `team`; () only follows those there.
 
     `mapping` fills an alert instead of what is filled in; `cancel` is what one gets that is taken back, and without it
     none is; `closing_field` as that of the requests.

@@ -55,7 +55,7 @@ Optional = Annotated[str, msgspec.Meta(pattern=r"^\w{0,60}$")]
 
 
 class DefectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The orders of `work_types` become defects of quality management (API_DEFECT_SRV).
+    """The orders of `work_types` become defects of quality management (API_DEFECT_SRV); () only follows those there.
 
     Our key stands at the start of `DefectText`, or alone in the `key_property` of the plant's own. `status_property`
     says how far a defect is where the system shows that, by the values that mean `begun` and `done`, and
@@ -63,7 +63,7 @@ class DefectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     over what is filled in.
     """
 
-    work_types: Annotated[tuple[WorkType, ...], msgspec.Meta(min_length=1)] = ("quality",)
+    work_types: tuple[WorkType, ...] = ("quality",)
     key_property: Annotated[str, msgspec.Meta(pattern=r"^\w{1,60}$")] = TEXT
     status_property: Optional = ""
     begun: tuple[str, ...] = ()

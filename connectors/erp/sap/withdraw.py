@@ -4,6 +4,7 @@ from connectors.erp.sap.record import BEGUN, NOTIFICATION, Row, digits, ref_of
 from connectors.erp.sap.records import Records
 from connectors.erp.sap.session import Stale
 from gateway.core.delivery import Delivered, ErpRef, Outcome, Rejected, Uncertain
+from gateway.core.errors import Refused
 
 COMPLETE = "CompleteMaintNotification"
 """The function import of the notification's service that completes one."""
@@ -26,7 +27,11 @@ class Withdrawal:
         number = str(row.get(NOTIFICATION.number) or "")
         if not isinstance(told, Delivered) or self._orders is None or not number:
             return told
-        _, also = await self._end(self._notifications, ErpRef(ref.key, number), COMPLETE)
+        try:
+            _, also = await self._end(self._notifications, ErpRef(ref.key, number), COMPLETE)
+        except Refused:
+            # The order is taken back all the same: one that we may not read is a planner's to see to.
+            return told
         return told if isinstance(also, Delivered | Rejected) else also
 
     async def half(self, key: str, notifications: list[Row]) -> Outcome:
