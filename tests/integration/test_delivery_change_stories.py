@@ -1,7 +1,8 @@
 """Seeded stories of two gateways on one store: orders grow and are taken back; calls are lost, and clocks jump.
 
 At the end the ERP has each order once and as it was said last, or, when it was taken back, as cancelled or not at
-all. Time is virtual and the ERP is in memory. A failing seed is a test.
+all. Some withdrawals are thought better of before they leave, some the ERP refuses because somebody has begun. Time is
+virtual and the ERP is in memory. A failing seed is a test.
 """
 
 import asyncio
@@ -15,7 +16,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Throttled, Uncertain, Unsent
+from gateway.core.delivery import (
+    Capabilities,
+    Delivered,
+    ErpRef,
+    Idempotency,
+    Outcome,
+    Rejected,
+    Throttled,
+    Uncertain,
+    Unsent,
+)
 from gateway.core.errors import Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Store, StoredOrder, Tx
@@ -28,6 +39,8 @@ from tests.erp_process import make_order
 
 SETTLE = timedelta(seconds=60)
 MEMORY = timedelta(hours=12)
+BEGUN = 4
+"""On every so many records somebody has begun: they are not taken back."""
 
 
 class Killed(BaseException):
@@ -153,6 +166,8 @@ class MemoryErp:
 
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:
         record = self._record(ref)
+        if int(record.number) % BEGUN == 0:
+            return Rejected("somebody has begun")
 
         def take_back() -> None:
             record.state = "cancelled"
@@ -255,6 +270,12 @@ async def _something(store: Store, world: World, waiting: list[WorkOrder]) -> No
     if rows and world.dice.random() < 0.05:
         key = world.dice.choice(rows).order.key
         await store.write(lambda tx: tx.withdraw_order(key, "false alarm", world.now()))
+    if taken_back := [
+        one.order.key for one in rows if one.delivery.withdraw and str(one.delivery.state) != "WITHDRAWN"
+    ]:
+        key = world.dice.choice(taken_back)
+        if world.dice.random() < 0.3:
+            await store.write(lambda tx: tx.stand_again(key, world.now()))
 
 
 def _put(order: WorkOrder, at: datetime) -> Callable[[Tx], bool]:
