@@ -27,8 +27,10 @@ from gateway.runtime.gateway import Gateway
 from gateway.store.settings import Settings as StoreSettings
 from gateway.web.app import build
 from gateway.web.server import WebServer
+from tests.erp_process import make_order
 
 ISSUER = "https://idp.example"
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 PLANT = Plant(
     Site(id="SZ1", timezone="Asia/Shanghai"),
@@ -75,22 +77,16 @@ def order_of(tx: Tx, stored: StoredReport, extraction: Extraction, at: datetime)
 
 
 def work_order(source: str, asset: str | None = "M-07") -> WorkOrder:
-    return WorkOrder(
+    return make_order(
+        source,
+        asset,
         key=business_key(b"test", "SZ1", source),
-        version=1,
-        work_type="maintenance",
         activity="corrective-deferred",
         title="Bearing outer race defect",
         description="Vibration at BPFO",
         language="en",
         hierarchy=(Level("site", "SZ1"),),
-        asset=asset,
         component=None,
-        priority=2,
-        impact="degraded",
-        asset_down=False,
-        failure_mode="bearing_outer_race",
-        iso_mode="VIB",
         detection="condition-monitoring",
         detected_at=NOW,
         source=SourceRef("report", source),

@@ -12,12 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.event import NAMES, Event, Gone, Heard, Heeded, Outgoing, Unheard
-from gateway.core.order import SourceRef, WorkOrder
+from gateway.core.order import WorkOrder
 from gateway.core.ports import Store, Tx
 from gateway.core.report import QualityReport
 from gateway.flow import publish
 from gateway.flow.publish import LONGEST_ASKED, SCHEDULE, Pace, Publisher, after, turn_on
 from gateway.flow.tell import Teller
+from tests.erp_process import make_order
 from tests.fakes import at
 from tests.rig import until
 
@@ -79,27 +80,8 @@ async def drain(telling: Publisher) -> None:
 
 
 def order(key: str) -> WorkOrder:
-    return WorkOrder(
-        key=key,
-        version=1,
-        work_type="maintenance",
-        activity="condition-based",
-        title="轴承 " + "x" * 300,
-        description="Told by Mr. Smith",
-        language="zh",
-        hierarchy=(),
-        asset="M-1",
-        component=None,
-        priority=2,
-        impact="degraded",
-        asset_down=False,
-        failure_mode="bearing_outer_race",
-        iso_mode="VIB",
-        detection="condition monitoring",
-        detected_at=at(0),
-        reporter="Mr. Smith",
-        source=SourceRef("machine", "e"),
-    )
+    words = {"title": "轴承 " + "x" * 300, "description": "Told by Mr. Smith", "reporter": "Mr. Smith"}
+    return make_order("e", "M-1", key=key, component=None, detected_at=at(0), **words)
 
 
 async def test_a_subscriber_is_told_what_happens_from_when_it_is_named_on(
