@@ -54,9 +54,9 @@ def show_set_aside(name: str, config: str | None, output: str | None) -> None:
 
     Example:  andon dlq show order:AN3K7Q0V9W2ZT4E1MPRX
     """
-    from gateway.cli.dlq_export import written
     from gateway.core.errors import Missing
     from gateway.flow.parked import seen, whole
+    from gateway.web.masking import written
 
     async def act(_: Any, store: Any) -> Any:
         return await store.read(lambda tx: (seen(tx, name), whole(tx, name)))

@@ -1,6 +1,5 @@
 """What was set aside, as a file: whole as JSON lines, or its list as CSV that a spreadsheet runs no formula of."""
 
-import base64
 import csv
 import io
 import os
@@ -11,28 +10,12 @@ from typing import Any
 import msgspec
 
 from gateway.core.errors import Refused
-from gateway.core.event import Outgoing
-from gateway.core.ports import StoredReport
 from gateway.flow.parked import SetAside
-from gateway.web.masking import shown
+from gateway.web.masking import written
 
 _ENDS = {".jsonl", ".csv"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = ("name", "since", "at", "reason", "next")
-
-
-def written(thing: Any) -> Any:
-    """Give what was set aside as JSON shows it: names of people covered, bytes that nobody can read in base64."""
-    match thing:
-        case StoredReport():
-            return shown(thing)
-        case Outgoing():
-            told = msgspec.to_builtins(thing)
-            return told | {"event": told["event"] | {"data": msgspec.json.decode(thing.event.data)}}
-        case (told, bytes(body)):
-            return msgspec.to_builtins(told) | {"body": base64.b64encode(body).decode()}
-        case _:
-            return thing
 
 
 def check(file: Path) -> None:

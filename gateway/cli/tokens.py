@@ -21,7 +21,16 @@ COLUMNS: dict[str, Any] = {
     "revoked": lambda row: "yes" if row.revoked else "",
 }
 _LONGEST_SUBJECT = 128
-_SCOPES = ("read", "reports:write", "review:write", "orders:write", "line:push", "line:write", "production:write")
+_SCOPES = (
+    "read",
+    "reports:write",
+    "review:write",
+    "orders:write",
+    "dlq:write",
+    "line:push",
+    "line:write",
+    "production:write",
+)
 
 
 @click.group()

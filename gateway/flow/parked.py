@@ -34,7 +34,10 @@ _SCANNED = 10_000
 
 
 class SetAside(msgspec.Struct, frozen=True):
-    """One thing that was set aside. `name` is its kind and id, by which a person calls it; `since` is aware UTC."""
+    """One thing that was set aside. `name` is its kind and id, by which a person calls it; `since` is aware UTC.
+
+    `asset` is what it is about, where it is about one.
+    """
 
     name: str
     kind: Kind
@@ -43,6 +46,7 @@ class SetAside(msgspec.Struct, frozen=True):
     reason: str
     since: datetime
     next: str
+    asset: str | None = None
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -186,7 +190,8 @@ def _changes(tx: Tx, limit: int) -> list[SetAside]:
 def _order(kind: Kind, held: StoredOrder) -> SetAside:
     way = held.delivery
     then = _PUT_BACK if kind == "order" else _TRY if may_go_again(held) else _ASK
-    return _aside(kind, held.order.key, way.erp, way.reason, way.updated_at or way.due_at, then)
+    since = way.updated_at or way.due_at
+    return _aside(kind, held.order.key, way.erp, way.reason, since, then, held.order.asset)
 
 
 def _productions(tx: Tx, limit: int) -> list[SetAside]:
@@ -216,7 +221,9 @@ def _reports(tx: Tx, limit: int) -> list[SetAside]:
 
 def _report(held: StoredReport) -> SetAside:
     then = "decide on the review page; andon dlq retry, or drop"
-    return _aside("report", held.report.id, held.report.channel, _why(held), held.received_at, then)
+    read = held.extraction.asset if held.extraction is not None else None
+    about = read or held.report.asset_hint or None
+    return _aside("report", held.report.id, held.report.channel, _why(held), held.received_at, then, about)
 
 
 def _batches(tx: Tx, limit: int) -> list[SetAside]:
@@ -238,8 +245,10 @@ _LOOKS: dict[Kind, Callable[[Tx, int], list[SetAside]]] = {
 }
 
 
-def _aside(kind: Kind, ident: str, where: str, reason: str, since: datetime, then: str) -> SetAside:
-    return SetAside(f"{kind}:{ident}", kind, ident, where, reason, since, then)
+def _aside(
+    kind: Kind, ident: str, where: str, reason: str, since: datetime, then: str, asset: str | None = None
+) -> SetAside:
+    return SetAside(f"{kind}:{ident}", kind, ident, where, reason, since, then, asset)
 
 
 def _kind_of(held: StoredOrder) -> Kind | None:

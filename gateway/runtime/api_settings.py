@@ -11,7 +11,9 @@ from gateway.core.secret import SecretRef
 from gateway.core.units import Duration, Size
 
 Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "Ed25519"]
-Scope = Literal["read", "reports:write", "review:write", "orders:write", "line:push", "line:write", "production:write"]
+Scope = Literal[
+    "read", "reports:write", "review:write", "orders:write", "dlq:write", "line:push", "line:write", "production:write"
+]
 Role = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 OpenScope = Literal["read", "reports:write", "review:write", "orders:write", "line:push"]
 

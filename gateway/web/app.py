@@ -8,6 +8,7 @@ from litestar.types import ASGIApp
 from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.gateway import Gateway
 from gateway.web import (
+    aside,
     changing,
     docs,
     equipment,
@@ -58,6 +59,10 @@ HANDLERS = [
     production.standing,
     joborder.take,
     joborder.standing,
+    aside.aside,
+    aside.one,
+    aside.put_back,
+    aside.give_up,
     webhooks.erp_status,
     webhooks.signed_report,
     hints.odoo,

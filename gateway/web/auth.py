@@ -19,7 +19,7 @@ PUBLIC = "public"
 """Open to everybody: health, static files, the documentation."""
 SIGNED = "signed"
 """Proven by what a webhook carries, a signature or a secret in its address: the handler checks it itself."""
-TOKEN_ONLY = frozenset({"production:write", "line:write"})
+TOKEN_ONLY = frozenset({"production:write", "line:write", "dlq:write"})
 EVERYWHERE, ONE_ASSET, OWN = "everywhere", "asset", "own"
 """How far a route reaches: it shows or changes the whole plant; one asset, that the address names; or its handler
 looks at the caller's lines itself. A token for some lines passes only the last two."""
