@@ -3,10 +3,11 @@
 from datetime import datetime
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.core.delivery import DeliveryState
 from gateway.core.ports import Clock, ErpAdapter, Store, Tx
-from gateway.flow.settle import Policy, doubtful
+from gateway.flow.settle import Policy, asks, doubtful
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -40,9 +41,13 @@ async def take_up(store: Store, erp: ErpAdapter | None, policy: Policy, now: Clo
 def _orders(tx: Tx, erp: ErpAdapter, policy: Policy, now: datetime) -> int:
     held = tx.leased(erp.name, _MOST)
     for delivery in held:
-        # Who looked into a doubt may have asked once already: that stands in the reason.
-        cause = ENDED if delivery.state is DeliveryState.SENDING else delivery.reason
-        result = doubtful(delivery, cause, erp.capabilities, policy, now)
+        tried, cause = delivery, ENDED
+        if delivery.state is DeliveryState.UNCERTAIN:
+            # Who looked into it may have asked once, which stands in the reason; or have sent the same once more. That
+            # counts: an order that takes the process down each time must not do so for ever.
+            again = 0 if asks(erp.capabilities) else 1
+            tried, cause = replace(delivery, attempt=delivery.attempt + again), delivery.reason
+        result = doubtful(tried, cause, erp.capabilities, policy, now)
         tx.settle(delivery, result.delivery)
         tx.note(result.event, delivery.key, now, result.detail)
     return len(held)

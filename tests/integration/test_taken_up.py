@@ -156,6 +156,31 @@ async def test_a_doubt_that_was_being_looked_into_is_looked_into_again_with_what
     await erp.close()
 
 
+async def test_an_order_that_takes_its_process_down_each_time_ends_with_a_person(store: Store, plant: Erp) -> None:
+    erp, order = adapter(plant, "header"), make_order("poison", asset="X-1")
+    await put(store, order)
+    clock = [NOW]
+    await store.write(lambda tx: tx.claim("main", clock[0], LEASE, 9))
+    for number in range(1, POLICY.doubts):
+        await take_up(store, erp, POLICY, lambda: clock[0])
+        left = await standing(store, order)
+        assert (left.state, left.attempt) == (DeliveryState.UNCERTAIN, number)
+        clock[0] = left.due_at
+        assert await store.write(
+            lambda tx: tx.claim_uncertain("main", clock[0], LEASE, 9)
+        )  # and it sends it, and is gone
+    await take_up(store, erp, POLICY, lambda: clock[0])
+    reconciler = Reconciler(store, erp, lambda: clock[0], POLICY, Patience(lambda: clock[0], POLICY.longest_wait))
+    for _ in range(2):
+        clock[0] += POLICY.longest_wait
+        await reconciler.step()
+        clock[0] += SETTLE
+    left = await standing(store, order)
+    assert (left.state, "never arrived" in left.reason) == (DeliveryState.PARKED, True)
+    assert plant.commits(order.key) == 0
+    await erp.close()
+
+
 async def test_what_is_for_another_erp_keeps_its_lease_and_without_an_erp_nothing_is_done(
     store: Store, plant: Erp
 ) -> None:
