@@ -74,7 +74,7 @@ async def aside(
     return Aside(mine[:limit], every.more or len(mine) > limit)
 
 
-@get("/dlq/{name:path}", opt={"scope": "read", "reach": "own"})
+@get("/dlq/{name:path}", opt={"scope": "read", "reach": "own", "also": (422,)})
 async def one(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], name: FromPath[str]) -> AsideWhole:
     """Show one thing that was set aside, whole: `/dlq/order:AN…`, `/dlq/event:mes/evt_…`."""
     called = name.removeprefix("/")
@@ -84,7 +84,11 @@ async def one(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
     return AsideWhole(why, msgspec.to_builtins(written(thing)))
 
 
-@post("/dlq/retry", status_code=200, opt={"scope": "dlq:write", "reach": "own", "once": "again", "body": Retry})
+@post(
+    "/dlq/retry",
+    status_code=200,
+    opt={"scope": "dlq:write", "reach": "own", "once": "again", "body": Retry, "also": (404,)},
+)
 async def put_back(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Done:
     """Put one thing back to where it was on its way. Mend the cause first; nothing is made twice."""
     asked = await read(request, Retry, limit=gateway.api.max_body)
@@ -96,7 +100,11 @@ async def put_back(request: Request[Any, Any, Any], gateway: NamedDependency[Gat
     return Done(asked.name, told)
 
 
-@post("/dlq/drop", status_code=200, opt={"scope": "dlq:write", "reach": "own", "once": "again", "body": Drop})
+@post(
+    "/dlq/drop",
+    status_code=200,
+    opt={"scope": "dlq:write", "reach": "own", "once": "again", "body": Drop, "also": (404,)},
+)
 async def give_up(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Done:
     """Give one thing up, for good. An order is never dropped: it is taken back by `/orders/{key}/cancel`."""
     asked = await read(request, Drop, limit=gateway.api.max_body)

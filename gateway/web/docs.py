@@ -118,6 +118,7 @@ def _problems(operation: Operation, opt: dict[str, Any], anonymous: set[str]) ->
         wanted.add(504)
     if any(getattr(parameter, "param_in", "") == "path" for parameter in operation.parameters or ()):
         wanted.add(404)
+    wanted |= set(opt.get("also", ()))
     operation.responses = dict(operation.responses or {})
     for code in sorted(wanted):
         operation.responses[str(code)] = OpenAPIResponse(

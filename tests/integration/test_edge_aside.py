@@ -77,6 +77,15 @@ async def test_what_is_not_set_aside_is_not_there(tmp_path: Path, name: str) -> 
         assert (await post(edge, "drop", {"name": name, "reason": "no"})).status_code == 404
 
 
+async def test_the_description_has_every_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path) as edge:
+        paths = (await edge.client.get("/schema/openapi.json")).json()["paths"]
+    wanted = {"": ("get", {"400", "403"}), "/{name}": ("get", {"404", "422"})}
+    wanted |= dict.fromkeys(("/retry", "/drop"), ("post", {"400", "403", "404", "409", "422"}))
+    for path, (method, codes) in wanted.items():
+        assert codes <= set(paths[f"{URL}{path}"][method]["responses"]), path
+
+
 async def test_a_name_that_names_nothing_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, **api(tmp_path)) as edge:
         for name in ("nonsense", "order:", "colour:red", "张伟"):
