@@ -91,6 +91,20 @@ async def settled(source: LineSource, count: int, memory: Mapping[str, bytes] = 
     return taken
 
 
+async def listening(source: LineSource) -> asyncio.Task[None]:
+    """Take batches in a task until it ends; gives it when the first has come."""
+    heard = asyncio.Event()
+
+    async def consume() -> None:
+        async for _ in source.batches():
+            heard.set()
+
+    consumer = asyncio.create_task(consume())
+    async with asyncio.timeout(15):
+        await heard.wait()
+    return consumer
+
+
 async def lost(source: LineSource, seconds: float) -> Unreachable | None:
     """Take batches until the link is lost; gives the error, None when it was not lost in time."""
     try:

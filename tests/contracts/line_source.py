@@ -14,7 +14,7 @@ from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
 from gateway.core.ports import LineSource
 from gateway.core.reading import Quality
-from tests.line_rigs import gather, lost, until
+from tests.line_rigs import gather, listening, lost, until
 
 
 class Rig(Protocol):
@@ -108,15 +108,7 @@ class LineSourceContract:
 class LinkContract(LineSourceContract):
     async def test_a_killed_server_is_unreachable_and_a_new_source_works_when_it_is_back(self, rig: Rig) -> None:
         source = rig.open()
-        seen = asyncio.Event()
-
-        async def consume() -> None:
-            async for _ in source.batches():
-                seen.set()
-
-        consumer = asyncio.create_task(consume())
-        async with asyncio.timeout(15):
-            await seen.wait()
+        consumer = await listening(source)
         await rig.kill()
         await asyncio.wait({consumer}, timeout=10)
         assert consumer.done() and isinstance(consumer.exception(), Unreachable)

@@ -14,7 +14,7 @@ from gateway.core.batch import Batch
 from gateway.core.ports import LineSource
 from gateway.core.reading import Quality
 from tests.contracts.line_source import LinkContract
-from tests.line_rigs import Process, gather, settings_of, until
+from tests.line_rigs import Process, gather, listening, settings_of, until
 
 NSU = "nsu=urn:test:line;s="
 
@@ -117,15 +117,7 @@ class TestOpcUa(LinkContract):
 
     async def test_a_frozen_server_is_unreachable_though_its_socket_is_open(self, rig: OpcUaRig) -> None:
         source = rig.open()
-        seen = asyncio.Event()
-
-        async def consume() -> None:
-            async for _ in source.batches():
-                seen.set()
-
-        consumer = asyncio.create_task(consume())
-        async with asyncio.timeout(15):
-            await seen.wait()
+        consumer = await listening(source)
         rig.server.freeze()
         await asyncio.wait({consumer}, timeout=12)
         await rig.kill()

@@ -1,22 +1,15 @@
 """The blind set: written without a look at the rules, read once for docs/reports.md, held here ever since."""
 
-import json
-import tomllib
 from datetime import datetime
-from pathlib import Path
 
-import msgspec
 import pytest
 
-from gateway.core.asset import Asset, Plant, Site
 from gateway.core.report import Extraction, QualityReport
-from gateway.core.units import decode
 from nlp.interpret import open_interpreter
 from nlp.merge import gaps, widened
 from nlp.spans import Read, Span
-from nlp.training.score import Score
+from tests.report_gold import hold, plant_of
 
-CASES = Path(__file__).parents[1] / "cases" / "reports"
 FLOOR = {
     "asset": 1.0,
     "intent": 0.98,
@@ -35,11 +28,7 @@ FLOOR = {
     "slots": 0.89,
     "straight_through_precision": 0.92,
 }
-CONTENT = tomllib.loads((CASES / "blind.toml").read_text("utf-8"))
-PLANT = Plant(
-    msgspec.convert(CONTENT["site"], Site, dec_hook=decode),
-    tuple(msgspec.convert(row, Asset, dec_hook=decode) for row in CONTENT["asset"]),
-)
+PLANT = plant_of("blind.toml")
 LITE = open_interpreter("lite")
 
 
@@ -49,15 +38,7 @@ def read(text: str, at: str = "2026-05-12T09:40:00+02:00") -> Extraction:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_blind_reports_are_read_as_well_as_after_their_errors_were_mended(language: str) -> None:
-    score, wrong = Score(), []
-    for line in (CASES / "blind.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
-        if row["lang"] == language:
-            faults = score.add(read(row["text"], row["reported_at"]), row["gold"])
-            wrong += [f"{row['id']}: {', '.join(faults)}"] if faults else []
-    rows = score.rows()
-    low = {name: (round(rows[name], 3), floor) for name, floor in FLOOR.items() if rows[name] < floor}
-    assert not low, f"{low}\n" + "\n".join(wrong)
+    hold("blind.jsonl", language, FLOOR, read)
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,19 @@
 import json
 import subprocess
 import sys
-import tomllib
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from gateway.core.asset import Asset, Plant, Site
 from gateway.core.report import Extraction, QualityReport
-from gateway.core.units import decode
 from nlp.due import find_due
 from nlp.interpret import open_interpreter
 from nlp.lots import find_batch, find_order, find_quantity
 from nlp.measure import find_measures
 from nlp.text import normalise
-from nlp.training.score import Score
+from tests.report_gold import CASES, hold, plant_of
 
-CASES = Path(__file__).parents[1] / "cases" / "reports"
 FLOOR = {
     "asset": 0.97,
     "intent": 0.95,
@@ -45,15 +40,7 @@ FLOOR = {
 }
 
 
-def plant_of(path: Path) -> Plant:
-    content = tomllib.loads(path.read_text("utf-8"))
-    return Plant(
-        msgspec.convert(content["site"], Site, dec_hook=decode),
-        tuple(msgspec.convert(row, Asset, dec_hook=decode) for row in content["asset"]),
-    )
-
-
-PLANT = plant_of(CASES / "site.toml")
+PLANT = plant_of("site.toml")
 LITE = open_interpreter("lite")
 
 
@@ -64,15 +51,7 @@ def read(text: str, at: str = "2026-05-13T10:30:00+02:00", hint: str | None = No
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_hand_written_reports_are_read_as_well_as_before(language: str) -> None:
-    score, wrong = Score(), []
-    for line in (CASES / "reports.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
-        if row["lang"] == language:
-            faults = score.add(read(row["text"], row["reported_at"]), row["gold"])
-            wrong += [f"{row['id']}: {', '.join(faults)}"] if faults else []
-    rows = score.rows()
-    low = {name: (round(rows[name], 3), floor) for name, floor in FLOOR.items() if rows[name] < floor}
-    assert not low, f"{low}\n" + "\n".join(wrong)
+    hold("reports.jsonl", language, FLOOR, read)
 
 
 DUES = [
