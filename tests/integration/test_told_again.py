@@ -1,6 +1,7 @@
 """A trouble that is told of again while its order is being taken back: the ERP never has two of it that stand."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from itertools import count
@@ -254,3 +255,34 @@ async def test_what_had_grown_before_a_withdrawal_that_is_refused_is_told_after_
     assert held.delivery.reason.startswith("not taken back")  # who asked for it sees the answer
     [record] = [one for one in desk.plant.state()["orders"] if one["reference"] == key]
     assert f"{MASKED} 60" in record["order"]["description"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_is_told_and_taken_back_meanwhile_one_order_stands_at_most(desk: Desk, seed: int) -> None:
+    dice = random.Random(seed)
+    for step in range(40):
+        seconds = 60.0 * step
+        match dice.choice(["person", "person", "machine", "back", "back", "send", "send", "lost", "begin"]):
+            case "back":
+                for one in await desk.orders():
+                    if not one.delivery.withdraw and dice.random() < 0.7:
+                        await withdraw(desk.store, one.order.key, "the sensor was loose", "cli", desk.now)
+            case "send":
+                await desk.turn(doubts=1000)
+            case "lost":
+                desk.plant.faults(dice.choice([UNKNOWN, DONE_UNHEARD]))
+                await desk.turn(doubts=1000)
+                desk.plant.faults()
+            case "begin":
+                for key in [key for key, word in (await desk.words()).items() if word == "OPEN"]:
+                    desk.edit(key, status="IN_PROGRESS")
+            case who:
+                await told(desk, who, seconds, dice.choice([0.3, 0.5, 0.8, 0.95]))
+    await told(desk, "person", 60.0 * 41)
+    for _ in range(4):
+        await desk.turn()
+    ends = {one.order.key: one for one in await desk.orders()}
+    standing = [key for key, word in (await desk.words()).items() if word != "CANCELLED"]
+    assert [key for key, one in ends.items() if one.delivery.state is DeliveryState.DELIVERED] == standing
+    assert len(standing) == 1
+    assert ends[standing[0]].delivery.sent == ends[standing[0]].order.version
