@@ -72,8 +72,8 @@ async def _store(settings: Any) -> list[Finding]:
 def _models(settings: Any) -> list[Finding]:
     from gateway.core.artifact import open_part, read_manifest
     from gateway.core.errors import Misconfigured
+    from gateway.runtime.diagnosis_settings import WITHOUT
     from gateway.runtime.making import bundle_of
-    from gateway.runtime.settings import WITHOUT
 
     if settings.diagnosis.models == WITHOUT:
         return [Finding("models", ok=True, detail="none: this gateway does not diagnose")]

@@ -79,9 +79,9 @@ class _OfOrder:
     async def __call__(self, settings: Any, store: Any) -> Any:
         import asyncio
 
+        from gateway.runtime.diagnosis_settings import WITHOUT
         from gateway.runtime.making import bundle_of
         from gateway.runtime.proof import dossiers_of, prove_all
-        from gateway.runtime.settings import WITHOUT
 
         found = await dossiers_of(store, self._key, self._version)
         named = settings.diagnosis.models

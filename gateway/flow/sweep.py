@@ -1,4 +1,4 @@
-"""Ghosts: a request that was given up may still be carried out after its order was sent again, or taken back.
+"""Looking again: a request that was given up may still be carried out after its order was sent again, or taken back.
 
 Only where the ERP cannot tell a second request from the first, and where an order was taken back before anybody saw
 it in the ERP. Such an order is looked up again three times, ever later after the ERP's longest time;

@@ -20,9 +20,10 @@ from gateway.flow.handing import Hand, ToReceiver, ToTargets
 from gateway.flow.inputs import FORGET, Ages
 from gateway.flow.retain import Bounds
 from gateway.flow.settle import Policy
+from gateway.runtime.diagnosis_settings import WITHOUT
 from gateway.runtime.equipment import Equipment
 from gateway.runtime.production import WRITE
-from gateway.runtime.settings import WITHOUT, Settings
+from gateway.runtime.settings import Settings
 
 _KEY = "orders.secret"
 

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -13,21 +13,16 @@ from gateway.core.asset import Asset, Plant, Site
 from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import ErpAdapter, LineSource
-from gateway.core.secret import SecretRef
-from gateway.core.units import Duration, decode
+from gateway.core.units import decode
 from gateway.runtime.api_settings import ApiSettings
 from gateway.runtime.crosscheck import cross_faults
+from gateway.runtime.diagnosis_settings import WITHOUT, DiagnosisSettings, LanguageSettings
 from gateway.runtime.faults import Fault, faults, places, suggest
+from gateway.runtime.order_settings import OrderSettings
 from gateway.runtime.parts import digests, whole
 from gateway.runtime.plugins import protocols, settings_of
 from gateway.runtime.production import ProductionSettings, production_faults
 from gateway.store.settings import Settings as StoreSettings
-
-WITHOUT = "none"
-"""In place of a model bundle: no diagnosis."""
-_SHORTEST_WINDOW, _LONGEST_WINDOW = 0.1, 3600.0
-_LONGEST_FALSE = _LONGEST_FOLLOW = 24 * 3600.0
-ClosingCode = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
 SAMPLE = """
 [site]
@@ -96,71 +91,6 @@ class ErpSettings(Protocol):
     def name(self) -> str: ...  # noqa: D102
 
     def open(self) -> ErpAdapter: ...  # noqa: D102
-
-
-class DiagnosisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How windows are cut and troubles confirmed.
-
-    `window` is the length of a window, `late` how long a slow input is waited for. `missing` says what
-    becomes of a window that lacks samples of a waveform: "degrade" judges it and names its gaps, "wait"
-    waits as long as the input is believed to come back (30 s), "skip" leaves the window out. A value
-    that is older than `max_skew` at a window's start, or a picture older than `picture_age`, is no
-    evidence about the window: no row mixes fresh and stale without saying so. A trouble is
-    confirmed by `confirm` windows before three clean ones, and over after `clear` clean windows.
-    `models = "none"` is a gateway without diagnosis and without the memory that models take: the line is
-    journalled and shown, reports still lead to orders.
-    """
-
-    window: Duration = Duration(2.0)
-    late: Duration = Duration(3.0)
-    missing: Literal["degrade", "wait", "skip"] = "degrade"
-    max_skew: Duration = Duration(60.0)
-    picture_age: Duration = Duration(15.0)
-    confirm: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
-    clear: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 30
-    order_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
-    models: str = "bundled"
-
-    def __post_init__(self) -> None:
-        if not _SHORTEST_WINDOW <= self.window <= _LONGEST_WINDOW:
-            raise ValueError(f"A window is between 100ms and 1h long, not {self.window:g}s")
-        if self.late > _LONGEST_WINDOW:
-            raise ValueError("A slow input is waited for at most an hour (late)")
-
-
-class LanguageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which engine reads reports: `encoder` (grammar, lexicon and network) or `lite` (no network)."""
-
-    engine: Literal["encoder", "lite"] = "encoder"
-    encoder: str = "bundled"
-
-
-class OrderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Work orders. `secret` makes the business keys the same on two gateways; without it each store has its own.
-
-    A machine's trouble that nobody else told of, that was never severe and is over within `false_alarm_within` of its
-    first sign was a false alarm: its order is taken back ("0s": never). `false_codes` are the ERP's closing
-    codes that say so of an order that was looked into. `follow` is how often the ERP is asked how a young order
-    stands (an old one: once an hour), `follow_for` for how long. While the ERP's own metadata say that the mapping
-    cannot be, orders wait (`verify = "wait"`) or go out all the same ("warn").
-    """
-
-    erp: str | None = None
-    language: Literal["zh", "en"] = "en"
-    secret: SecretRef | None = None
-    give_up_after: Duration = Duration(72 * 3600)
-    lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
-    verify: Literal["wait", "warn"] = "wait"
-    false_alarm_within: Duration = Duration(15 * 60)
-    false_codes: Annotated[tuple[ClosingCode, ...], msgspec.Meta(max_length=100)] = ()
-    follow: Duration = Duration(5 * 60)
-    follow_for: Duration = Duration(180 * 86400)
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.follow <= _LONGEST_FOLLOW:
-            raise ValueError("An order is asked about once in 1s to 24h (follow)")
-        if self.false_alarm_within > _LONGEST_FALSE:
-            raise ValueError("A trouble that lasts for more than a day is none that was false (false_alarm_within)")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
