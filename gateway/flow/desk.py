@@ -81,9 +81,12 @@ class Desk:
 
     @staticmethod
     def _ruled(tx: Tx, report: QualityReport, told: Extraction) -> list[Episode]:
-        """Give the troubles that somebody ruled on lately and that a report is about."""
+        """Give the troubles that somebody ruled on lately and that a report is about, as far as it matters."""
+        if not told.asset:  # all that a plant knows of a day is too much to go through for one report
+            behind = [tx.episode(key) for key in tx.being_taken_back()]
+            return ruled_on((one for one in behind if one is not None), told, report)
         since = report.reported_at - SAME_REPORT if report.reported_at.year > 1 else None
-        return ruled_on(tx.episodes(told.asset or None, since=since, limit=_MANY), told, report)
+        return ruled_on(tx.episodes(told.asset, since=since, limit=_MANY), told, report)
 
     def _same(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime) -> Episode | None:
         """Find the open trouble that a report is about, with an order that may still grow; None for a new one.

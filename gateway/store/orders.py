@@ -168,6 +168,13 @@ class Orders(Part):
         }
         return self._db.execute(update(outbox).where(alone, unbegun).values(news)).rowcount == 1
 
+    def being_taken_back(self, limit: int = 1000) -> list[str]:
+        """Give the keys of the orders whose withdrawal has not come to its end, the youngest first."""
+        # By state, which has an index; those that are delivered or withdrawn are many.
+        states = (DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.UNCERTAIN, DeliveryState.PARKED)
+        look = select(outbox.c.key).where(outbox.c.state.in_(states), outbox.c.withdraw != "")
+        return [str(key) for key in self._db.scalars(look.order_by(outbox.c.number.desc()).limit(limit))]
+
     def order_version(self, key: str, version: int) -> WorkOrder | None:
         """Give an order as it was in one version; None when there is no such version."""
         look = select(order_versions.c.body).where(order_versions.c.key == key, order_versions.c.version == version)

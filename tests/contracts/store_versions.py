@@ -83,6 +83,19 @@ class Versions:
         [changed] = await claim(store, now=at(6))
         assert (changed.order.key, changed.order.version, changed.delivery.task) == ("B1", 2, "amend")
 
+    async def test_orders_that_are_being_taken_back_are_found_until_that_is_over(self, store: Store) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"), ("C1", "C"))
+        for one in await claim(store, limit=2):
+            assert await settle_as(store, delivered(one.delivery, "7", at(1)).delivery, one)
+        assert await store.read(lambda tx: tx.being_taken_back()) == []
+        for key in ("A1", "B1", "C1"):
+            assert await store.write(lambda tx, key=key: tx.withdraw_order(key, "false alarm", at(2)))
+        assert await store.read(lambda tx: tx.being_taken_back()) == ["B1", "A1"]
+        assert await store.read(lambda tx: tx.being_taken_back(limit=1)) == ["B1"]
+        back, _ = await claim(store, now=at(3))
+        assert await settle_as(store, withdrawn(back.delivery, "false alarm", at(4)).delivery, back)
+        assert await store.read(lambda tx: tx.being_taken_back()) == ["B1"]
+
     async def test_a_withdrawal_that_may_have_left_is_not_taken_back(self, store: Store) -> None:
         await put(store, ("A1", "A"))
         [made] = await claim(store)
