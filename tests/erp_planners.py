@@ -111,9 +111,9 @@ class AtSap(AtDesk):
     touched: ClassVar[str] = "MaintenanceOrderDesc"
     other: ClassVar[str] = "NotificationText"
     closing: ClassVar[str | None] = "101"
-    begun: ClassVar[dict[str, Any]] = {"ConcatenatedActiveSystStsName": "REL MANC"}
-    done: ClassVar[dict[str, Any]] = {"ConcatenatedActiveSystStsName": "TECO", "MaintenanceActivityType": "101"}
-    dropped: ClassVar[dict[str, Any]] = {"ConcatenatedActiveSystStsName": "DLFL"}
+    begun: ClassVar[dict[str, Any]] = {"SystemStatusText": "REL MANC"}
+    done: ClassVar[dict[str, Any]] = {"SystemStatusText": "TECO", "MaintenanceActivityType": "101"}
+    dropped: ClassVar[dict[str, Any]] = {"SystemStatusText": "DLFL"}
 
     def rows(self, ref: ErpRef) -> list[dict[str, Any]]:
         # The order last: both have a priority.

@@ -12,13 +12,14 @@ from simulators.erp import desk
 from simulators.erp.asgi import Request, Response, json_response
 from simulators.erp.book import Book, Order
 from simulators.erp.faults import Fault
-from simulators.erp.sap_models import ENTITIES, KEYS, NotTakenError, checked, error, metadata
+from simulators.erp.sap_models import ENTITIES, KEYS, STATUS, NotTakenError, checked, error, metadata
 from simulators.idp import IdentityProvider
 
 ROOT = "/sap/opu/odata/sap/"
 _KEYED = re.compile(r"^(\w+)\('\$?(\d{1,12})'\)$")
 _FILTER = re.compile(r"^(?:(\w+) eq '([^']*)'|startswith\((\w+),'([^']+)'\) eq true)$")
 _OURS = re.compile(r"^AN[0-9A-Z]{18}(?= |$)")
+ACTIONS = {"CompleteMaintNotification": "NOCO", "SetMaintOrdStsToMrkdForDeltn": "DLFL"}
 _WRITES = {"POST", "PATCH", "DELETE"}
 
 
@@ -34,7 +35,7 @@ class Habits:
     repeatability: str = "accepted"
     remembers: float = 43_200.0
     slash: bool = True
-    actions: dict[str, str] = field(default_factory=lambda: {"CompleteMaintNotification": "NOCO"})
+    actions: dict[str, str] = field(default_factory=lambda: dict(ACTIONS))
     more: dict[str, int] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
     services: list[str] = field(default_factory=lambda: list(ENTITIES))
@@ -153,7 +154,7 @@ class Sap:
     def _read(self, service: str, rest: str, request: Request) -> Response:
         entity = ENTITIES[service]
         if rest == "$metadata":
-            document = metadata(service, self.habits.more, self.habits.hidden)
+            document = metadata(service, self.habits.more, self.habits.hidden, list(self.habits.actions))
             return Response(200, document, {"content-type": "application/xml"})
         if rest == "":
             return json_response(200, {"d": {"EntitySets": [entity]}})
@@ -199,7 +200,9 @@ class Sap:
         if request.method == "DELETE":
             self._book.remove(order.id)
             return Response(204)
-        changed = self._rewrite(order, {"ConcatenatedActiveSystStsName": action} if action else body, "ANDON")
+        changed = self._rewrite(order, {STATUS[entity]: action} if action else body, "ANDON")
+        if action and entity == "MaintenanceOrder":
+            return json_response(200, {"d": {rest: {"IsInvalid": False}}})
         return Response(204, b"", {"etag": _etag(changed)})
 
     def _make(self, entity: str, body: dict[str, Any]) -> Response:
@@ -218,7 +221,8 @@ class Sap:
             reference = f"notification {body.get('MaintNotifExtReferenceNumber', '')}"
             title = body["NotificationText"]
         status = "CRTD MANC NMAT" if entity == "MaintenanceOrder" else "OSNO"
-        made = {"ConcatenatedActiveSystStsName": status, **body, "entity": entity}
+        made = {STATUS[entity]: status, **body, "entity": entity}
+        made |= {"CreatedByUser": "ANDON"} if entity == "MaintenanceOrder" else {}
         if body.get("MaintPriority"):
             # A priority makes SAP compute the dates, whatever was sent.
             made |= {name: None for name in body if name.startswith(("RequiredStart", "RequiredEnd"))}

@@ -6,6 +6,7 @@ from simulators.erp.asgi import Response, json_response
 
 NOTIFICATIONS, ORDERS, DEFECTS = "API_MAINTNOTIFICATION", "API_MAINTENANCEORDER;v=0002", "API_DEFECT_SRV"
 ENTITIES = {NOTIFICATIONS: "MaintenanceNotification", ORDERS: "MaintenanceOrder", DEFECTS: "A_Defect"}
+STATUS = {"MaintenanceNotification": "ConcatenatedActiveSystStsName", "MaintenanceOrder": "SystemStatusText"}
 KEYS = {**{name: name for name in ENTITIES.values()}, "A_Defect": "DefectInternalID"}
 _S, _B, _D, _T, _O = "Edm.String", "Edm.Boolean", "Edm.DateTime", "Edm.Time", "Edm.DateTimeOffset"
 _N, _I = "Edm.Decimal", "Edm.Int32"
@@ -16,7 +17,7 @@ PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
         "NotificationText": (_S, 40),
         "MaintNotifLongTextForEdit": (_S, 1333),
         "TechnicalObject": (_S, 40),
-        "TechObjIsEquipOrFuncnlLoc": (_S, 10),
+        "TechObjIsEquipOrFuncnlLoc": (_S, 20),
         "TechnicalObjectLabel": (_S, 40),
         "FunctionalLocation": (_S, 30),
         "MaintPriority": (_S, 1),
@@ -29,10 +30,10 @@ PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
         "MaintenancePlanningPlant": (_S, 4),
         "MaintenancePlannerGroup": (_S, 3),
         "MainWorkCenter": (_S, 8),
-        "Plant": (_S, 4),
+        "MainWorkCenterPlant": (_S, 4),
         "ReportedByUser": (_S, 12),
         "MaintNotifExtReferenceNumber": (_S, 20),
-        "ConcatenatedActiveSystStsName": (_S, 40),
+        "ConcatenatedActiveSystStsName": (_S, 224),
         "LastChangeDateTime": (_O, None),
     },
     ORDERS: {
@@ -41,7 +42,7 @@ PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
         "MaintenanceOrderDesc": (_S, 40),
         "MaintenanceNotification": (_S, 12),
         "Equipment": (_S, 18),
-        "FunctionalLocation": (_S, 40),
+        "FunctionalLocation": (_S, 30),
         "MaintPriority": (_S, 1),
         "MaintPriorityType": (_S, 2),
         "MaintOrdBasicStartDateTime": (_O, None),
@@ -50,7 +51,8 @@ PROPERTIES: dict[str, dict[str, tuple[str, int | None]]] = {
         "MainWorkCenter": (_S, 8),
         "MainWorkCenterPlant": (_S, 4),
         "MaintenanceActivityType": (_S, 3),
-        "ConcatenatedActiveSystStsName": (_S, 40),
+        "CreatedByUser": (_S, 12),
+        "SystemStatusText": (_S, 40),
     },
     # As the packages of SAP's Cloud SDK for this service list them (2.1.0, cloud and on premise alike).
     DEFECTS: {
@@ -135,8 +137,9 @@ def error(status: int, code: str, message: str, target: str = "") -> Response:
     )
 
 
-def metadata(service: str, more: dict[str, int], hidden: list[str]) -> bytes:
+def metadata(service: str, more: dict[str, int], hidden: list[str], actions: list[str]) -> bytes:
     """Give the `$metadata` document of a service; one cannot ask for entities by what is `hidden`."""
+    imports = "".join(f'<FunctionImport Name="{name}" m:HttpMethod="POST"/>' for name in actions)
     rows = "".join(
         f'<Property Name="{name}" Type="{kind}"{f" MaxLength={chr(34)}{longest}{chr(34)}" if longest else ""}'
         f'{chr(32) + "sap:filterable=" + chr(34) + "false" + chr(34) if name in hidden else ""} sap:label="x"/>'
@@ -148,6 +151,6 @@ def metadata(service: str, more: dict[str, int], hidden: list[str]) -> bytes:
         f'<EntityType Name="{entity}Type"><Key><PropertyRef Name="{KEYS[entity]}"/></Key>{rows}</EntityType>'
         '<EntityType Name="OtherType"><Property Name="Elsewhere" Type="Edm.String"/></EntityType>'
         '<EntityContainer Name="cds_api_Entities"><EntitySet Name="Other" EntityType="cds_api.OtherType"/>'
-        f'<EntitySet Name="{entity}" EntityType="cds_api.{entity}Type"/></EntityContainer>'
+        f'<EntitySet Name="{entity}" EntityType="cds_api.{entity}Type"/>{imports}</EntityContainer>'
         "</Schema></edmx:DataServices></edmx:Edmx>"
     ).encode()

@@ -90,7 +90,7 @@ def calm() -> Iterator[Erp]:
 
 def fresh(process: Erp) -> Erp:
     process.faults()
-    actions = {"CompleteMaintNotification": "NOCO", "CloseOrder": "DLFL"}
+    actions = {"CompleteMaintNotification": "NOCO", "SetMaintOrdStsToMrkdForDeltn": "DLFL", "CloseOrder": "DLFL"}
     process.turn("sap", repeatability="accepted", remembers=43200.0, slash=True, actions=actions)
     return process
 
@@ -112,7 +112,7 @@ def notifications(plant: Erp, key: str) -> int:
 
 
 class TestRequestId(ErpAdapterContract):
-    """An SAP that honours RequestID; replies to the notification are lost."""
+    """An SAP that honours RequestID, and from which nothing is taken back; replies to the notification are lost."""
 
     create: ClassVar[dict[str, str]] = POST_NOTIFICATION
     ask: ClassVar[dict[str, str]] = ASK
@@ -120,7 +120,7 @@ class TestRequestId(ErpAdapterContract):
     bad: ClassVar[dict[str, Any]] = {"asset": "M" * 19}
 
     def open(self, plant: Erp) -> ErpAdapter:
-        return settings(plant).open()
+        return settings(plant, cancel_action="").open()
 
     @pytest.fixture
     def planner(self, plant: Erp) -> Planner:
@@ -128,7 +128,7 @@ class TestRequestId(ErpAdapterContract):
 
     @pytest.fixture
     async def erp(self, plant: Erp) -> AsyncIterator[ErpAdapter]:
-        adapter = settings(plant).open()
+        adapter = self.open(plant)
         assert await adapter.verify() == []
         assert adapter.capabilities.idempotency is Idempotency.HEADER
         assert adapter.capabilities.replay_window == timedelta(hours=6)
@@ -309,9 +309,28 @@ class TestChange:
         number = record(plant, ref.number)["MaintenanceNotification"]
         assert record(plant, number)["ConcatenatedActiveSystStsName"] == "NOCO"
         begun = await deliver(erp, "begun")
-        plant.turn("sap", edit={"number": begun.number, "ConcatenatedActiveSystStsName": "REL MANC"})
+        plant.turn("sap", edit={"number": begun.number, "SystemStatusText": "REL MANC"})
         outcome = await erp.cancel(begun, make_order("begun"), "false alarm")
         assert isinstance(outcome, Rejected) and "REL" in outcome.reason
+
+    async def test_an_order_gets_the_deletion_flag_where_nothing_else_is_said(self, plant: Erp) -> None:
+        adapter = settings(plant).open()
+        ref = await deliver(adapter, "cancel, flag")
+        told = await adapter.cancel(ref, make_order("cancel, flag"), "false alarm")
+        assert isinstance(told, Delivered) and told.ref.state == "cancelled"
+        assert record(plant, ref.number)["SystemStatusText"] == "DLFL"
+        await adapter.close()
+
+    async def test_an_order_that_stays_as_it_was_is_not_taken_back(self, erp: ErpAdapter, plant: Erp) -> None:
+        plant.turn("sap", actions={"CloseOrder": "CRTD", "CompleteMaintNotification": "NOCO"})
+        ref = await deliver(erp, "cancel, nothing happens")
+        told = await erp.cancel(ref, make_order("cancel, nothing happens"), "false alarm")
+        assert isinstance(told, Rejected) and "CRTD all the same" in told.reason
+
+    async def test_who_made_an_order_is_told_without_a_name(self, erp: ErpAdapter) -> None:
+        ref = await deliver(erp, "maker")
+        [found] = await erp.find(ref.key)
+        assert found.maker and "ANDON" not in found.maker
 
     async def test_a_notification_that_somebody_works_on_stays_when_its_order_is_taken_back(
         self, erp: ErpAdapter, plant: Erp
@@ -353,6 +372,7 @@ class TestChange:
         ({"notification": {"ZZ_COLOUR": "impact"}}, "mapping.ZZ_COLOUR"),
         ({"order": {"MaintenanceOrderType": {"constant": "PM001"}}}, "longer than 4"),
         ({"notification": {"RequiredEndDate": "due"}}, "SAP computes it from MaintPriority"),
+        ({"cancel_action": "CloseIt"}, "API_MAINTENANCEORDER;v=0002 has no function import CloseIt"),
     ],
 )
 async def test_what_is_wrong_is_named_before_the_first_order(plant: Erp, fields: dict[str, Any], said: str) -> None:

@@ -76,7 +76,7 @@ def fresh(process: Erp) -> Erp:
         repeatability="accepted",
         remembers=43200.0,
         slash=True,
-        actions={"CompleteMaintNotification": "NOCO", "CloseOrder": "DLFL"},
+        actions={"CompleteMaintNotification": "NOCO", "SetMaintOrdStsToMrkdForDeltn": "DLFL"},
         more={"DefectLifecycleStatus": 2, OWN: 20, "YY1_SHORT_DEF": 10},
         hidden=[],
         services=SERVICES,
@@ -205,7 +205,7 @@ class TestBoth:
         assert erp.capabilities.idempotency is Idempotency.LOOKUP
 
     async def test_a_defect_is_not_taken_back_unless_that_is_allowed(self, plant: Erp) -> None:
-        adapter = opened(plant, {}, cancel_action="CloseOrder")
+        adapter = opened(plant, {})
         order = make_order("both: no way back", work_type="quality")
         [made] = await adapter.deliver([order])
         assert isinstance(made, Delivered)

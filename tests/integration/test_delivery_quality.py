@@ -25,7 +25,7 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 def process() -> Iterator[Erp]:
     with running_erp("--api-key", KEY) as erp:
         erp.turn("odoo", enterprise=True)
-        erp.turn("sap", actions={"CompleteMaintNotification": "NOCO", "CloseOrder": "DLFL"})
+        erp.turn("sap", actions={"CompleteMaintNotification": "NOCO", "SetMaintOrdStsToMrkdForDeltn": "DLFL"})
         yield erp
 
 
@@ -44,7 +44,7 @@ def odoo(plant: Erp) -> ErpAdapter:
 
 
 def sap(plant: Erp) -> ErpAdapter:
-    row = {"name": "main", "base_url": plant.url, "timeout": "5s", "settle": "1s", "cancel_action": "CloseOrder"}
+    row = {"name": "main", "base_url": plant.url, "timeout": "5s", "settle": "1s"}
     who = {"user": plant.ready["client_id"], "password": {"env": "TEST_PASSWORD"}}
     return msgspec.convert({**row, **who, "defects": {"delete": True}}, Sap, dec_hook=decode).open()
 

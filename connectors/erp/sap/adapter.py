@@ -116,7 +116,10 @@ class Sap:
 
     async def cancel(self, ref: ErpRef, order: WorkOrder, reason: str) -> Outcome:  # noqa: ARG002  the port's
         """Take back an order that nobody has begun, as the settings say."""
-        return await self._safely(lambda: self._changed(ref, lambda: self._desk(ref).cancel(ref)))
+        told = await self._safely(lambda: self._changed(ref, lambda: self._desk(ref).cancel(ref)))
+        if isinstance(told, Delivered) and told.ref.version and told.ref.state not in {"cancelled", "done"}:
+            return Rejected(f"SAP took it, and the order is {told.ref.status or 'as it was'} all the same")
+        return told
 
     async def close(self) -> None:
         """Close every connection. May be called twice."""

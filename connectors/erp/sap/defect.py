@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from connectors.erp.sap.record import DEFECT, Row, defect_id, defect_of, etag_in
+from connectors.erp.maker import maker
+from connectors.erp.sap.record import CREATED_BY, DEFECT, Row, defect_id, defect_of, etag_in
 from connectors.erp.sap.records import NOBODY, Records
 from connectors.erp.sap.session import Gone, Stale
 from connectors.erp.sap.values import NoValueError, shortened
@@ -15,7 +16,7 @@ from gateway.core.order import WorkOrder
 TEXT = "DefectText"
 """The one text of a defect, 40 characters: the service has no reference and no long text."""
 _KEY_LENGTH = 20
-_CREATED_BY, _CHANGED_BY, _DELETED = "CreatedByUser", "LastChangedByUser", "IsDeleted"
+_CHANGED_BY, _DELETED = "LastChangedByUser", "IsDeleted"
 
 
 class DefectPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,13 +157,21 @@ class Defects:
             state = "cancelled"
         code = str(row.get(plan.closing_property) or "") if plan.closing_property and state == "done" else ""
         number = f"{DEFECT.entity},{defect_of(row)}"
-        return ErpRef(key, number, status[:64], version=etag_in(row), closing_code=code[:64] or None, state=state)
+        return ErpRef(
+            key,
+            number,
+            status[:64],
+            version=etag_in(row),
+            closing_code=code[:64] or None,
+            state=state,
+            maker=maker(row.get(CREATED_BY)),
+        )
 
     def _begun(self, row: Row) -> bool:
         """Say whether somebody has begun: by the status, and by who changed it last."""
         by = str(row.get(_CHANGED_BY) or "")
         status = str(row.get(self.plan.status_property) or "") if self.plan.status_property else ""
-        return status in self.plan.begun or by not in ("", str(row.get(_CREATED_BY) or ""))
+        return status in self.plan.begun or by not in ("", str(row.get(CREATED_BY) or ""))
 
 
 def _deleted(ref: ErpRef) -> ErpRef:

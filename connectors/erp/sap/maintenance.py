@@ -35,7 +35,7 @@ class Maintenance:
             await part.learn()
             found += part.faults()
         await self._known(NOBODY)
-        return found
+        return found + self._withdrawal.faults()
 
     async def find(self, key: str) -> list[ErpRef]:
         """Give the orders under our key, the oldest first; a notification without its order is not one yet."""

@@ -5,26 +5,26 @@ from typing import Any, Literal
 
 import msgspec
 
+from connectors.erp.maker import maker
 from gateway.core.delivery import ErpRef
 from gateway.core.errors import Refused
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """One entity set of one service; `number` is the property that is its key."""
+    """One entity set of one service; `number` is the property that is its key, `status` has its system statuses."""
 
     service: str
     entity: str
     number: str
+    status: str = ""
 
 
-NOTIFICATION = Kind("API_MAINTNOTIFICATION", "MaintenanceNotification", "MaintenanceNotification")
-ORDER = Kind("API_MAINTENANCEORDER;v=0002", "MaintenanceOrder", "MaintenanceOrder")
-DEFECT = Kind("API_DEFECT_SRV", "A_Defect", "DefectInternalID")
-REFERENCE, STATUS, LONG_TEXT = (
-    "MaintNotifExtReferenceNumber",
-    "ConcatenatedActiveSystStsName",
-    "MaintNotifLongTextForEdit",
+NOTIFICATION = Kind(
+    "API_MAINTNOTIFICATION", "MaintenanceNotification", "MaintenanceNotification", "ConcatenatedActiveSystStsName"
 )
+ORDER = Kind("API_MAINTENANCEORDER;v=0002", "MaintenanceOrder", "MaintenanceOrder", "SystemStatusText")
+DEFECT = Kind("API_DEFECT_SRV", "A_Defect", "DefectInternalID")
+REFERENCE, LONG_TEXT, CREATED_BY = "MaintNotifExtReferenceNumber", "MaintNotifLongTextForEdit", "CreatedByUser"
 _DONE, _GONE = {"TECO", "CLSD", "NOCO"}, {"DLFL"}
 BEGUN = {"REL", "PCNF", "CNF", "NOPR"}
 """System statuses of an order that somebody has begun."""
@@ -68,7 +68,7 @@ def defect_id(number: str) -> str:
 
 def ref_of(key: str, row: Row, kind: Kind, etag: str = "") -> ErpRef:
     """Give a notification or an order as ours; DLFL is cancelled, TECO, CLSD and NOCO are done."""
-    status = str(row.get(STATUS) or "")
+    status = str(row.get(kind.status) or "")
     words = set(status.split())
     state: Literal["open", "done", "cancelled", "unknown"] = "open" if words else "unknown"
     if words & _DONE:
@@ -76,7 +76,15 @@ def ref_of(key: str, row: Row, kind: Kind, etag: str = "") -> ErpRef:
     if words & _GONE:
         state = "cancelled"
     code = str(row.get("MaintenanceActivityType") or "") if state == "done" else ""
-    return ErpRef(key, str(row.get(kind.number, "")), status[:64], version=etag, closing_code=code or None, state=state)
+    return ErpRef(
+        key,
+        str(row.get(kind.number, "")),
+        status[:64],
+        version=etag,
+        closing_code=code or None,
+        state=state,
+        maker=maker(row.get(CREATED_BY)),
+    )
 
 
 def etag_in(row: Row) -> str:

@@ -10,7 +10,7 @@ from connectors.erp.mapping import Body
 from connectors.erp.sap.check import wrong
 from connectors.erp.sap.record import LONG_TEXT, Kind, Row
 from connectors.erp.sap.session import Session, Stale
-from connectors.erp.sap.values import Property, encoded, properties, same
+from connectors.erp.sap.values import Property, actions, encoded, properties, same
 from gateway.core.delivery import Outcome
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Clock
@@ -40,7 +40,7 @@ class Records:
     """One entity set, and the table that fills its entities.
 
     Raises what a `Session` raises, and `NoValueError` for an order that does not fit. `place` is where the table stands
-    in andon.toml.
+    in andon.toml. `actions` are the function imports of the service, once it was learned.
     """
 
     def __init__(
@@ -49,16 +49,21 @@ class Records:
         self.session, self.kind, self.body = session, kind, body
         self._zone, self._repeats, self._place = zone, repeats, place
         self._known: dict[str, Property] = {}
+        self.actions: frozenset[str] = frozenset()
 
     async def learn(self) -> dict[str, Property]:
         """Learn what SAP says of the entity, and whether a RequestID counts here."""
         await self.session.learn(self.kind.service, self._repeats.headers(NOBODY, "verify"))
-        self._known = properties(await self.session.metadata(self.kind.service), self.kind.entity)
+        document = await self.session.metadata(self.kind.service)
+        self._known, self.actions = properties(document, self.kind.entity), actions(document)
         return self._known
 
     def faults(self) -> list[str]:
         """Name what is wrong with the table, by what was learned."""
-        return [f"{self._place}{fault}" for fault in wrong(self.kind.service, self._known, self.body)]
+        found = [f"{self._place}{fault}" for fault in wrong(self.kind.service, self._known, self.body)]
+        if self._known and self.kind.status and self.kind.status not in self._known:
+            found.append(f"{self.kind.service} has no {self.kind.status}: nobody would see that somebody has begun")
+        return found
 
     async def known(self) -> dict[str, Property]:
         """Give the properties of the entity."""

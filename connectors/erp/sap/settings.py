@@ -20,7 +20,7 @@ from connectors.erp.sap.session import Session
 from connectors.erp.sap.values import DEFECT as DEFECT_TABLE
 from connectors.erp.sap.values import NOTIFICATION as NOTIFICATION_TABLE
 from connectors.erp.sap.values import ORDER as ORDER_TABLE
-from connectors.erp.sap.withdraw import Withdrawal
+from connectors.erp.sap.withdraw import COMPLETE, FLAG, Withdrawal
 from gateway.core.errors import Misconfigured
 from gateway.core.ports import Clock, ErpAdapter
 from gateway.core.reading import Name
@@ -91,8 +91,9 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Either `user` and `password`, or a token from `token_url`, where `client_auth = "tls"` proves the client by its
     certificate. `notification` and `order` are mapping tables; what they say comes over
     `connectors.erp.sap.values`, and `{ constant = "" }` takes a field away. `make_order = false` leaves it at the
-    notification. `cancel_action` is the function import of the service that closes an order (or a notification) that
-    nobody has begun; empty takes nothing back. With `defects`, orders about the goods go to quality management.
+    notification. `cancel_action` is the function import of the service that takes back an order (or a notification)
+    that nobody has begun: without it the deletion flag is set (a notification completed), empty takes nothing back.
+    With `defects`, orders about the goods go to quality management.
     """
 
     name: Name
@@ -110,7 +111,7 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
     replay_window: Duration = Duration(6 * 3600)
     settle: Duration = Duration(120)
     make_order: bool = True
-    cancel_action: Annotated[str, msgspec.Meta(pattern=r"^\w{0,64}$")] = ""
+    cancel_action: Annotated[str, msgspec.Meta(pattern=r"^\w{0,64}$")] | None = None
     zone: str = "UTC"
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
     notification: dict[str, str | Rule] = msgspec.field(default_factory=dict)
@@ -159,7 +160,9 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise Misconfigured(f"order.{NOTIFICATION.number}: is filled in already, leave it out")
         notification = Body(_over(NOTIFICATION_TABLE, self.notification), REFERENCE, _KEY_LENGTH)
         notifications, orders = records(NOTIFICATION, notification), records(ORDER, order) if self.make_order else None
-        maintenance = Maintenance(notifications, orders, Withdrawal(notifications, orders, self.cancel_action))
+        documented = FLAG if self.make_order else COMPLETE
+        action = documented if self.cancel_action is None else self.cancel_action
+        maintenance = Maintenance(notifications, orders, Withdrawal(notifications, orders, action))
         defects = None
         if self.defects is not None:
             body = Body(_over(DEFECT_TABLE, self.defects.mapping), None, _KEY_LENGTH)
@@ -171,7 +174,7 @@ class Settings(Reach, frozen=True, kw_only=True, forbid_unknown_fields=True):
             settle=self.settle,
             timeout=self.timeout,
             orders=self.make_order,
-            cancel_action=self.cancel_action,
+            cancel_action=action,
             maintains=defects is None or defects.plan.work_types != frozenset(typing.get_args(WorkType)),
         )
         return Sap(plan, session, maintenance, defects)

@@ -49,6 +49,7 @@ WORDS = frozenset({"title", "description", "text", "failure_mode", "cause", "eff
 # Bounded, each of them: a mebibyte that is no description must not keep the event loop for minutes.
 _ENTITY = re.compile(r"<EntityType\b([^<>]{0,4000})>")
 _SET = re.compile(r"<EntitySet\b([^<>]{0,4000})>")
+_ACTION = re.compile(r"<FunctionImport\b([^<>]{0,4000})>")
 _PROPERTY = re.compile(r"<Property\b([^<>]{0,4000})>")
 _ATTRIBUTE = re.compile(r"(?<![\w:])([\w:]{1,100})\s{0,20}=\s{0,20}\"([^\"]{0,1000})\"")
 _END = "</EntityType>"
@@ -90,6 +91,11 @@ def properties(document: str, entity: str) -> dict[str, Property]:
             if "Name" in row
         }
     return {}
+
+
+def actions(document: str) -> frozenset[str]:
+    """Read the names of the function imports out of `$metadata`."""
+    return frozenset(dict(_ATTRIBUTE.findall(head)).get("Name", "") for head in _ACTION.findall(document))
 
 
 def _length(told: str) -> int | None:

@@ -8,6 +8,8 @@ from gateway.core.errors import Refused
 
 COMPLETE = "CompleteMaintNotification"
 """The function import of the notification's service that completes one."""
+FLAG = "SetMaintOrdStsToMrkdForDeltn"
+"""The one of the order's service that sets the deletion flag (DLFL), which a planner can take away again."""
 
 
 class Withdrawal:
@@ -18,6 +20,13 @@ class Withdrawal:
 
     def __init__(self, notifications: Records, orders: Records | None, action: str) -> None:
         self._notifications, self._orders, self._action = notifications, orders, action
+
+    def faults(self) -> list[str]:
+        """Say when the service does not have the function import."""
+        last = self._orders or self._notifications
+        if not self._action or self._action in last.actions:
+            return []
+        return [f"cancel_action: {last.kind.service} has no function import {self._action}"]
 
     async def whole(self, ref: ErpRef) -> Outcome:
         """Close an order, then complete its notification; one that somebody works on stays."""
