@@ -253,6 +253,8 @@ async def test_what_had_grown_before_a_withdrawal_that_is_refused_is_told_after_
     held = await desk.only()
     assert (held.delivery.state, held.order.version, held.delivery.sent) == (DeliveryState.DELIVERED, 2, 2)
     assert held.delivery.reason.startswith("not taken back")  # who asked for it sees the answer
+    [asked] = await desk.store.read(lambda tx: tx.followed("main", desk.at, timedelta(days=9), 10))
+    assert asked.order.key == key
     [record] = [one for one in desk.plant.state()["orders"] if one["reference"] == key]
     assert f"{MASKED} 60" in record["order"]["description"]
 
