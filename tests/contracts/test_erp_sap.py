@@ -203,6 +203,14 @@ class TestDelivery:
         assert isinstance(outcome, Rejected)
         assert "notification 0000" in outcome.reason and "ERROR_LOG" not in outcome.reason
 
+    async def test_an_order_without_a_token_for_it_names_its_notification(self, erp: ErpAdapter, plant: Erp) -> None:
+        await deliver(erp, "a session is there")
+        plant.turn("sap", log_off=True)
+        plant.faults({"kind": "forbidden", "method": "GET", "path": f"{ROOT}API_MAINTENANCEORDER;v=0002/"})
+        [outcome] = await erp.deliver([make_order("no token for orders")])
+        assert isinstance(outcome, Rejected), outcome
+        assert "403" in outcome.reason and "its notification 0000" in outcome.reason
+
     async def test_a_repeated_request_id_is_carried_out_once(self, erp: ErpAdapter, plant: Erp) -> None:
         order = make_order("repeated")
         plant.faults({"kind": "ghost", "seconds": 1.5, "count": 1, **POST_NOTIFICATION})

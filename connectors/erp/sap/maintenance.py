@@ -105,6 +105,8 @@ class Maintenance:
             return Throttled(None, str(no))
         except Unreachable as lost:
             return unasked(lost, f"not sent: {lost}")
+        except Refused as no:
+            made = Rejected(str(no)[:500])
         if isinstance(made, Rejected):
             return Rejected(f"{made.reason}; its notification {number} is there"[:500])
         if isinstance(made, Outcome):

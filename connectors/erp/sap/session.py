@@ -122,7 +122,8 @@ class Session:
             for last in (False, True):
                 if service not in own.tokens:
                     await self._fetch(own, service, {})
-                sent = {"content-type": "application/json", **headers, _TOKEN: own.tokens[service]}
+                kind = {} if content is None else {"content-type": "application/json"}
+                sent = {**kind, **headers, _TOKEN: own.tokens[service]}
                 try:
                     answer = await own.client.ask(method, f"{ROOT}/{service}/{rest}", content=content, headers=sent)
                 except Lost as lost:
