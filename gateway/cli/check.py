@@ -38,7 +38,7 @@ def cli(file: str | None, live: bool, config: str | None, output: str | None) ->
     settings = load(file or config)
     demand(settings)
     if open_to_nobody(settings):
-        click.echo("note: [api] lets nobody in: name an [[api.issuer]], or anonymous = [...]", err=True)
+        click.echo("note: [api] lets nobody in: name an [[api.issuer]], a token_folder, or anonymous = [...]", err=True)
     tags = len(settings.sources)
     click.echo(
         f"{settings.file}: fine. {counted(len(settings.assets), 'asset')}, {counted(tags, 'line source')}, "

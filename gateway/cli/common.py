@@ -34,6 +34,14 @@ output_option = click.option(
 )
 
 
+class States(click.Choice[str]):
+    """States as everybody writes them: parked is PARKED."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give the state; what is none is named with those that there are."""
+        return super().convert(value.upper() if isinstance(value, str) else value, param, ctx)
+
+
 def show(rows: Sequence[Any], columns: dict[str, Callable[[Any], object]], output: str | None) -> None:
     """Print rows: a table of `columns`, or every field of each row as JSON."""
     chosen = output or ("table" if sys.stdout.isatty() else "jsonl")

@@ -123,6 +123,9 @@ def drop(names: tuple[str, ...], reason: str, config: str | None) -> None:
     from gateway.core.errors import Refused
     from gateway.flow.parked import drop as give_up
 
+    if not reason.strip():
+        raise click.BadParameter("say why: it stays in the audit trail", param_hint="--reason")
+
     async def act(_: Any, store: Any) -> list[tuple[str, str, bool]]:
         told: list[tuple[str, str, bool]] = []
         for name in dict.fromkeys(names):

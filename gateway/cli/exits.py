@@ -16,6 +16,7 @@ class Exit(IntEnum):
     NOT_LET_IN = 4, "the way is barred until a person acts: a token, a certificate, a user"
     NOT_ALL = 5, "some of what was asked for could not be done, or proven; it is named"
     AILING = 6, "it was looked at, or tried, and something ails; it is named"
+    BUG = 70, "Andon has a bug: nothing that was asked for is certain; `ANDON_DEBUG=1` shows where"
     AWAY = 75, "the other side does not answer, or nobody knows what it did: look, and ask again later"
 
     def __new__(cls, code: int, means: str) -> Self:

@@ -1,7 +1,12 @@
 """The `andon` command: every command's help line, and the import of the one that is called."""
 
+import errno
+import io
+import os
 import sys
+import traceback
 from importlib import import_module
+from pathlib import Path
 
 import rich_click as click
 
@@ -36,6 +41,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("gateway.cli.config:cli", "Settings: print a sample, the history of what was applied."),
     "version": ("gateway.cli.version:cli", "Print the version."),
 }
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class LazyGroup(click.RichGroup):
@@ -83,29 +91,44 @@ def andon() -> None:
 
 
 def main() -> None:
-    """Run the command line; errors that the gateway raises on purpose become a message and an exit code."""
-    from gateway.core.errors import Barred, Misconfigured, Missing, Refused, Unreachable
-
+    """Run the command line; an error becomes a message that says what to do, and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name in Chinese must not break a terminal that knows no Chinese
+            stream.reconfigure(errors="backslashreplace")
     try:
         andon()
-    except Misconfigured as wrong:
-        click.echo(f"Misconfigured: {wrong}", err=True)
-        sys.exit(Exit.MISCONFIGURED)
-    except Missing as gone:
-        click.echo(f"Not there: {gone}", err=True)
-        sys.exit(Exit.NOT_THERE)
-    except Refused as no:
-        click.echo(f"Refused: {no}", err=True)
-        sys.exit(Exit.REFUSED)
-    except Barred as shut:
-        click.echo(f"Not let in: {shut}", err=True)
-        sys.exit(Exit.NOT_LET_IN)
-    except Unreachable as lost:
-        if isinstance(lost.__cause__, Misconfigured):  # a line tries again, for the file may change; a command ends
-            click.echo(f"Misconfigured: {lost}", err=True)
-            sys.exit(Exit.MISCONFIGURED)
-        click.echo(f"Unreachable: {lost}", err=True)
-        sys.exit(Exit.AWAY)
+    except Exception as error:
+        if os.environ.get("ANDON_DEBUG"):
+            raise
+        said, code = ended(error)
+        click.echo(said, err=True)
+        sys.exit(code)
+
+
+def ended(error: Exception) -> tuple[str, Exit]:
+    """Say what a command ended with, in words and as an exit code. Nothing of what a bug says is told: only where."""
+    from gateway.core.errors import Barred, Misconfigured, Missing, Refused, Unreachable
+
+    match error:
+        case ExceptionGroup():
+            return ended(error.exceptions[0])
+        case Misconfigured():
+            return f"Misconfigured: {error}", Exit.MISCONFIGURED
+        case Missing():
+            return f"Not there: {error}", Exit.NOT_THERE
+        case Refused():
+            return f"Refused: {error}", Exit.REFUSED
+        case Barred():
+            return f"Not let in: {error}", Exit.NOT_LET_IN
+        case Unreachable(__cause__=Misconfigured()):  # a line tries again, for the file may change; a command ends
+            return f"Misconfigured: {error}", Exit.MISCONFIGURED
+        case Unreachable():
+            return f"Unreachable: {error}", Exit.AWAY
+        case OSError() if error.errno in _NO_ROOM:
+            return f"Nothing more can be written: {error.strerror}; make room, or write elsewhere", Exit.AWAY
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
+    return f"A bug in Andon ({place}): please report it, with what ANDON_DEBUG=1 shows", Exit.BUG
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import ACTOR, config_option, output_option, printable, show, with_store
+from gateway.cli.common import ACTOR, States, config_option, output_option, printable, show, with_store
 from gateway.cli.exits import Exit
 from gateway.core.counted import counted
 
@@ -37,7 +37,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.option("--state", type=click.Choice(["WAITING", "SENDING", "DELIVERED", "UNCERTAIN", "PARKED", "WITHDRAWN"]))
+@click.option("--state", type=States(["WAITING", "SENDING", "DELIVERED", "UNCERTAIN", "PARKED", "WITHDRAWN"]))
 @click.option("--task", type=click.Choice(["create", "amend", "cancel", "drop"]), help="What has to be done next.")
 @click.option("--behind", is_flag=True, help="Those that the ERP would not have changed, or taken back.")
 @click.option("--asset", help="Orders of one asset.")
@@ -52,10 +52,22 @@ def list_orders(limit: int, config: str | None, output: str | None, **wanted: An
     Examples:  andon orders list --state PARKED   |   andon orders list --behind
     """
 
-    async def act(_: Any, store: Any) -> Any:
-        return await store.read(lambda tx: tx.orders(**wanted, limit=limit))
+    async def act(settings: Any, store: Any) -> Any:
+        found = await store.read(lambda tx: tx.orders(**wanted, limit=limit))
+        if not found:
+            _unknown(settings, wanted["asset"], wanted["erp"])
+        return found
 
     show(with_store(config, act), COLUMNS, output)
+
+
+def _unknown(settings: Any, asset: str | None, erp: str | None) -> None:
+    """Say that a name which finds nothing is none of the settings: it may be mistyped, or an old one."""
+    if asset is not None and settings.plant.asset(asset) is None:
+        click.echo(f"note: the settings have no asset {asset!r}", err=True)
+    if erp is not None and erp not in settings.erp:
+        known = ", ".join(settings.erp) or "none"
+        click.echo(f"note: the settings have no ERP {erp!r}; there is: {known}", err=True)
 
 
 @cli.command("show")
@@ -159,6 +171,9 @@ def cancel(key: str, reason: str, ruling: Any, config: str | None) -> None:
     """
     from gateway.core.errors import Missing
     from gateway.flow.withdraw import withdraw
+
+    if not reason.strip():
+        raise click.BadParameter("say why: it goes to the ERP and into the audit trail", param_hint="--reason")
 
     async def act(settings: Any, store: Any) -> Any:
         closed = _closed(settings)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import msgspec
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, with_store
+from gateway.cli.common import States, config_option, output_option, show, with_store
 from gateway.cli.exits import Exit
 from gateway.core.delivery import ProductionOrder
 from gateway.core.production import KEPT, Handover, Standing, StoredProduction
@@ -43,7 +43,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="KEPT: handed to nobody.")
+@click.option("--state", type=States(_STATES), help="KEPT: handed to nobody.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @config_option
 @output_option

@@ -74,7 +74,7 @@ def create(
     made = datetime.now(UTC).replace(microsecond=0)
     desk = _desk(settings)
     token, issued = desk.create(subject, scopes, lines or ("*",), settings.site.id, made, made + lasts, roles)
-    if output == "json":
+    if output in {"json", "jsonl"}:
         click.echo(json.dumps({"id": issued.id, "token": token}))
     else:
         click.echo(f"token {issued.id} for {subject}, until {stamp(issued.ends_at)}", err=True)
@@ -106,7 +106,7 @@ def _known(settings: "Settings", roles: tuple[str, ...], lines: tuple[str, ...])
     unknown = sorted(set(lines) - plant)
     if unknown:
         raise click.BadParameter(
-            f"no asset is on {unknown[0]!r}; lines: {', '.join(sorted(plant))}", param_hint="--line"
+            f"no asset is on {unknown[0]!r}; lines: {', '.join(sorted(plant)) or 'none'}", param_hint="--line"
         )
 
 

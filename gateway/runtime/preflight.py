@@ -32,10 +32,10 @@ def demand(settings: Settings) -> None:
 
 
 def open_to_nobody(settings: Settings) -> bool:
-    """Tell whether no caller can ever get in: no anonymous scope, no issuer of tokens, no webhook secret."""
+    """Tell whether no caller can ever get in: no anonymous scope, no tokens of anybody's, no webhook secret."""
     api = settings.api
     hooks = api.erp_secrets or api.report_secrets or api.odoo.secrets or api.frappe.secrets
-    return not (api.anonymous or api.issuer or hooks)
+    return not (api.anonymous or api.issuer or api.token_folder is not None or hooks)
 
 
 def _secrets(value: Any, at: str) -> Iterator[Fault]:

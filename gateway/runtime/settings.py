@@ -174,9 +174,9 @@ def load(given: str | None = None) -> Settings:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as lost:
-        raise Misconfigured(
-            f"{path} cannot be read: {lost}", ("write one with `andon config sample > andon.toml`",)
-        ) from lost
+        why = lost.strerror if isinstance(lost, OSError) else "it is no UTF-8 text"
+        then = "write one with `andon config sample > andon.toml`" if isinstance(lost, FileNotFoundError) else ""
+        raise Misconfigured(f"{path} cannot be read: {why}", (then,) if then else ()) from lost
     return parse(text, str(path))
 
 

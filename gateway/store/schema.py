@@ -71,4 +71,6 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     try:
         command.upgrade(config, to)
     except CommandError as lost:
-        raise Misconfigured(f"the database cannot be brought to revision {HEAD}: {lost}") from lost
+        newer = "locate revision" in str(lost)
+        then = "a newer Andon has used it: run that one, or restore a backup" if newer else str(lost)
+        raise Misconfigured(f"the database cannot be brought to revision {HEAD}: {then}") from lost
