@@ -114,7 +114,7 @@ def _unwritten(erp: Any, can: Any) -> Finding:
     if not first:
         told = "an order was tried out by a dry run; it is never changed or taken back there"
         return Finding(f"erp.{erp.name}", ok=True, detail=told)
-    detail = f"not proven without writing: that the ERP takes them shows with the first {', '.join(first)}"
+    detail = f"not proven without writing: that the ERP takes what is sent shows with the first {', '.join(first)}"
     return Finding(f"erp.{erp.name}", ok=True, detail=detail, proven=False)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import rich_click as click
 
@@ -65,15 +65,27 @@ def ask(asked: "httpx2.Client", method: str, path: str, **more: object) -> "http
     except httpx2.TransportError as cut:
         raise Unreachable(f"no answer from {asked.base_url} ({type(cut).__name__}): does `andon up` run?") from cut
     if answer.status_code in {401, 403}:
-        click.echo(f"Not authorised: {problem(answer)}", err=True)
-        sys.exit(Exit.NOT_LET_IN)
+        shut_out(answer)
     return answer
+
+
+def shut_out(answer: "httpx2.Response") -> NoReturn:
+    """End with 4, and say how to be let in."""
+    click.echo(f"Not authorised: {problem(answer)}", err=True)
+    if "ANDON_TOKEN" not in os.environ:
+        click.echo("a token goes into the environment variable ANDON_TOKEN; `andon tokens create` makes one", err=True)
+    sys.exit(Exit.NOT_LET_IN)
 
 
 def problem(answer: "httpx2.Response") -> str:
     """Say in words what the gateway did not like."""
-    if "json" not in answer.headers.get("content-type", ""):
-        return f"the gateway answered {answer.status_code}"
-    told = answer.json()
-    faults = [f"{fault.get('field')}: {fault.get('message')}" for fault in told.get("errors", ())]
-    return "; ".join([f"{told.get('title', '')} {told.get('detail', '')}".strip(), *faults])
+    try:
+        told = answer.json()
+        kind = str(told["type"])
+        faults = [f"{fault.get('field')}: {fault.get('message')}" for fault in told.get("errors", ())]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        kind = ""
+    if not kind.startswith("urn:andon:"):  # somebody else's error, in whatever words
+        place = answer.request.url.copy_with(path="/", query=None)
+        return f"{place} answered {answer.status_code}: is it an Andon gateway?"
+    return "; ".join([": ".join(word for word in (told.get("title"), told.get("detail")) if word), *faults])

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
-from gateway.cli.exits import Exit
-from gateway.cli.remote import client, problem, url_option
+from gateway.cli.remote import client, problem, shut_out, url_option
 
 if TYPE_CHECKING:
     import httpx2
@@ -90,8 +89,7 @@ def _send(asked: "httpx2.Client", fields: dict[str, str], picture: bytes | None)
                 return answer
             lost, hint = problem(answer), ""
             if answer.status_code in {401, 403}:
-                click.echo(f"Not authorised: {lost}", err=True)
-                sys.exit(Exit.NOT_LET_IN)
+                shut_out(answer)
             if answer.status_code not in {429, 503, 507}:
                 raise Refused(lost)
             wait = _wait_of(answer)

@@ -1,5 +1,6 @@
 """`andon review`: reports that a person must look at."""
 
+import sys
 from typing import Any
 
 import rich_click as click
@@ -35,7 +36,5 @@ def list_reviews(limit: int, config: str | None, output: str | None) -> None:
 
     held = [row for row in with_store(config, act) if not row.reviewed and row.extraction is not None]
     rows = [shown(row) for row in held]  # a slot holds the words it was read from, a name too
-    if output in {"json", "jsonl"}:
-        show([row.extraction for row in rows], {}, output)
-    else:
-        show(rows, COLUMNS, output or "table")
+    chosen = output or ("table" if sys.stdout.isatty() else "jsonl")
+    show(rows if chosen == "table" else [row.extraction for row in rows], COLUMNS, chosen)

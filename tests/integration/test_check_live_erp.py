@@ -126,7 +126,7 @@ def test_a_way_that_is_wrong_is_named_and_nothing_is_written(look: Look, plant: 
 def test_ways_that_the_erp_tells_of_are_right_and_what_they_carry_is_not_proven(look: Look) -> None:
     code, found = look(METADATA + CHANGE.format(**RIGHT))
     assert (code, [marked(found, f"{what},") for what in ("create", "read", "amend", "cancel")]) == (0, ["ok"] * 4)
-    assert marked(found, "not proven without writing: that the ERP takes them") == "?"
+    assert marked(found, "not proven without writing: that the ERP takes what is sent") == "?"
 
 
 @pytest.mark.parametrize(

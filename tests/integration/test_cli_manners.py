@@ -1,5 +1,6 @@
 """Wrong input at every command about orders and what goes with them: a message, what to do next, never a trace."""
 
+import json
 import os
 import shlex
 import sqlite3
@@ -148,6 +149,14 @@ def test_states_are_taken_as_people_write_them(filled: Plant) -> None:
     assert [row["order"]["key"] for row in filled.rows("orders", "list", "--state", "parked")] == [PARKED.key]
     made = filled.say("tokens", "create", "mes", "--scope", "read", "-o", "jsonl")
     assert made.exit_code == 0 and made.stdout.startswith('{"id"')
+
+
+def test_what_waits_for_a_person_is_json_lines_when_piped_like_every_list(filled: Plant) -> None:
+    assert [row["id"] for row in filled.rows("review", "list")] == json_ids(filled.say("review", "list").stdout)
+
+
+def json_ids(told: str) -> list[str]:
+    return [json.loads(line)["id"] for line in told.splitlines()]
 
 
 def test_a_terminal_that_knows_no_chinese_breaks_nothing(filled: Plant, tmp_path: Path) -> None:

@@ -60,6 +60,31 @@ async def test_an_address_that_is_none_is_named(url: str) -> None:
     assert (done.exit_code, "--url" in done.output) == (2, True), done.output
 
 
+async def test_somebody_else_s_server_is_no_gateway() -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"title": "Not Found"}'
+        head = b"HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        head += b"content-length: %d\r\n\r\n"
+        writer.write(head % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        done = await run(url, "noisy")
+        assert isinstance(done.exception, Refused) and "is it an Andon gateway?" in str(done.exception)
+
+
+async def test_who_is_not_let_in_learns_how_to_be(tmp_path: Path) -> None:
+    async with serving(tmp_path, anonymous=()) as edge:
+        done = await run(edge.url, "noisy")
+        assert done.exit_code == 4 and "andon tokens create" in done.stderr
+        listed = await asyncio.to_thread(CliRunner().invoke, andon, ["line", "targets", "--url", edge.url])
+        assert listed.exit_code == 4 and "andon tokens create" in listed.stderr
+
+
 async def test_a_token_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDON_TOKEN", "口令 of Friday")
     done = await run("http://127.0.0.1:9", "noisy")
