@@ -16,6 +16,7 @@ from connectors.line.streams import Said as Heard
 from connectors.line.streams import Streams, context_of
 from gateway.core.batch import Batch, TagState
 from gateway.core.errors import Unreachable
+from gateway.core.plural import plural
 from gateway.core.ports import NOTHING, Clock, LineSource
 from gateway.core.reading import LogLine, Name
 from gateway.core.units import Duration, Size
@@ -121,7 +122,7 @@ class Syslog:
         if self._streams.turned_away:
             detail += f", {self._streams.turned_away} turned away"
         if self._streams.cut:
-            detail += f", {self._streams.cut} lines cut"
+            detail += f", {plural(self._streams.cut, 'line')} cut"
         heard = [TagState(self.name, f"{asset}/log", healthy=True, last_at=at) for asset, at in self._last.items()]
         return [TagState(self.name, self._settings.transport, bound, detail), *heard]
 
@@ -163,7 +164,7 @@ class Syslog:
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_LINES))]
                 self._of.subtract(sender for sender, _ in taken)
                 self._of = +self._of
-                note = f"gap: {self._dropped} lines dropped, the queue was full" if self._dropped else ""
+                note = f"gap: {plural(self._dropped, 'line')} dropped, the queue was full" if self._dropped else ""
                 self._dropped = 0
                 yield self._batch([line for _, line in taken], note)
 

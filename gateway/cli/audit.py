@@ -8,7 +8,7 @@ import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, stamp, with_store
 from gateway.cli.exits import Exit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 COLUMNS: dict[str, Any] = {
     "number": lambda row: row.number,
@@ -50,7 +50,7 @@ def verify_chain(config: str | None) -> None:
     if broken is not None:
         click.echo(f"the chain breaks at line {broken}", err=True)
         sys.exit(Exit.AILING)
-    click.echo(f"{counted(len(lines), 'line')}, chain whole")
+    click.echo(f"{plural(len(lines), 'line')}, chain whole")
 
 
 async def _whole(_: Any, store: Any) -> list[Any]:

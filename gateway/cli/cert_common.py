@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured
+from gateway.core.plural import plural
 
 DEFAULT = "pki"
 folder_option = click.option(
@@ -39,7 +39,7 @@ def tell(row: Listed) -> None:
     click.echo(f"{row.room:<12} {row.file}\nsubject      {row.subject}")
     click.echo(f"uri          {row.uri or 'none'}\nhosts        {', '.join(row.hosts)}")
     click.echo(f"key          RSA {row.bits}, signed with {row.signature}")
-    click.echo(f"ends         {row.ends:%Y-%m-%d} ({counted(row.days, 'day')})\nfits         {row.fits}")
+    click.echo(f"ends         {row.ends:%Y-%m-%d} ({plural(row.days, 'day')})\nfits         {row.fits}")
     click.echo(f"SHA-256      {row.fingerprint}\nSHA-1        {row.sha1}\n")
 
 

@@ -8,7 +8,7 @@ import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
 from gateway.cli.exits import Exit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 _DEADLINE_S = 300.0
 
@@ -41,8 +41,8 @@ def cli(file: str | None, live: bool, config: str | None, output: str | None) ->
         click.echo("note: [api] lets nobody in: name an [[api.issuer]], a token_folder, or anonymous = [...]", err=True)
     tags = len(settings.sources)
     click.echo(
-        f"{settings.file}: fine. {counted(len(settings.assets), 'asset')}, {counted(tags, 'line source')}, "
-        f"{counted(len(settings.erp), 'ERP')}, configuration {settings.digest}",
+        f"{settings.file}: fine. {plural(len(settings.assets), 'asset')}, {plural(tags, 'line source')}, "
+        f"{plural(len(settings.erp), 'ERP')}, configuration {settings.digest}",
         err=live,
     )
     if live:
@@ -59,7 +59,7 @@ def _live(settings: Any, output: str | None) -> int:
     show(findings, COLUMNS, output)
     wrong = sum(not finding.ok for finding in findings)
     unproven = sum(finding.ok and not finding.proven for finding in findings)
-    click.echo(f"{counted(len(findings), 'finding')}, {wrong} wrong, {unproven} not proven", err=True)
+    click.echo(f"{plural(len(findings), 'finding')}, {wrong} wrong, {unproven} not proven", err=True)
     return Exit.AILING if wrong else Exit.DONE
 
 

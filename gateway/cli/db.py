@@ -9,7 +9,7 @@ import rich_click as click
 
 from gateway.cli.common import config_option
 from gateway.cli.exits import Exit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 from gateway.core.ports import AuditLine, Tx
 from gateway.store.settings import Settings
 
@@ -75,7 +75,7 @@ def backup(target: Path, config: str | None) -> None:
     """
     from gateway.store.backup import backup as copy
 
-    click.echo(f"{target}: {counted(copy(_settings(config), target), 'byte')}")
+    click.echo(f"{target}: {plural(copy(_settings(config), target), 'byte')}")
 
 
 @cli.command()
@@ -97,7 +97,7 @@ def trim(target: str, config: str | None) -> None:
     except ValueError as bad:
         raise click.BadParameter(str(bad), param_hint="--to") from bad
     held = with_store(config, lambda settings, store: trim_to(store, size, diagnosed=settings.diagnosed))
-    click.echo(f"the journal holds {counted(held.values, 'value')} in {counted(held.size, 'byte')}")
+    click.echo(f"the journal holds {plural(held.values, 'value')} in {plural(held.size, 'byte')}")
 
 
 def _settings(config: str | None) -> Settings:

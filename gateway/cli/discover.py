@@ -8,8 +8,8 @@ import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
 from gateway.cli.discover_modbus import modbus
-from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured, Refused
+from gateway.core.plural import plural
 
 COLUMNS: dict[str, Any] = {
     "path": lambda row: row.path,
@@ -77,7 +77,7 @@ def opcua(endpoint: str | None, output: str | None, **given: Any) -> None:
     listed = rows(variables, given["asset"])
     save.write_text(table(listed), "utf-8")
     click.echo(
-        f'{save}: {counted(len(listed), "tag")} of {counted(len(variables), "variable")}; use it with tags = "{save}"',
+        f'{save}: {plural(len(listed), "tag")} of {plural(len(variables), "variable")}; use it with tags = "{save}"',
         err=True,
     )
 
@@ -133,7 +133,7 @@ def _told(seen: Any) -> None:
     for name, limit in about.server.items():
         click.echo(f"limit        {name} {limit}", err=True)
     rate = walk.nodes / walk.seconds if walk.seconds else 0
-    click.echo(f"walked       {counted(walk.nodes, 'node')} in {walk.seconds:.1f} s ({rate:.0f} a second)", err=True)
+    click.echo(f"walked       {plural(walk.nodes, 'node')} in {walk.seconds:.1f} s ({rate:.0f} a second)", err=True)
     for place in walk.blocked[:10]:
         click.echo(f"closed       {place}", err=True)
     if walk.ended:

@@ -7,8 +7,8 @@ from typing import Any
 import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show
-from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.plural import plural
 
 _MOST_UNITS = 32
 _NOBODY = "another unit number (--units 1..247), a longer --timeout? Is it Modbus that is spoken there?"
@@ -65,7 +65,7 @@ def modbus(endpoint: str | None, output: str | None, **given: Any) -> None:
     except ValueError as wrong:
         raise Misconfigured(str(wrong)) from wrong
     save.write_text(text, "utf-8")
-    click.echo(f'{save}: {counted(text.count(chr(10)) - 1, "tag")}; use it with tags = "{save}"', err=True)
+    click.echo(f'{save}: {plural(text.count(chr(10)) - 1, "tag")}; use it with tags = "{save}"', err=True)
 
 
 async def _looked(wire: Any, look: Any) -> Any:

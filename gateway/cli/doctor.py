@@ -14,7 +14,7 @@ import rich_click as click
 from gateway.cli.common import config_option, output_option, show
 from gateway.cli.exits import Exit
 from gateway.cli.finding import COLUMNS, Finding, said
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 _LISTEN_S = 6.0
 _ERP_S = 60.0
@@ -65,7 +65,7 @@ async def _store(settings: Any) -> list[Finding]:
         counts = await store.read(lambda tx: tx.counts())
     finally:
         await store.close()
-    held = f"{counted(counts.orders, 'order')}, {counted(counts.episodes, 'episode')}"
+    held = f"{plural(counts.orders, 'order')}, {plural(counts.episodes, 'episode')}"
     return [Finding("store", ok=True, detail=f"{held}, schema up to date")]
 
 
@@ -84,7 +84,7 @@ def _models(settings: Any) -> list[Finding]:
             open_part(bundle, name)
     except Misconfigured as wrong:
         return [Finding("models", ok=False, detail=str(wrong))]
-    parts = counted(len(manifest.parts), "part")
+    parts = plural(len(manifest.parts), "part")
     return [Finding("models", ok=True, detail=f"bundle {manifest.digest}, {parts}, hashes right")]
 
 

@@ -9,7 +9,7 @@ import rich_click as click
 
 from gateway.cli.common import config_option, output_option, show, stamp, with_store
 from gateway.cli.exits import Exit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 COLUMNS: dict[str, Any] = {
     "name": lambda row: row.name,
@@ -96,7 +96,7 @@ def forget(name: str, config: str | None) -> None:
         if tx.subscriber(name) is None:
             return None
         gone = tx.forget_subscriber(name)
-        tx.note("events.forgotten", name, datetime.now(UTC), f"{counted(gone, 'event')} that it was not told")
+        tx.note("events.forgotten", name, datetime.now(UTC), f"{plural(gone, 'event')} that it was not told")
         return int(gone)
 
     async def act(settings: Any, store: Any) -> Any:
@@ -110,7 +110,7 @@ def forget(name: str, config: str | None) -> None:
     if gone is None:
         click.echo(f"{name} was never told anything; `andon events list` shows who is", err=True)
         sys.exit(Exit.NOT_THERE)
-    click.echo(f"{name}: forgotten, with {counted(gone, 'event')} that it was not told")
+    click.echo(f"{name}: forgotten, with {plural(gone, 'event')} that it was not told")
 
 
 @cli.command()

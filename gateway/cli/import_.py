@@ -8,8 +8,8 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured, Refused
+from gateway.core.plural import plural
 
 _SHOWN = 3
 _MOST_BYTES = 64 * 1024 * 1024
@@ -105,7 +105,7 @@ def _save(found: Any, folder: Path, source: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for line in found.lines:
         tables[line.name].write_text(importers.csv_of(line), "utf-8")
-        click.echo(f"{tables[line.name]}: {counted(len(line.tags), 'tag')}", err=True)
+        click.echo(f"{tables[line.name]}: {plural(len(line.tags), 'tag')}", err=True)
     settings.write_text(text, "utf-8")
     click.echo(f"{settings}: check it with  andon check {settings}", err=True)
 

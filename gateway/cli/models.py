@@ -11,7 +11,7 @@ import msgspec
 import rich_click as click
 
 from gateway.cli.common import output_option, show
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -123,7 +123,7 @@ def verify(bundle: Path | None) -> None:
     manifest = read_manifest(chosen)
     for name in sorted(manifest.parts):
         open_part(chosen, name)
-    click.echo(f"{chosen}: {counted(len(manifest.parts), 'part')} as the manifest says, bundle {manifest.digest}")
+    click.echo(f"{chosen}: {plural(len(manifest.parts), 'part')} as the manifest says, bundle {manifest.digest}")
 
 
 def _shipped() -> Path:

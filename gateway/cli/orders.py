@@ -9,7 +9,7 @@ import rich_click as click
 
 from gateway.cli.common import ACTOR, States, config_option, output_option, printable, show, with_store
 from gateway.cli.exits import Exit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 _RESTS = ("DELIVERED", "WITHDRAWN")
 COLUMNS: dict[str, Any] = {
@@ -115,7 +115,7 @@ def export(key: str, to: Path, number: int | None, config: str | None) -> None:
         click.echo(f"no order {key}{version}; `andon orders list` shows what there is", err=True)
         sys.exit(Exit.NOT_THERE)
     pack(found, to)
-    click.echo(f"{to}: version {found.order.version}, {counted(len(found.blobs), 'piece')}")
+    click.echo(f"{to}: version {found.order.version}, {plural(len(found.blobs), 'piece')}")
 
 
 @cli.command()

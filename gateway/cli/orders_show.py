@@ -7,8 +7,8 @@ import msgspec
 import rich_click as click
 
 from gateway.cli.common import printable, stamp, table
-from gateway.core.counted import counted
 from gateway.core.order import WorkOrder
+from gateway.core.plural import plural
 from gateway.core.ports import AuditLine, StoredOrder, Tx
 
 _MOST_LINES = 1000
@@ -87,7 +87,7 @@ def _facts(held: StoredOrder) -> Iterator[tuple[str, str]]:
 
 
 def _attempts(count: int) -> str:
-    return f"({counted(count, 'attempt')})" if count > 1 else ""
+    return f"({plural(count, 'attempt')})" if count > 1 else ""
 
 
 def _mark(held: StoredOrder, version: int) -> str:

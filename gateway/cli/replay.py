@@ -7,7 +7,7 @@ import rich_click as click
 
 from gateway.cli.common import config_option, moment, output_option, show, stamp, with_store
 from gateway.cli.exits import Exit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 TROUBLES: dict[str, Any] = {
     "verdict": lambda row: row.verdict,
@@ -61,8 +61,8 @@ def cli(
         return
     done = with_store(config, _Diagnose(span, dry_run=dry_run))
     show(done.troubles, TROUBLES, output)
-    gone = (counted(done.batches, "batch", "batches"), counted(done.windows, "window"))
-    click.echo(f"{', '.join(gone)}, {counted(len(done.troubles), 'trouble')}", err=True)
+    gone = (plural(done.batches, "batch", "batches"), plural(done.windows, "window"))
+    click.echo(f"{', '.join(gone)}, {plural(len(done.troubles), 'trouble')}", err=True)
     if dry_run and any(trouble.verdict == "would order" for trouble in done.troubles):
         sys.exit(Exit.AILING)
 

@@ -10,7 +10,7 @@ import rich_click as click
 
 from gateway.cli.exits import Exit
 from gateway.cli.report_submit import submit
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 if TYPE_CHECKING:
     from gateway.core.asset import Plant
@@ -89,7 +89,7 @@ def parse(site: Path, engine: str, output: str | None, file: BinaryIO) -> None:
         )
     if seen.failed:
         sys.stdout.flush()
-        click.echo(f"{seen.failed} of {counted(seen.lines, 'line')} could not be read", err=True)
+        click.echo(f"{seen.failed} of {plural(seen.lines, 'line')} could not be read", err=True)
         sys.exit(Exit.NOT_ALL)
 
 
@@ -176,7 +176,7 @@ def load_site(path: Path) -> "Plant":
         else:
             return plant
     known = places(text)
-    raise Misconfigured(f"{path}: {counted(len(found), 'fault')}", tuple(one.said(known, str(path)) for one in found))
+    raise Misconfigured(f"{path}: {plural(len(found), 'fault')}", tuple(one.said(known, str(path)) for one in found))
 
 
 def _twice(assets: list[Any]) -> "Iterator[Any]":

@@ -9,7 +9,7 @@ import rich_click as click
 from gateway.cli.common import config_option, output_option, show
 from gateway.cli.exits import Exit
 from gateway.cli.remote import url_option
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ def _parts(told: dict[str, Any]) -> list[Part]:
         Part("store", "pass" if told["store"] == "pass" else "fail", "" if told["store"] == "pass" else told["store"]),
     ]
     for name, source in told["sources"].items():
-        well = f"{counted(source['healthy'], 'tag is', 'tags are')} well"
+        well = f"{plural(source['healthy'], 'tag is', 'tags are')} well"
         rows.append(Part(f"line.{name}", source["status"], source["why"] or well, source["age_s"]))
         rows += [Part(f"line.{name} {tag}", "bad", why) for tag, why in source["bad"].items()]
     rows += [Part(trouble.partition(":")[0], "warn", trouble.partition(": ")[2]) for trouble in told["troubles"]]

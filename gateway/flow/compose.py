@@ -6,10 +6,10 @@ from typing import Literal
 
 from gateway.core.asset import Asset, Plant, Site
 from gateway.core.capsule import Seal
-from gateway.core.counted import counted
 from gateway.core.diagnosis import Diagnosis, Evidence, Fault
 from gateway.core.episode import Episode
 from gateway.core.order import Activity, Level, ProductRef, SourceRef, WorkOrder
+from gateway.core.plural import plural
 from gateway.core.report import Extraction, QualityReport
 from gateway.flow import policy
 from gateway.flow.troubles import OF_FAULT, iso_of, named
@@ -174,7 +174,7 @@ def _machine_text(
     else:
         lines = [
             f"{asset.id}: {name}, confidence {sure}, severity {episode.peak_severity:.0%}.",
-            f"First seen {since}, confirmed by {counted(episode.hits, 'window')}.",
+            f"First seen {since}, confirmed by {plural(episode.hits, 'window')}.",
             f"Evidence (log-odds): {shares}" if shares else "",
             f"Speed: {speed}" if speed else "",
             *short,

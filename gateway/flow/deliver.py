@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome, Uncertain
 from gateway.core.errors import Unreachable
+from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
@@ -116,7 +117,12 @@ class Deliverer:
         def step(tx: Tx) -> list[Claimed]:
             lost = tx.expire(now)
             if lost:
-                tx.note("delivery.lease_expired", self._erp.name, now, f"{lost} orders are uncertain")
+                tx.note(
+                    "delivery.lease_expired",
+                    self._erp.name,
+                    now,
+                    f"{plural(lost, 'order is', 'orders are')} uncertain",
+                )
             claimed = tx.claim(self._erp.name, now, lease, room, depth) if room else []
             heads = {one.delivery.lane for one in claimed}
             if len(heads) < room or lanes == 1:

@@ -7,10 +7,10 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from gateway.core.counted import counted
 from gateway.core.delivery import DeliveryState
 from gateway.core.errors import Missing, Refused
 from gateway.core.event import Outgoing
+from gateway.core.plural import plural
 from gateway.core.ports import AsideBatch, Store, StoredOrder, StoredReport, Tx
 from gateway.core.production import HandoverState, StoredProduction
 from gateway.core.status import OVER
@@ -271,7 +271,7 @@ def _why(held: StoredReport) -> str:
 
 
 def _span(one: AsideBatch) -> str:
-    return f"{counted(one.values, 'value')} from {one.first_at:%Y-%m-%d %H:%M:%S} UTC cannot be read: {one.why}"
+    return f"{plural(one.values, 'value')} from {one.first_at:%Y-%m-%d %H:%M:%S} UTC cannot be read: {one.why}"
 
 
 def _named(name: str) -> tuple[Kind, str]:

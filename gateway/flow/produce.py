@@ -11,6 +11,7 @@ from tenacity import wait_random_exponential
 
 from gateway.core.delivery import Delivered, Outcome, ProductionOrder, Rejected, Throttled, Uncertain, Unsent
 from gateway.core.errors import Misconfigured, Refused, Unreachable
+from gateway.core.plural import plural
 from gateway.core.ports import Clock, Store, Tx
 from gateway.core.production import Handover, HandoverState, JobState, StoredProduction
 from gateway.flow import aside
@@ -186,7 +187,9 @@ class Producer:
             why = "the line does not show it, but it may have been made and cleared in the meantime"
             return self._changed(one, HandoverState.PARKED, why)
         if one.attempt >= self._policy.doubts:
-            return self._changed(one, HandoverState.PARKED, f"handed over {one.attempt} times and never taken")
+            return self._changed(
+                one, HandoverState.PARKED, f"handed over {plural(one.attempt, 'time')} and never taken"
+            )
         # Nothing of it is there: what the line shows counts from the next attempt on.
         return self._changed(replace(one, since=None), HandoverState.WAITING, f"it did not arrive: {one.reason}")
 

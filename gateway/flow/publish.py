@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.core.delivery import Rejected, Throttled
 from gateway.core.errors import Unreachable
 from gateway.core.event import Gone, Heard, Heeded, Outgoing, Subscriber, Unheard
+from gateway.core.plural import plural
 from gateway.core.ports import Clock, EventSink, Store, Tx
 from gateway.flow import aside
 from gateway.flow.patience import Patience
@@ -257,7 +258,7 @@ def after(
             return replace(one, attempt=max(0, one.attempt - 1), due_at=now, reason=cause, updated_at=now)
         case Unheard(cause=cause, after=asked):
             if one.attempt > len(pace.schedule) or now - one.made_at > pace.give_up:
-                reason = f"given up after {one.attempt} attempts: {cause}"
+                reason = f"given up after {plural(one.attempt, 'attempt')}: {cause}"
                 return replace(one, state="PARKED", due_at=now, lease_until=None, reason=reason, updated_at=now)
             wait = pace.schedule[one.attempt - 1] * (1 + pace.jitter * chance())
             wait = max(wait, min(asked or timedelta(0), LONGEST_ASKED))

@@ -17,6 +17,7 @@ from gateway.core.delivery import (
     Uncertain,
 )
 from gateway.core.errors import Refused, Unreachable
+from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
 from gateway.flow.attempt import Attempt, Failed, counting, remembered, unasked
 from gateway.flow.deliver import GOODBYE_S, Observe, keep, tell, unobserved, write_patiently
@@ -192,7 +193,7 @@ class Reconciler:
             return changed(delivery, DeliveryState.UNCERTAIN, reason, now, promised.settle)
         why = delivery.reason.removeprefix(ABSENT).strip(" ()")
         if delivery.attempt >= self._policy.doubts and not delivery.withdraw:
-            return parked(delivery, f"sent {delivery.attempt} times and never arrived: {why}", now)
+            return parked(delivery, f"sent {plural(delivery.attempt, 'time')} and never arrived: {why}", now)
         # Nothing that was sent is there: what the ERP remembers begins with the next request.
         fresh = msgspec.structs.replace(delivery, since=None)
         return changed(fresh, DeliveryState.WAITING, f"it did not arrive: {why}", now, timedelta(0))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from gateway.core.batch import Batch
+from gateway.core.plural import plural
 from gateway.core.ports import Clock, Held, JournalRow, Store, Tx
 from gateway.flow.diagnose import CURSOR
 from gateway.flow.thin import Thinner
@@ -87,7 +88,7 @@ class Retention:
         thinned, dropped = ended.thinned - before.thinned, ended.dropped - before.dropped
         if not (thinned or dropped):
             return
-        detail = f"{thinned} values thinned, {dropped} dropped, {before.size} to {ended.size} bytes"
+        detail = f"{plural(thinned, 'value')} thinned, {dropped} dropped, {before.size} to {ended.size} bytes"
         now = self.now()
         await self.store.write(lambda tx: tx.note("journal.thinned", "journal", now, detail))
         log.warning("journal.thinned", what=detail)
@@ -134,7 +135,9 @@ async def trim_to(store: Store, size: int, *, diagnosed: bool) -> Held:
         pass
     after = await store.read(_look)
     if after.dropped != before.dropped:
-        detail = f"{after.dropped - before.dropped} values dropped by hand, {before.size} to {after.size} bytes"
+        detail = (
+            f"{plural(after.dropped - before.dropped, 'value')} dropped by hand, {before.size} to {after.size} bytes"
+        )
         await store.write(lambda tx: tx.note("journal.trimmed", "journal", datetime.now(UTC), detail))
     return after
 

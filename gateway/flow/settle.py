@@ -18,6 +18,7 @@ from gateway.core.delivery import (
     Uncertain,
     Unsent,
 )
+from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Tx
 from gateway.flow.ages import Ages
 from gateway.flow.attempt import Made
@@ -103,7 +104,7 @@ def doubtful(delivery: Delivery, cause: str, capabilities: Capabilities, policy:
     """Settle a delivery of which nobody knows what became of it. An order that is asked for has its time to appear."""
     if delivery.task in ("amend", "cancel"):
         if delivery.attempt >= policy.doubts:
-            return parked(delivery, f"tried {delivery.attempt} times: {cause}", now)
+            return parked(delivery, f"tried {plural(delivery.attempt, 'time')}: {cause}", now)
         return changed(delivery, DeliveryState.WAITING, cause, now, pause(delivery.attempt, policy))
     wait = capabilities.settle if asks(capabilities) else pause(delivery.attempt, policy)
     return changed(since_it_left(delivery), DeliveryState.UNCERTAIN, cause, now, wait)

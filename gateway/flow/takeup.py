@@ -6,6 +6,7 @@ import structlog
 from msgspec.structs import replace
 
 from gateway.core.delivery import DeliveryState
+from gateway.core.plural import plural
 from gateway.core.ports import Clock, ErpAdapter, Store, Tx
 from gateway.flow.settle import Policy, asks, doubtful
 
@@ -29,7 +30,7 @@ async def take_up(store: Store, erp: ErpAdapter | None, policy: Policy, now: Clo
         orders = 0 if erp is None else _orders(tx, erp, policy, at)
         productions, events = tx.free_productions(at), tx.free_events(at)
         if orders or productions or events:
-            told = f"{orders} orders, {productions} production orders and {events} events"
+            told = f"{plural(orders, 'order')}, {plural(productions, 'production order')} and {plural(events, 'event')}"
             tx.note("gateway.took_up", "gateway", at, f"{told} were in the hands of a gateway that ended")
         return orders, productions, events
 

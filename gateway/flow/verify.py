@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from gateway.core import capsule as capsules
 from gateway.core.asset import Asset, Plant
 from gateway.core.capsule import Capsule, Seen, Told
-from gateway.core.counted import counted
 from gateway.core.diagnosis import Diagnosis, Evidence
 from gateway.core.episode import Decision
 from gateway.core.errors import Misconfigured
 from gateway.core.order import WorkOrder
+from gateway.core.plural import plural
 from gateway.core.ports import Diagnoser, Grounded, Interpreter, Verdict
 from gateway.core.report import QualityReport
 from gateway.flow import evidence, grow, policy, seal
@@ -109,9 +109,9 @@ def _hashes(pieces: Sequence[Evidence], blobs: Blobs) -> Iterator[Check]:
         elif (hashed := capsules.named(content)) != piece.sha256:
             yield Check(what, "differs", f"it is kept as {piece.sha256}, the bytes are {hashed}")
         elif len(content) != piece.size:
-            yield Check(what, "differs", f"{counted(len(content), 'byte')}, the capsule says {piece.size}")
+            yield Check(what, "differs", f"{plural(len(content), 'byte')}, the capsule says {piece.size}")
         else:
-            yield Check(what, "proven", f"{counted(piece.size, 'byte')}, sha256 {piece.sha256}")
+            yield Check(what, "proven", f"{plural(piece.size, 'byte')}, sha256 {piece.sha256}")
 
 
 def _text(order: WorkOrder, before: WorkOrder | None, known: Capsule) -> Check:
@@ -190,7 +190,7 @@ def _rules(known: Capsule) -> Check:
     episode, terms = known.episode, known.terms
     asset = known.asset or Asset(id=episode.asset)
     decided = policy.of_machine(episode, asset, terms.limit) is Decision.ORDER
-    by = counted(episode.hits, "window")
+    by = plural(episode.hits, "window")
     told = f"confirmed by {by}, confidence {episode.peak_confidence:.3f}, limit {terms.limit:g}"
     return Check("rules", "proven" if decided and episode.hits >= terms.confirm else "differs", told)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 from gateway.core.ports import Held, Store
 from gateway.runtime.telemetry import Telemetry
 
@@ -30,5 +30,5 @@ class Fullness:
         aside = self.held.aside - (self._at_start or self.held).aside
         said = [f"journal: {self._store.refusing}"] if self._store.refusing else []
         if aside:
-            said.append(f"journal: {counted(aside, 'batch was', 'batches were')} set aside: unreadable")
+            said.append(f"journal: {plural(aside, 'batch was', 'batches were')} set aside: unreadable")
         return said

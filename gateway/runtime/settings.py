@@ -10,8 +10,8 @@ import msgspec
 
 from connectors.events.settings import EventSettings
 from gateway.core.asset import Asset, Plant, Site
-from gateway.core.counted import counted
 from gateway.core.errors import Misconfigured
+from gateway.core.plural import plural
 from gateway.core.ports import ErpAdapter, LineSource
 from gateway.core.units import decode
 from gateway.runtime.api_settings import ApiSettings
@@ -208,7 +208,7 @@ def refuse(found: Sequence[Fault], text: str, file: str) -> None:
     if found:
         known = places(text)
         raise Misconfigured(
-            f"{file}: {counted(len(found), 'fault')}",
+            f"{file}: {plural(len(found), 'fault')}",
             tuple(fault.said(known, file) for fault in found),
         )
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from gateway.cli.common import stamp
 from gateway.cli.main import andon
-from gateway.core.counted import counted
+from gateway.core.plural import plural
 from tests.cli_plant import Plant
 from tests.integration.edge_rig import episode
 from tests.set_aside import BEHIND, fill_all, put_aside
@@ -50,7 +50,7 @@ def test_a_time_of_another_zone_is_printed_in_utc() -> None:
     ("number", "said"), [(0, "0 batches"), (1, "1 batch"), (2, "2 batches"), (10_000, "10000 batches")]
 )
 def test_one_is_not_many(number: int, said: str) -> None:
-    assert counted(number, "batch", "batches") == said
+    assert plural(number, "batch", "batches") == said
 
 
 def test_a_plant_of_one_asset_has_one_asset(plant: Plant) -> None:
