@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
 from time import monotonic
@@ -10,7 +10,7 @@ from time import monotonic
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome, Uncertain
+from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome, Uncertain, Unsent
 from gateway.core.errors import Unreachable
 from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
@@ -63,10 +63,11 @@ class Deliverer:
         self._limit = Limit(policy.lanes)
         self._flying = 0
         self._sending: asyncio.TaskGroup | None = None  # while `run` goes on: who comes next goes out from here
+        self._unbegun: dict[str, Claimed] = {}
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        async with asyncio.TaskGroup() as sending:
+        async with self._going_out() as sending:
             self._sending = sending
             while True:
                 # Clear before the claim: an order committed during it must not be slept over.
@@ -81,29 +82,59 @@ class Deliverer:
 
     async def step(self) -> int:
         """Claim what is due and send it; gives how many orders were tried. For tests and one-off runs."""
-        async with asyncio.TaskGroup() as sending:
+        async with self._going_out() as sending:
             return await self._start(sending)
+
+    @contextlib.asynccontextmanager
+    async def _going_out(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """Be there for requests until they are over. What was taken and never began is given back."""
+        try:
+            async with asyncio.TaskGroup() as sending:
+                yield sending
+        finally:
+            self._sending = None
+            never, self._unbegun = list(self._unbegun.values()), {}
+            if never:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GOODBYE_S):
+                        await self._settle(never, [Unsent("the gateway was stopped before it was sent")] * len(never))
 
     async def _start(self, sending: asyncio.TaskGroup) -> int:
         claimed = await self._next(lambda room: self._store.write(self._claim(room)))
         self._launch(sending, claimed)
         return len(claimed)
 
-    async def _next(self, take: Callable[[int], Awaitable[list[Claimed]]]) -> list[Claimed]:
+    async def _next(self, take: Callable[[int], Coroutine[None, None, list[Claimed]]]) -> list[Claimed]:
         """Take what may leave now; room is kept for it until it is known how much that is."""
         most = 1 if self._erp.capabilities.lane == "connection" else self._limit.lanes
         room = self._patience.grant(most - self._flying)
         self._flying += room
         claimed: list[Claimed] = []
         try:
-            claimed = await take(room)
+            claimed = await self._whole(take(room))
         finally:
             self._flying -= room
             if room and not claimed:
                 self._patience.unused()
         return claimed
 
+    async def _whole(self, take: Coroutine[None, None, list[Claimed]]) -> list[Claimed]:
+        """Have a write that has begun come to its end, also when we are stopped: what it takes then never begins."""
+        taking = asyncio.create_task(take)
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError, Unreachable):
+                async with asyncio.timeout(GOODBYE_S):
+                    self._hold(await taking)
+            raise
+
+    def _hold(self, claimed: Sequence[Claimed]) -> None:
+        self._unbegun |= {one.delivery.key: one for one in claimed}
+
     def _launch(self, sending: asyncio.TaskGroup, claimed: Sequence[Claimed]) -> None:
+        # A task that is cancelled before its first step never runs.
+        self._hold(claimed)
         for batch in batches(claimed, self._erp.capabilities.batch):
             self._flying += 1
             sending.create_task(self._send(batch), name=f"deliver {batch[0].order.key}")
@@ -135,23 +166,25 @@ class Deliverer:
         return step
 
     async def _send(self, batch: Sequence[Claimed]) -> None:
+        for one in batch:
+            del self._unbegun[one.delivery.key]
         # As long as nobody knows better: a stop must not turn what the ERP has answered into doubt.
         made: Sequence[Made] = [Uncertain("the gateway was stopped while it was sent")] * len(batch)
         try:
             made = await self._answered(batch)
-            if self._sending is None:
-                await self._settle(batch, made)
-                return
-            # One commit ends this request and takes the next: half the work of the disk for each order.
-            following = await self._next(partial(self._settle, batch, made))
-            self._launch(self._sending, following)
-            if not following:
-                self._wake.set()  # somebody else may have kept the room for what is due
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
                     await self._settle(batch, made)
             raise
+        if self._sending is None:
+            await self._whole(self._settle(batch, made))
+            return
+        # One commit ends this request and takes the next: half the work of the disk for each order.
+        following = await self._next(partial(self._settle, batch, made))
+        self._launch(self._sending, following)
+        if not following:
+            self._wake.set()  # somebody else may have kept the room for what is due
 
     async def _answered(self, batch: Sequence[Claimed]) -> Sequence[Made]:
         try:
@@ -184,6 +217,10 @@ class Deliverer:
             for claimed in batch:
                 log.error("delivery.not_settled", erp=self._erp.name, order=claimed.delivery.key, why=str(lost))  # noqa: TRY400  no bug
             return []
+        except Exception:
+            if room:  # what cannot be taken must not take back what the ERP has answered
+                await self._settle(batch, made)
+            raise
         for one, result, mine in zip(made, results, ours, strict=True):
             tell(self._erp.name, one, result, ours=mine)
         return following

@@ -49,13 +49,22 @@ _MOVED_ON = or_(
     and_(bindparam("may_be_taken_back", type_=Integer) == 1, outbox.c.withdraw != ""),
 )
 _AGAIN = and_(bindparam("there", type_=Integer) == 1, _MOVED_ON)
+_OURS = and_(
+    outbox.c.state == bindparam("of_state"),
+    outbox.c.lease_until.is_not_distinct_from(bindparam("of_lease", type_=outbox.c.lease_until.type)),
+)
+# A clock that was set ended the lease during the request: what the ERP has answered is true all the same.
+_ENDED_EARLY = and_(
+    bindparam("sure", type_=Integer) == 1,
+    outbox.c.state.in_((DeliveryState.UNCERTAIN, DeliveryState.PARKED)),
+    outbox.c.lease_until.is_(None),
+)
 SETTLE = (
     update(outbox)
     .where(
         outbox.c.key == bindparam("of_key"),
         outbox.c.attempt == bindparam("of_attempt"),
-        outbox.c.state == bindparam("of_state"),
-        outbox.c.lease_until.is_not_distinct_from(bindparam("of_lease", type_=outbox.c.lease_until.type)),
+        or_(_OURS, _ENDED_EARLY),
     )
     .values(
         {

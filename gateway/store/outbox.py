@@ -27,6 +27,8 @@ from gateway.store.documents import unpack
 from gateway.store.part import Part
 from gateway.store.tables import outbox
 
+_SURE = {DeliveryState.DELIVERED, DeliveryState.WITHDRAWN}
+
 
 def _settlement(claimed: Delivery, settled: Delivery) -> dict[str, Any]:
     """Give the values that `claims.SETTLE` is carried out with."""
@@ -36,6 +38,7 @@ def _settlement(claimed: Delivery, settled: Delivery) -> dict[str, Any]:
         "of_attempt": claimed.attempt,
         "of_state": claimed.state.value,
         "of_lease": claimed.lease_until,
+        "sure": claimed.state is DeliveryState.SENDING and settled.state in _SURE,
         "there": settled.state is DeliveryState.DELIVERED,
         "tried": claimed.sending if claimed.sending is not None else claimed.version,
         "may_be_taken_back": claimed.task != "cancel",

@@ -1,10 +1,12 @@
 """Corners of delivery, with an ERP in memory: what a limit, a stop, a bug and a wrong clock may not do."""
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +25,7 @@ from gateway.core.delivery import (
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import Store, StoredOrder, Tx
+from gateway.core.ports import Store, StoredOrder, T, Tx
 from gateway.flow.ages import Ages
 from gateway.flow.deliver import Deliverer
 from gateway.flow.patience import Patience
@@ -531,3 +533,81 @@ async def test_what_surely_did_not_arrive_is_remembered_from_its_next_request_on
     await desk.deliverer.step()
     delivery = (await desk.held(order)).delivery
     assert (delivery.since, delivery.attempt) == (desk.at, 2)
+
+
+class Stopping:
+    """A store that stops somebody at the moment at which its second commit is done."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.whom: asyncio.Task[None] | None = None
+        self.commits = 0
+
+    async def write(self, step: Callable[[Tx], T]) -> T:
+        told = await self._inner.write(step)
+        self.commits += 1
+        if self.commits == 2 and self.whom is not None:
+            self.whom.cancel()
+            await asyncio.sleep(0)
+        return told
+
+    async def read(self, look: Callable[[Tx], T]) -> T:
+        return await self._inner.read(look)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def test_a_stop_right_after_the_commit_that_took_an_order_gives_it_back_unsent(store: Store) -> None:
+    one, other = make_order("one"), make_order("other")
+    stopping = Stopping(store)
+    desk = Desk(stopping, Plain(idempotency=Idempotency.NONE))
+    await Desk(store, desk.erp).put(one, other)
+    running = stopping.whom = asyncio.create_task(desk.deliverer.run())
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert desk.erp.calls == ["deliver"]
+    assert await desk.state(one) is DeliveryState.DELIVERED
+    held = (await desk.held(other)).delivery
+    assert (held.state, held.attempt, held.lease_until) == (DeliveryState.WAITING, 0, None)
+
+
+async def test_a_lease_that_a_clock_has_ended_during_the_request_does_not_lose_the_answer(store: Store) -> None:
+    order, desk = make_order("one"), Desk(store, Plain(idempotency=Idempotency.NONE))
+    await desk.put(order)
+
+    async def set_forward() -> None:
+        desk.at += timedelta(minutes=30)
+        await desk.store.write(lambda tx: tx.expire(desk.at))
+        await desk.reconciler.step()
+
+    desk.erp.during = set_forward
+    await desk.deliverer.step()
+    held = (await desk.held(order)).delivery
+    assert (held.state, held.erp_number) == (DeliveryState.DELIVERED, "1")
+
+
+def spoil(folder: Path, key: str) -> None:
+    """Have an order hold what is no order."""
+    database = sqlite3.connect(next(folder.glob("*.db")))
+    with database:
+        database.execute("UPDATE orders SET body = ? WHERE key = ?", (b"\0junk", key))
+    database.close()
+
+
+async def test_an_order_that_cannot_be_read_does_not_undo_what_the_erp_answered_for_another(
+    store: Store, tmp_path: Path
+) -> None:
+    good, bad = make_order("good", asset="A"), make_order("bad", asset="B")
+    desk = Desk(store, Plain(idempotency=Idempotency.NONE))
+    await desk.put(good)
+
+    async def spoilt() -> None:
+        await desk.put(bad)
+        spoil(tmp_path, bad.key)
+
+    desk.erp.during = spoilt
+    with pytest.raises(BaseExceptionGroup):
+        async with asyncio.timeout(20):
+            await desk.deliverer.run()
+    assert await desk.state(good) is DeliveryState.DELIVERED
