@@ -109,6 +109,12 @@ def with_store(config: str | None, act: Callable[[Any, Any], Awaitable[T]]) -> T
     return asyncio.run(run())
 
 
+def note_unknown(settings: Any, asset: str | None) -> None:
+    """Say that an asset by whose name nothing was found is none of the settings: mistyped, or an old one."""
+    if asset is not None and settings.plant.asset(asset) is None:
+        click.echo(f"note: the settings have no asset {asset!r}", err=True)
+
+
 def moment(text: str) -> Any:
     """Read a time: ISO 8601 (local without an offset), or an age such as `2h`, `30min`, `7d`."""
     from datetime import UTC, datetime, timedelta

@@ -4,7 +4,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, output_option, show, stamp, with_store
+from gateway.cli.common import config_option, note_unknown, output_option, show, stamp, with_store
 
 COLUMNS: dict[str, Any] = {
     "key": lambda row: row.key,
@@ -34,7 +34,10 @@ def cli() -> None:
 def list_episodes(asset: str | None, live: bool, limit: int, config: str | None, output: str | None) -> None:
     """List episodes, newest first."""
 
-    async def act(_: Any, store: Any) -> Any:
-        return await store.read(lambda tx: tx.episodes(asset, live=live, limit=limit))
+    async def act(settings: Any, store: Any) -> Any:
+        found = await store.read(lambda tx: tx.episodes(asset, live=live, limit=limit))
+        if not found:
+            note_unknown(settings, asset)
+        return found
 
     show(with_store(config, act), COLUMNS, output)

@@ -126,6 +126,8 @@ def ended(error: Exception) -> tuple[str, Exit]:
             return f"Unreachable: {error}", Exit.AWAY
         case OSError() if error.errno in _NO_ROOM:
             return f"Nothing more can be written: {error.strerror}; make room, or write elsewhere", Exit.AWAY
+        case OSError() if error.filename:
+            return f"Refused: {os.fsdecode(error.filename)}: {error.strerror}", Exit.REFUSED
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
     return f"A bug in Andon ({place}): please report it, with what ANDON_DEBUG=1 shows", Exit.BUG

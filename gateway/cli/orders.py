@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import ACTOR, States, config_option, output_option, printable, show, with_store
+from gateway.cli.common import ACTOR, States, config_option, note_unknown, output_option, printable, show, with_store
 from gateway.cli.exits import Exit
 from gateway.core.plural import plural
 
@@ -63,8 +63,7 @@ def list_orders(limit: int, config: str | None, output: str | None, **wanted: An
 
 def _unknown(settings: Any, asset: str | None, erp: str | None) -> None:
     """Say that a name which finds nothing is none of the settings: it may be mistyped, or an old one."""
-    if asset is not None and settings.plant.asset(asset) is None:
-        click.echo(f"note: the settings have no asset {asset!r}", err=True)
+    note_unknown(settings, asset)
     if erp is not None and erp not in settings.erp:
         known = ", ".join(settings.erp) or "none"
         click.echo(f"note: the settings have no ERP {erp!r}; there is: {known}", err=True)

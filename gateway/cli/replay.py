@@ -5,7 +5,7 @@ from typing import Any
 
 import rich_click as click
 
-from gateway.cli.common import config_option, moment, output_option, show, stamp, with_store
+from gateway.cli.common import config_option, moment, note_unknown, output_option, show, stamp, with_store
 from gateway.cli.exits import Exit
 from gateway.core.plural import plural
 
@@ -54,8 +54,7 @@ def cli(
     span = Span(moment(since), moment(until) if until else now(), asset)
     if span.since >= span.until:
         raise click.BadParameter("--since must be before --until")
-    if asset is not None and load(config).plant.asset(asset) is None:
-        click.echo(f"note: the settings have no asset {asset!r}", err=True)
+    note_unknown(load(config), asset)
     if stage == "deliver":
         show(with_store(config, _Deliver(span, dry_run=dry_run)), ORDERS, output)
         return

@@ -63,6 +63,8 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("orders list --state KEPT", 2, "'PARKED'"),
     ("orders list --asset 齿轮箱", 0, "note: the settings have no asset '齿轮箱'"),
     ("orders list --erp sap", 0, "note: the settings have no ERP 'sap'; there is: main, press"),
+    ("episodes list --asset 齿轮箱", 0, "note: the settings have no asset '齿轮箱'"),
+    ("db backup /nowhere/x.db", 1, "Refused: /nowhere"),
     ("dlq show nothing", 1, "andon dlq list"),
     ("dlq show 订单:1", 1, "andon dlq list"),
     (f"dlq show order:{THERE.key}", 3, "andon dlq list"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.line.importers.found import Finding
+from gateway.core.plural import plural
 
 Foreign = Mapping[str, Any]
 """A table of the source as its parser gave it. It is taken apart here and goes no further."""
@@ -118,5 +119,5 @@ class Taking:
 
 def _short(value: object) -> str:
     if isinstance(value, dict | list):
-        return f"{len(value)} entries"
+        return plural(len(value), "entry", "entries")
     return "a text" if isinstance(value, str) and len(value) > 40 else repr(value)  # noqa: PLR2004 (what fits a line)
