@@ -116,7 +116,8 @@ class Outbox(Part):
         """Write down what became of a claimed delivery; False when the claim is no longer ours (nothing changes).
 
         A lease is given up unless the delivery goes on SENDING. An order that was changed, or is to be taken back,
-        since the claim waits again instead of being DELIVERED.
+        since the claim waits again instead of being DELIVERED. Where a lease has ended and nobody asks yet, that an
+        order is there, or was taken back, is true all the same.
         """
         return self._db.execute(claims.SETTLE, _settlement(claimed, settled)).rowcount == 1
 

@@ -121,8 +121,24 @@ class Outbox:
         [one] = await claim(store)
         assert await store.write(lambda tx: tx.expire(at(29))) == 0
         assert await store.write(lambda tx: tx.expire(at(31))) == 1
-        assert not await settle(store, one, DeliveryState.DELIVERED)
+        for state in (DeliveryState.WAITING, DeliveryState.UNCERTAIN, DeliveryState.PARKED):
+            assert not await settle(store, one, state)
         assert [one.order.key for one in await claim_uncertain(store, at(31))] == ["A1"]
+        assert not await settle(store, one, DeliveryState.DELIVERED)
+
+    async def test_what_the_erp_has_answered_counts_though_the_lease_was_ended_unless_somebody_asks_already(
+        self, store: Store
+    ) -> None:
+        await put(store, ("A1", "A"), ("B1", "B"))
+        one, other = await claim(store)
+        assert await store.write(lambda tx: tx.expire(at(31))) == 2
+        assert await settle(store, one, DeliveryState.DELIVERED)
+        [asked] = await claim_uncertain(store, at(31))
+        await settle(store, asked, DeliveryState.PARKED)
+        assert await settle(store, other, DeliveryState.DELIVERED)
+        states = await store.read(lambda tx: tx.order_counts())
+        assert states == {"DELIVERED": 2}
+        assert not await settle(store, one, DeliveryState.DELIVERED)
 
     async def test_what_somebody_holds_is_listed_and_what_waits_or_is_free_is_not(self, store: Store) -> None:
         await put(store, *((lane + "1", lane) for lane in "ABCDE"))
@@ -192,7 +208,7 @@ class Outbox:
         assert [one.order.key for one in await claim(store, now=then)] == ["A1"]
         assert [one.order.key for one in await claim_uncertain(store, then)] == ["B1"]
         assert await store.write(lambda tx: tx.expire(then)) == 1
-        assert not await settle(store, third, DeliveryState.DELIVERED)
+        assert not await settle(store, third, DeliveryState.UNCERTAIN)
 
     async def test_a_parked_order_is_sent_again_under_its_key(self, store: Store) -> None:
         await put(store, ("A1", "A"))
