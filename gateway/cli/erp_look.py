@@ -77,14 +77,14 @@ async def _alone(settings: Any, adapter: Any) -> AsyncIterator[None]:
 
 async def _tried(erp: Any, adapter: Any) -> list[Finding]:
     """Verify, then try the ways; what cannot be known without writing is named."""
-    from gateway.core.errors import Unreachable
+    from gateway.core.errors import AndonError
     from gateway.core.ports import Tried
 
     found = _findings(erp, await adapter.verify())
     wrong = not all(finding.ok for finding in found)
     try:
         ways = _ways(erp, await adapter.ways() if isinstance(adapter, Tried) else [])
-    except Unreachable:
+    except AndonError:  # whoever is not let in can try nothing
         if not wrong:
             raise
         return found

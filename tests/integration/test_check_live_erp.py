@@ -144,6 +144,12 @@ def test_what_an_erp_does_not_tell_is_said_to_be_not_proven(
     assert marked(found, "amend,") == ("BAD" if tells == "missing" else "?"), found
 
 
+def test_who_is_not_let_in_is_told_that_and_nothing_else(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_ERP_SECRET", "wrong")
+    code, found = look(METADATA + CHANGE.format(**RIGHT))
+    assert (code, len(found)) == (6, 1) and "see client_id, client_secret" in found[0]["detail"]
+
+
 def test_a_user_who_may_only_read_is_named_without_a_probe(look: Look, plant: Erp) -> None:
     plant.habits(writes=False)
     code, found = look(METADATA)
