@@ -102,10 +102,10 @@ def hand(order_ids: tuple[str, ...], config: str | None) -> None:
                 if tx.redeliver_production(order_id, to, at):
                     tx.note("production.handed_again", order_id, at, to)
                     told[order_id] = _AGAIN
-                elif tx.production(order_id) is None:
+                elif (held := tx.production(order_id)) is None:
                     told[order_id] = "there is no such order; `andon production list` shows what there is"
                 else:
-                    told[order_id] = "is not parked"
+                    told[order_id] = f"is {held.standing}: there is nothing to hand over"
             return told
 
         return await store.write(step)

@@ -35,6 +35,8 @@ def test_an_order_that_is_handed_to_nobody_is_kept_in_every_form(plant: Plant) -
         assert name in table and state in table
     assert plant.say("production", "hand", "PO-kept").exit_code == 0
     assert plant.rows("production", "list", "--state", "KEPT") == []
+    again = plant.say("production", "hand", "PO-kept")
+    assert (again.exit_code, again.stdout) == (5, "PO-kept: is WAITING: there is nothing to hand over\n")
 
 
 def test_an_order_of_the_time_before_any_was_handed_over_is_kept_and_can_be_handed_over(plant: Plant) -> None:
