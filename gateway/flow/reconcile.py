@@ -23,7 +23,8 @@ from gateway.flow.attempt import Attempt, Failed, counting, remembered, unasked
 from gateway.flow.deliver import GOODBYE_S, Observe, keep, tell, unobserved, write_patiently
 from gateway.flow.ghosts import Ghosts
 from gateway.flow.patience import Patience
-from gateway.flow.settle import Policy, Settled, changed, delivered, parked, pause, too_old
+from gateway.flow.settle import Policy, Settled, changed, delivered, lingers, parked, pause, too_old
+from gateway.flow.sweep import watch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -33,7 +34,7 @@ ABSENT = "looked up once, not found"
 _LONGEST_LEASE = timedelta(minutes=58)
 GONE = "the ERP does not show it, but it may have been done and cleared there: look before it is sent again"
 """Why a person must look at an order that was in doubt for longer than its ERP shows one."""
-_GONE = (Idempotency.UPSERT, Idempotency.CLIENT_ID)
+_WHILE_IT_IS_THERE = (Idempotency.UPSERT, Idempotency.CLIENT_ID)
 _SAME_KEY = (Idempotency.HEADER, Idempotency.UPSERT, Idempotency.CLIENT_ID)
 
 
@@ -175,7 +176,8 @@ class Reconciler:
         if found:
             there = Delivered(counting(found), created=False)
             self._note(there)
-            await self._settle(claimed, there, delivered(claimed.delivery, there.ref.number, now, "found"))
+            result = delivered(claimed.delivery, there.ref.number, now, "found")
+            await self._settle(claimed, there, result, several=len(found) > 1)
             await self._ghosts.leave_one(claimed.order, found)
         elif absent is not None and not claimed.delivery.withdraw:
             await absent(claimed)
@@ -186,7 +188,7 @@ class Reconciler:
 
     def _absent(self, claimed: Claimed, now: datetime) -> Settled:
         delivery, promised = claimed.delivery, self._erp.capabilities
-        if promised.idempotency in _GONE and not remembered(promised, delivery.since, self._patience.ages):
+        if promised.idempotency in _WHILE_IT_IS_THERE and not remembered(promised, delivery.since, self._patience.ages):
             return parked(delivery, f"{GONE} ({delivery.reason})", now)
         if not delivery.reason.startswith(ABSENT):
             reason = f"{ABSENT} ({delivery.reason})"
@@ -206,11 +208,15 @@ class Reconciler:
         wait = self._patience.left or pause(delivery.attempt, self._policy)
         return changed(delivery, DeliveryState.UNCERTAIN, delivery.reason or cause, now, wait)
 
-    async def _settle(self, claimed: Claimed, outcome: Outcome, result: Settled) -> None:
+    async def _settle(self, claimed: Claimed, outcome: Outcome, result: Settled, *, several: bool = False) -> None:
+        """Write down what became of an order; one of which there are `several` is looked at again, whatever ends us."""
         now = self._now()
 
         def step(tx: Tx) -> bool:
-            return keep(tx, claimed, outcome, result, self._erp, now)
+            ours = keep(tx, claimed, outcome, result, self._erp, now)
+            if ours and several:
+                watch(tx, claimed.delivery.key, now, lingers(self._erp.capabilities))
+            return ours
 
         try:
             ours = await write_patiently(self._store, step, self._policy)

@@ -19,6 +19,12 @@ def watch(tx: Tx, key: str, now: datetime, settle: timedelta) -> None:
     tx.watch(Watched(key, now + max(settle, _SHORTEST), LOOKS))
 
 
+def furthest(settle: timedelta) -> timedelta:
+    """Give how far ahead a look is planned at most; one further away was planned by a clock that has gone back."""
+    gap: timedelta = max(settle, _SHORTEST) * _WIDER ** (LOOKS - 1)
+    return gap
+
+
 def seen(tx: Tx, item: Watched, now: datetime, settle: timedelta) -> None:
     """Take one look off a watched order; the last one ends the watch."""
     gap = max(settle, _SHORTEST) * _WIDER ** (LOOKS + 1 - item.left)

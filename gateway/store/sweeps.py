@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import and_, null, select, update
+from sqlalchemy import ColumnElement, and_, null, or_, select, update
 
 from gateway.core.ports import Watched
 from gateway.store.part import Part
@@ -18,17 +18,26 @@ class Sweeps(Part):
         which = outbox.c.key == watched.key
         self._db.execute(update(outbox).where(which).values(look_at=planned, looks=max(0, watched.left)))
 
-    def watched(self, erp: str, until: datetime | None = None, limit: int = 100) -> list[Watched]:
-        """Give what is watched in one ERP and due until a time (None: whenever it is), the longest due first."""
+    def watched(
+        self, erp: str, until: datetime | None = None, limit: int = 100, far: datetime | None = None
+    ) -> list[Watched]:
+        """Give what is watched in one ERP and due until a time (None: whenever it is), the longest due first.
+
+        What is planned beyond `far` is due too: a clock that has since gone back planned it.
+        """
         mine = and_(outbox.c.erp == erp, outbox.c.look_at.is_not(None))
         if until is not None:
-            mine = and_(mine, outbox.c.look_at <= until)
+            mine = and_(mine, _outside(until, far))
         look = select(outbox.c.key, outbox.c.look_at, outbox.c.looks).where(mine)
         return [
             Watched(*row) for row in self._db.execute(look.order_by(outbox.c.look_at, outbox.c.number).limit(limit))
         ]
 
-    def put_off_watched(self, erp: str, until: datetime) -> None:
-        """Look at nothing of one ERP before a time."""
-        sooner = and_(outbox.c.erp == erp, outbox.c.look_at < until)
-        self._db.execute(update(outbox).where(sooner).values(look_at=until))
+    def put_off_watched(self, erp: str, until: datetime, far: datetime | None = None) -> None:
+        """Look at nothing of one ERP before a time; what is planned beyond `far` is looked at then."""
+        self._db.execute(update(outbox).where(outbox.c.erp == erp, _outside(until, far)).values(look_at=until))
+
+
+def _outside(until: datetime, far: datetime | None) -> ColumnElement[bool]:
+    due = outbox.c.look_at <= until
+    return due if far is None else or_(due, outbox.c.look_at > far)

@@ -176,6 +176,11 @@ class Outbox:
         assert len(left) == 29
         assert (left[0], left[-1]) == (Watched("A0", at(60), 3), Watched("A29", at(90), 2))
         assert await store.read(lambda tx: tx.watched("mes")) == [Watched("Z1", at(1), 1)]
+        # Beyond what any look is planned ahead: a clock that has gone back planned it.
+        due = await store.read(lambda tx: tx.watched("erp", at(9), 40, at(80)))
+        assert due == [Watched("A29", at(90), 2)]
+        await store.write(lambda tx: tx.put_off_watched("erp", at(20), at(80)))
+        assert await store.read(lambda tx: [one.key for one in tx.watched("erp", at(20), 40)]) == ["A29"]
 
     async def test_a_doubt_is_as_old_as_the_first_attempt_that_counts(self, store: Store) -> None:
         await put(store, ("A1", "A"), ("B1", "B"))
