@@ -1,6 +1,7 @@
 """Delivery of an order to an ERP: states, outcomes, capabilities."""
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -117,6 +118,12 @@ class ErpRef(msgspec.Struct, frozen=True):
     closing_code: str | None = None
     state: Literal["open", "done", "cancelled", "unknown"] = "unknown"
     maker: str = ""
+
+
+def counting(found: Sequence[ErpRef], number: str | None = None) -> ErpRef:
+    """Say which of several orders under one key counts: the one of this number, else the oldest that stands."""
+    standing = [ref for ref in found if ref.state != "cancelled"]
+    return next((ref for ref in standing if ref.number == number), (standing or found)[0])
 
 
 class Delivered(msgspec.Struct, frozen=True, tag=True):

@@ -16,6 +16,7 @@ from gateway.core.delivery import (
     Throttled,
     Uncertain,
     Unsent,
+    counting,
 )
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.order import WorkOrder
@@ -49,12 +50,6 @@ def remembered(promised: Capabilities, since: datetime | None, ages: Ages) -> bo
         return window is None
     age = ages.at_most(since)
     return timedelta(0) <= age < window - promised.deadline
-
-
-def counting(found: Sequence[ErpRef], number: str | None = None) -> ErpRef:
-    """Say which of several orders under one key counts: the one of this number, else the oldest that stands."""
-    standing = [ref for ref in found if ref.state != "cancelled"]
-    return next((ref for ref in standing if ref.number == number), (standing or found)[0])
 
 
 class Attempt:

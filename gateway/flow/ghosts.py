@@ -5,12 +5,12 @@ from datetime import datetime
 
 import structlog
 
-from gateway.core.delivery import Delivered, Delivery, DeliveryState, ErpRef, Idempotency, Rejected
+from gateway.core.delivery import Delivered, Delivery, DeliveryState, ErpRef, Idempotency, Rejected, counting
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx, Watched
 from gateway.flow import sweep
-from gateway.flow.attempt import Attempt, Failed, counting, unasked
+from gateway.flow.attempt import Attempt, Failed, unasked
 from gateway.flow.copies import apart
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, lingers

@@ -15,11 +15,12 @@ from gateway.core.delivery import (
     Outcome,
     Rejected,
     Uncertain,
+    counting,
 )
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
-from gateway.flow.attempt import Attempt, Failed, counting, remembered, unasked
+from gateway.flow.attempt import Attempt, Failed, remembered, unasked
 from gateway.flow.deliver import GOODBYE_S, Observe, keep, tell, unobserved, write_patiently
 from gateway.flow.ghosts import Ghosts
 from gateway.flow.patience import Patience

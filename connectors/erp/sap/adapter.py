@@ -11,9 +11,19 @@ from connectors.erp.http import unasked
 from connectors.erp.sap.defect import Defects
 from connectors.erp.sap.maintenance import Maintenance
 from connectors.erp.sap.record import is_defect
-from connectors.erp.sap.session import NotAccepted, Outdated, Session, Stale
+from connectors.erp.sap.session import Barred, Gone, NotAccepted, Outdated, Session, Stale
 from connectors.erp.sap.values import NoValueError
-from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Rejected, Throttled, Uncertain
+from gateway.core.delivery import (
+    Capabilities,
+    Delivered,
+    ErpRef,
+    Idempotency,
+    Outcome,
+    Rejected,
+    Throttled,
+    Uncertain,
+    counting,
+)
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 
@@ -41,7 +51,8 @@ class Sap:
     """A `gateway.core.ports.ErpAdapter`. Made by `Settings.open`; used in one event loop.
 
     An order that is there already stays where it is, whatever the settings say now: every delivery looks everywhere
-    first, and a defect's number says that it is one.
+    first, also where no order goes any more and the user may still look, and a defect's number says that it is one.
+    Where the settings name no defects nobody knows where in one our key would stand, and none is looked for.
     """
 
     def __init__(self, plan: Plan, session: Session, maintenance: Maintenance, defects: Defects | None) -> None:
@@ -104,7 +115,8 @@ class Sap:
 
         Raises `Unreachable` or `Refused`.
         """
-        return [ref for desk in self._desks for ref in await desk.find(key)]
+        orders, _ = await self._maintained(key)
+        return [*orders, *(await self._defects.find(key) if self._defects is not None else ())]
 
     async def status(self, ref: ErpRef) -> ErpRef:
         """Read an order back. Raises `Unreachable` or `Refused`."""
@@ -127,7 +139,7 @@ class Sap:
 
     @property
     def _desks(self) -> list[Maintenance | Defects]:
-        """Give what orders go to; what none goes to need not be there."""
+        """Give what orders go to, to be verified; what none goes to need not be there."""
         defects = [] if self._defects is None else [self._defects]
         return [self._maintenance, *defects] if self._plan.maintains else [*defects]
 
@@ -139,14 +151,31 @@ class Sap:
         return self._defects
 
     async def _deliver(self, order: WorkOrder) -> Outcome:
-        mine = self._defects if self._defects is not None and self._defects.takes(order) else self._maintenance
-        for desk in self._desks:
+        if self._defects is None:
+            return await self._maintenance.make(order)
+        defects, mine = await self._defects.find(order.key), self._defects.takes(order)
+        if not defects and not mine:
             # Maintenance looks itself, for notification and order apart.
-            if desk is mine and desk is self._maintenance:
-                continue
-            if found := await desk.find(order.key):
-                return Delivered(found[0], created=False)
-        return await mine.make(order)
+            return await self._maintenance.make(order)
+        orders, notifications = await self._maintained(order.key)
+        if found := [*orders, *defects]:
+            return Delivered(counting(found), created=False)
+        half = next((ref.number for ref in notifications if ref.state not in {"done", "cancelled"}), "")
+        if half:
+            return Rejected(f"it was begun as notification {half}, without an order: complete it, or make its order")
+        return await self._defects.make(order)
+
+    async def _maintained(self, key: str) -> tuple[list[ErpRef], list[ErpRef]]:
+        """Give what maintenance has under our key, orders and notifications.
+
+        Where no order goes to it, and there is none or it is not for this user, nothing of ours is seen there.
+        """
+        try:
+            return await self._maintenance.looked(key)
+        except (Gone, Barred):
+            if self._plan.maintains:
+                raise
+            return [], []
 
     async def _changed(self, ref: ErpRef, change: Callable[[], Awaitable[Outcome]]) -> Outcome:
         """Change an order, and read it back; it is changed even when that fails, only its version is not known."""

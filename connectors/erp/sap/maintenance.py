@@ -7,7 +7,7 @@ from connectors.erp.sap.record import NOTIFICATION, ORDER, REFERENCE, Row, digit
 from connectors.erp.sap.records import NOBODY, Records
 from connectors.erp.sap.session import NotAccepted
 from connectors.erp.sap.withdraw import Withdrawal
-from gateway.core.delivery import Delivered, ErpRef, Outcome, Rejected, Throttled, Uncertain, Unsent
+from gateway.core.delivery import Delivered, ErpRef, Outcome, Rejected, Throttled, Uncertain, Unsent, counting
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
 
@@ -39,35 +39,36 @@ class Maintenance:
 
     async def find(self, key: str) -> list[ErpRef]:
         """Give the orders under our key, the oldest first; a notification without its order is not one yet."""
-        found: list[ErpRef] = []
-        for row in await self._known(key):
-            if self._orders is None:
-                found.append(ref_of(key, row, NOTIFICATION))
-                continue
-            made = await self._made_from(self._orders, str(row[NOTIFICATION.number]))
-            found += [ref_of(key, order, ORDER) for order in made]
-        return sorted(found, key=lambda ref: ref.number)
+        orders, _ = await self.looked(key)
+        return orders
+
+    async def looked(self, key: str) -> tuple[list[ErpRef], list[ErpRef]]:
+        """Give the orders under our key, and its notifications, whatever became of them; the oldest first."""
+        notifications = [ref_of(key, row, NOTIFICATION) for row in await self._known(key)]
+        if self._orders is None:
+            return notifications, notifications
+        made = [row for one in notifications for row in await self._made_from(self._orders, one.number)]
+        return sorted((ref_of(key, row, ORDER) for row in made), key=lambda ref: ref.number), notifications
 
     async def make(self, order: WorkOrder) -> Outcome:
         """Make what is not there yet."""
         bodies = [await part.fields(order) for part in self.parts]
-        known = await self._known(order.key)
-        created = not known
-        if not known:
+        orders, notifications = await self.looked(order.key)
+        if orders:
+            return Delivered(counting(orders), created=False)
+        if notifications:
+            begun = counting(notifications)
+        else:
             made = await self._notifications.make(order.key, bodies[0])
             if isinstance(made, Outcome):
                 return made
-            known = [made]
-        number = number_of(known[0], NOTIFICATION.number)
-        if not number:
-            return Uncertain("the ERP answered without a notification number")
+            if not number_of(made, NOTIFICATION.number):
+                return Uncertain("the ERP answered without a notification number")
+            begun = ref_of(order.key, made, NOTIFICATION)
         if self._orders is None:
-            return Delivered(ref_of(order.key, known[0], NOTIFICATION), created=created)
-        there = [] if created else await self._made_from(self._orders, number)
-        if there:
-            return Delivered(ref_of(order.key, there[0], ORDER), created=False)
-        told = await self._order(self._orders, order.key, number, bodies[1])
-        if created and isinstance(told, Throttled | Unsent):
+            return Delivered(begun)
+        told = await self._order(self._orders, order.key, begun.number, bodies[1])
+        if not notifications and isinstance(told, Throttled | Unsent):
             # It counts: what is withdrawn now has a notification, and what grew goes out as it began.
             return msgspec.structs.replace(told, partly=True)
         return told

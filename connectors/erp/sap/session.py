@@ -28,6 +28,10 @@ class Gone(Refused):
     """There is no such entity (404)."""
 
 
+class Barred(Refused):
+    """The user may not use the service (403)."""
+
+
 class Stale(Exception):
     """Somebody else changed the entity since it was read (412)."""
 
@@ -218,7 +222,9 @@ class Session:
         words = _words(answer)[1]
         if answer.status == HTTPStatus.NOT_FOUND:
             raise Gone(f"the ERP answered 404: {words}" if words else str(no))
-        if isinstance(no, Refused) and words and answer.status != HTTPStatus.FORBIDDEN:
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise Barred(str(no))
+        if isinstance(no, Refused) and words:
             raise Refused(f"the ERP answered {answer.status}: {words}")
         raise no
 
