@@ -130,13 +130,14 @@ class Outbox(Part):
         """Send a PARKED order again under the same key; False when it is not parked.
 
         Attempts go on counting and `since` stays: the ERP may still know the key from the first time. What is done to
-        an order that is there may be done twice: it is counted anew. An order that is DELIVERED in an older version,
+        an order that is there may be done twice: it is counted anew, from one where it may be done already: that must
+        not be forgotten when the next attempt surely has no effect. An order that is DELIVERED in an older version,
         because its change was refused, is changed again.
         """
-        there = outbox.c.erp_number.is_not(None)
+        there, begun = outbox.c.erp_number.is_not(None), outbox.c.sending.is_not(None)
         news = {
             "state": DeliveryState.WAITING,
-            "attempt": case((there, 0), else_=outbox.c.attempt),
+            "attempt": case((and_(there, begun), 1), (there, 0), else_=outbox.c.attempt),
             "since": case((there, null()), else_=outbox.c.since),
             "due_at": now,
             "lease_until": None,

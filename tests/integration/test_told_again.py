@@ -231,6 +231,28 @@ async def test_what_was_parked_in_doubt_holds_nobody_up_and_its_refusal_ends_the
     assert await desk.words() == {key: "IN_PROGRESS", heir.order.key: "CANCELLED"}
 
 
+async def test_a_withdrawal_that_was_done_unheard_is_not_taken_back_when_it_is_sent_again_to_a_busy_erp(
+    desk: Desk,
+) -> None:
+    key = await delivered(desk, "person")
+    await taken_back(desk, key, "person")
+    desk.plant.faults(DONE_UNHEARD)
+    await desk.turn(doubts=1)
+    assert (await desk.only()).delivery.state is DeliveryState.PARKED
+    await desk.store.write(lambda tx: send_again(tx, key, desk.at))
+    desk.plant.faults({"kind": "throttle", "method": "PATCH"}, {"kind": "throttle", "method": "GET"})
+    await desk.turn()
+    desk.plant.faults()
+    name = await told(desk, "person", 60)
+    assert await events(desk.store, "order.kept") == []
+    for _ in range(3):
+        await desk.turn()
+    _, heir = await desk.orders()
+    assert await desk.words() == {key: "CANCELLED", heir.order.key: "OPEN"}
+    report = await desk.store.read(lambda tx: tx.report(name))
+    assert report is not None and report.order_key == heir.order.key
+
+
 async def test_a_machine_that_is_clean_again_asks_only_once_for_what_the_erp_would_not_take_back(desk: Desk) -> None:
     key = await delivered(desk, "machine")
     desk.edit(key, status="IN_PROGRESS")
