@@ -14,6 +14,7 @@ from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome,
 from gateway.core.errors import Unreachable
 from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
+from gateway.flow import unheard
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
@@ -277,6 +278,9 @@ def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter,
         return False
     if result.event == "order.not_withdrawn":
         overruled(tx, claimed.delivery.key, now)
+    if result.event == "order.not_amended":
+        tx.asked(claimed.delivery.key, None)  # it may have ended there
+        unheard.free(tx, claimed.delivery.key, now)
     if _haunted(claimed, made, erp.capabilities):
         watch(tx, claimed.delivery.key, now, lingers(erp.capabilities))
     return True

@@ -38,13 +38,14 @@ class Desk:
         """Write what a report says and what follows from it; give the key of its order, when it has one.
 
         A report that was read before stays as it is: two processes may read one, and a person may have
-        ruled on it meanwhile.
+        ruled on it meanwhile. One whose order ended before the ERP had its words gets another.
         """
         held = tx.report(report.id)
-        if held is not None and held.extraction is not None:
+        if held is not None and not held.waits:
             return held.order_key
         decision = policy.of_report(told)
-        key = self._order(tx, report, told, now) if decision is Decision.ORDER else None
+        ruled = held is not None and held.reviewed
+        key = self._order(tx, report, told, now, ruled=ruled) if decision is Decision.ORDER else None
         tx.read_report(told, key)
         tx.note("report.read", report.id, now, f"{told.route} {told.fine_intent or '-'}")
         return key
@@ -55,8 +56,10 @@ class Desk:
 
     def _order(self, tx: Tx, report: QualityReport, told: Extraction, now: datetime, *, ruled: bool = False) -> str:
         mine = business_key(self.secret, self.plant.site.id, "report", report.id)
-        if tx.order(mine) is not None:
-            return mine
+        while (held := tx.order(mine)) is not None:
+            if amend.stands(held):
+                return mine
+            mine = business_key(self.secret, self.plant.site.id, "report", report.id, mine)  # what ended stays ended
         _, going = standing.take_up(tx, self._ruled(tx, report, told), now, f"report {report.id}")
         same = self._same(tx, report, told, now)
         if same is not None and report.id not in same.reports:

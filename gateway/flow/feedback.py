@@ -6,6 +6,7 @@ from datetime import datetime
 from gateway.core.delivery import StatusUpdate
 from gateway.core.ports import StoredOrder, Tx
 from gateway.core.status import OVER, said_at
+from gateway.flow import unheard
 from gateway.flow.ruling import by_erp
 from gateway.flow.standing import opened_again
 
@@ -15,8 +16,8 @@ _LONGEST = 200
 def apply(tx: Tx, update: StatusUpdate, at: datetime, false_codes: Collection[str] = ()) -> bool:
     """Apply one word about an order that we have; False when it is no news. `at` is when it was heard.
 
-    The end that the ERP gives an order ends its episode: what shows itself after that is a new trouble. An order that
-    it opens again opens it again.
+    The end that the ERP gives an order ends its episode: what shows itself after that is a new trouble, and so is what
+    the order was to tell and had not told yet. An order that it opens again opens it again.
     `false_codes` are the closing codes that mean a false alarm.
     """
     before = tx.order(update.key)
@@ -27,6 +28,7 @@ def apply(tx: Tx, update: StatusUpdate, at: datetime, false_codes: Collection[st
         tx.note(event, update.key, at, detail[:_LONGEST])
     if after.erp_state in OVER:
         by_erp(tx, after, said_at(update, at), false_codes)
+        unheard.free(tx, update.key, at)
     elif before.erp_state in OVER:
         opened_again(tx, after, said_at(update, at))
     return True

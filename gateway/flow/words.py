@@ -63,7 +63,8 @@ class Listening:
         """Read the waiting reports once; tell how many there were."""
         waiting = await self._store.read(lambda tx: tx.reports(unread=True, limit=_READ))
         for stored in waiting:
-            told = await self._interpreted(stored.report)
+            # What was read before, and maybe put right by a person, is concluded once more, not read.
+            told = stored.extraction or await self._interpreted(stored.report)
             try:
                 key = await self._store.write(_Conclude(self._desk, stored.report, told, self._now()))
             except AndonError:

@@ -68,6 +68,11 @@ class Reports(Part):
         waits = (reports.c.id == name) & (reports.c.route == "review") & (reports.c.reviewed == false())
         return self._db.execute(update(reports).where(waits).values(extraction=None, route=None)).rowcount == 1
 
+    def conclude_again(self, name: str, order_key: str) -> bool:
+        """Let a report wait once more, as it was read; False when it does not lead to this order (any more)."""
+        led = (reports.c.id == name) & (reports.c.order_key == order_key)
+        return self._db.execute(update(reports).where(led).values(route=None, order_key=None)).rowcount == 1
+
     def review_done(self, name: str) -> None:
         """Take a report out of the review queue."""
         self._db.execute(update(reports).where(reports.c.id == name).values(reviewed=true()))

@@ -45,6 +45,22 @@ class Records:
         led = await store.read(lambda tx: tx.reports(route="order"))
         assert [one.order_key for one in led] == ["K"]
 
+    async def test_a_report_waits_to_be_concluded_once_more_when_it_leads_to_an_order_that_had_ended(
+        self, store: Store
+    ) -> None:
+        await store.write(lambda tx: tx.take_report(report("r1"), NOW))
+        assert not await store.write(lambda tx: tx.conclude_again("r1", "K"))
+        await store.write(lambda tx: tx.read_report(extraction("r1", "order"), "K"))
+        assert not await store.write(lambda tx: tx.conclude_again("r1", "L"))
+        held = await store.read(lambda tx: tx.report("r1"))
+        assert held is not None and not held.waits
+        assert await store.write(lambda tx: tx.conclude_again("r1", "K"))
+        assert not await store.write(lambda tx: tx.conclude_again("r1", "K"))
+        [waiting] = await store.read(lambda tx: tx.reports(unread=True))
+        assert waiting.waits and waiting.extraction == extraction("r1", "order") and waiting.order_key is None
+        await store.write(lambda tx: tx.read_report(extraction("r1", "order"), "L"))
+        assert await store.read(lambda tx: tx.reports(unread=True)) == []
+
     async def test_reading_an_unknown_report_is_a_mistake(self, store: Store) -> None:
         with pytest.raises(LookupError):
             await store.write(lambda tx: tx.read_report(extraction("nobody"), None))

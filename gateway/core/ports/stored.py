@@ -20,6 +20,11 @@ class StoredReport(msgspec.Struct, frozen=True):
     order_key: str | None = None
     reviewed: bool = False
 
+    @property
+    def waits(self) -> bool:
+        """Say whether it is still to be concluded: unread, or its order ended before the ERP had its words."""
+        return self.extraction is None or (self.extraction.route == "order" and self.order_key is None)
+
 
 class StoredOrder(msgspec.Struct, frozen=True):
     """An order, in its newest version, with its delivery and what the ERP told of it last.
