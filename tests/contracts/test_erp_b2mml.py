@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from connectors.erp.b2mml import SAMPLE, Settings
 from connectors.erp.b2mml.message import Messages, acknowledged, shown
 from connectors.erp.b2mml.words import faults
 from connectors.erp.mapping import Rule
-from gateway.core.delivery import Delivered, ErpRef, Rejected, Uncertain
+from gateway.core.delivery import Delivered, ErpRef, Idempotency, Rejected, Uncertain
 from gateway.core.diagnosis import Evidence
 from gateway.core.errors import Misconfigured
 from gateway.core.order import Level, WorkOrder
@@ -247,6 +247,23 @@ def test_the_sample_loads_and_wrong_parameters_are_named(monkeypatch: pytest.Mon
     assert read.open().name == "main"
     with pytest.raises(Misconfigured, match="no field 'nothing'"):
         replace(read, parameters={"x": Rule(source="nothing")}).open()
+
+
+@pytest.mark.parametrize("remembers", [None, Duration(30 * 86400.0)])
+async def test_a_mes_that_archives_its_orders_promises_them_for_so_long(
+    process: Erp, remembers: Duration | None
+) -> None:
+    adapter = settings(process, remembers=remembers).open()
+    promised = adapter.capabilities
+    await adapter.close()
+    assert promised.idempotency is Idempotency.CLIENT_ID
+    assert promised.replay_window == (None if remembers is None else timedelta(days=30))
+
+
+def test_a_mes_must_remember_an_order_for_longer_than_it_may_take(process: Erp) -> None:
+    assert settings(process, remembers=Duration(6.1)).remembers == Duration(6.1)
+    with pytest.raises(ValueError, match="remembers is more than 6s"):
+        settings(process, remembers=Duration(6.0))
 
 
 async def test_a_lost_reply_to_the_look_after_a_refusal_is_doubt(plant: Erp) -> None:

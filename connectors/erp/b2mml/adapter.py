@@ -32,6 +32,11 @@ _NOBODY = "AN000000000000000000"
 _GRACE = timedelta(seconds=2)
 
 
+def longest_call(timeout_s: float) -> timedelta:
+    """Say after which time one call is surely over."""
+    return CALLS * timedelta(seconds=timeout_s) + _GRACE
+
+
 class B2mml:
     """A `gateway.core.ports.ErpAdapter`. Made by `Settings.open`; used in one event loop."""
 
@@ -46,14 +51,16 @@ class B2mml:
         each: bool,
         closing: str,
         timeout_s: float,
+        remembers: timedelta | None,
         now: Clock,
     ) -> None:
         self._name, self._door, self._tokens, self._messages = name, door, tokens, messages
         self._path, self._each, self._closing, self._now = path, each, closing, now
         self._capabilities = Capabilities(
             idempotency=Idempotency.CLIENT_ID,
-            deadline=CALLS * timedelta(seconds=timeout_s) + _GRACE,
+            deadline=longest_call(timeout_s),
             key_limit=64,
+            replay_window=remembers,
             feedback="poll",
             amends=True,
             cancels=True,

@@ -1,4 +1,4 @@
-"""The adapter: orders in, questions, changes and withdrawals."""
+"""The Tryton adapter: orders in, questions, changes and withdrawals."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
