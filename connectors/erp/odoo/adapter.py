@@ -10,7 +10,8 @@ from connectors.erp.http import unasked
 from connectors.erp.odoo import check
 from connectors.erp.odoo.carrier import Carrier, carrier_of
 from connectors.erp.odoo.door import Door, NotAccepted, Row, refused_load
-from connectors.erp.odoo.fields import Kind, NoValueError, Value, loaded, same, written
+from connectors.erp.odoo.fields import Kind, NoValueError, Value, same, written
+from connectors.erp.odoo.filler import Filler, sends_machines
 from connectors.erp.odoo.record import About, Plan, learn, ref_of, untouched, wanted
 from gateway.core.delivery import (
     Capabilities,
@@ -31,7 +32,6 @@ _CALLS = 4
 """Requests that one delivery may need before and for its `load`: external ids, records, equipment, the load."""
 _MORE_CALLS = 2
 """Those of each further model: its records, and its load."""
-_MOST_KNOWN = 10_000
 
 
 class Odoo:
@@ -45,7 +45,7 @@ class Odoo:
     def __init__(self, plan: Plan, door: Door, now: Clock) -> None:
         self._plan, self._door, self._now = plan, door, now
         self._about: dict[str, About] = {}
-        self._machines: dict[str, int] = dict(plan.equipment)
+        self._filler = Filler(plan, door)
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ class Odoo:
                 except Refused as no:
                     faults.append(f"{carrier.place.rstrip('.')}: {no}" if carrier.place else str(no))
                     continue
-                machines = machines or _sends_machines(carrier, about)
+                machines = machines or sends_machines(carrier, about)
             faults += await check.plant_faults(self._door, self._plan, machines=machines, now=self._now())
         except NotAccepted:
             faults = ["the API key is not accepted; has it expired, and is its scope rpc?"]
@@ -117,8 +117,8 @@ class Odoo:
         try:
             carrier, row = await self._read(ref)
             about = await self._known(carrier)
-            await self._meet(carrier, about, {order.asset for order in (before, after) if order.asset})
-            was, new = self._values(carrier, before, about), self._values(carrier, after, about)
+            await self._filler.meet(carrier, about, {order.asset for order in (before, after) if order.asset})
+            was, new = (self._filler.values(carrier, order, about) for order in (before, after))
         except (Unreachable, Refused, NoValueError) as no:
             return _not_sent(no)
         now = ref_of(carrier, ref.key, row, about)
@@ -162,14 +162,14 @@ class Odoo:
             return {}
         try:
             about = await self._known(carrier)
-            await self._meet(carrier, about, {order.asset for order in orders if order.asset})
+            await self._filler.meet(carrier, about, {order.asset for order in orders if order.asset})
         except (Unreachable, Refused) as no:
             return {order.key: _not_sent(no) for order in orders}
         told: dict[str, Outcome] = {}
         batches: dict[tuple[str, ...], list[tuple[str, list[str]]]] = {}
         for order in orders:
             try:
-                columns, row = self._row(carrier, order, about)
+                columns, row = self._filler.row(carrier, order, about)
             except NoValueError as no:
                 told[order.key] = _not_sent(no)
                 continue
@@ -182,18 +182,6 @@ class Odoo:
         if carrier.model not in self._about:
             self._about[carrier.model] = await learn(self._door, carrier)
         return self._about[carrier.model]
-
-    async def _meet(self, carrier: Carrier, about: About, assets: set[str]) -> None:
-        """Look equipment up that was not met before."""
-        new = sorted(assets - set(self._machines))
-        if not new or not _sends_machines(carrier, about):
-            return
-        by = self._plan.equipment_by
-        rows = await self._door.search(check.EQUIPMENT_MODEL, [[by, "in", new]], [by], 2 * len(new))
-        if len(self._machines) > _MOST_KNOWN:
-            self._machines = dict(self._plan.equipment)
-        met = [str(row.get(by)) for row in rows]
-        self._machines |= {str(row[by]): row["id"] for row in rows if met.count(str(row.get(by))) == 1}
 
     async def _there(self, keys: list[str]) -> dict[str, ErpRef]:
         """Give what Odoo has under these keys, whichever the model."""
@@ -224,30 +212,6 @@ class Odoo:
         if not rows or rows[0]["id"] != record:
             raise Refused(f"there is no {carrier.noun} {record} in the ERP any more")
         return carrier, rows[0]
-
-    def _values(self, carrier: Carrier, order: WorkOrder, about: About) -> dict[str, Value]:
-        """Give an order as `write` takes it. Raises `NoValueError`."""
-        values: dict[str, Value] = {}
-        for name, value in carrier.body.fields(order).items():
-            kind = about.kinds.get(name)
-            if kind is None:
-                raise NoValueError(f"field {name}: {carrier.model} has no such field; see {carrier.place}mapping")
-            if kind.relation == check.EQUIPMENT_MODEL and carrier.body.rules[name].source is not None:
-                machine = self._machines.get(str(value))
-                if machine is not None:
-                    values[name] = machine
-                elif self._plan.unknown_equipment == "refuse":
-                    by = self._plan.equipment_by
-                    raise NoValueError(f"field {name}: the ERP has no equipment, or several, with {by} {value!r}")
-                continue
-            values[name] = written(name, value, kind)
-        return values
-
-    def _row(self, carrier: Carrier, order: WorkOrder, about: About) -> tuple[tuple[str, ...], list[str]]:
-        values = self._values(carrier, order, about)
-        cells = [loaded(name, value, about.kinds[name]) for name, value in values.items()]
-        columns = ("id", *(column for column, _ in cells))
-        return columns, [f"{self._plan.module}.{order.key}", *(text for _, text in cells)]
 
     async def _load(
         self, carrier: Carrier, columns: tuple[str, ...], rows: Sequence[tuple[str, list[str]]]
@@ -281,13 +245,6 @@ class Odoo:
         except (Refused, Unreachable):
             # It is written; only its new version is not known.
             return Delivered(msgspec.structs.replace(ref, version=""), created=False, kept=kept)
-
-
-def _sends_machines(carrier: Carrier, about: About) -> bool:
-    return any(
-        name in about.kinds and about.kinds[name].relation == check.EQUIPMENT_MODEL and rule.source is not None
-        for name, rule in carrier.body.rules.items()
-    )
 
 
 def _not_sent(no: Unreachable | Refused | NoValueError) -> Outcome:
