@@ -14,7 +14,7 @@ from gateway.flow.settle import lease_of
 from gateway.runtime.faults import Fault
 from gateway.runtime.making import policy_of
 from gateway.runtime.settings import Settings, refuse
-from gateway.store.claims import LONGEST_WAIT
+from gateway.store.clock import LONGEST_WAIT
 
 
 def preflight(settings: Settings) -> list[Fault]:

@@ -3,7 +3,7 @@
 Made once: putting such a statement together costs more than the database needs to carry it out.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -25,12 +25,9 @@ from sqlalchemy import (
 )
 
 from gateway.core.delivery import Delivery, DeliveryState
+from gateway.store.clock import passed
 from gateway.store.tables import order_versions, orders, outbox
 
-LONGEST_WAIT = timedelta(hours=1)
-"""No back-off and no lease is longer; a stored time further ahead was written by a clock that has since gone back."""
-
-_SKEW = timedelta(minutes=1)
 FIELDS = Delivery.__struct_fields__
 COLUMNS = tuple(outbox.c[name] for name in FIELDS)
 """The columns of a `Delivery`, in its order."""
@@ -82,13 +79,8 @@ SETTLE = (
 
 
 def _passed(column: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Say whether a stored time is over: by `now`, or by a clock that was ahead of it (see `Outbox`)."""
-    return or_(column <= _NOW, column > _FAR, outbox.c.updated_at > _AHEAD)
-
-
-def times(now: datetime) -> dict[str, datetime]:
-    """Give the values that `_passed` is carried out with."""
-    return {"now": now, "far": now + LONGEST_WAIT, "ahead": now + _SKEW}
+    """Say whether a stored time is over; carried out with `clock.times`."""
+    return passed(column, outbox.c.updated_at, now=_NOW, far=_FAR, ahead=_AHEAD)
 
 
 def _heads(*more: ColumnElement[bool]) -> Select[Any]:

@@ -23,6 +23,7 @@ from gateway.core.delivery import Delivery, DeliveryState
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Claimed
 from gateway.store import claims
+from gateway.store.clock import times
 from gateway.store.documents import unpack
 from gateway.store.part import Part
 from gateway.store.tables import outbox
@@ -72,7 +73,7 @@ class Outbox(Part):
     """Deliveries in lanes: per ERP and asset one order is in flight at most, the oldest first.
 
     A lane is held by its oldest WAITING order and by any that is SENDING or UNCERTAIN; DELIVERED and
-    PARKED free it. A stored time is passed, too, when it lies more than `claims.LONGEST_WAIT` ahead or the row
+    PARKED free it. A stored time is passed, too, when it lies more than `clock.LONGEST_WAIT` ahead or the row
     was written after `now`: the clock has gone back, and waiting for it to catch up would be a stall.
     """
 
@@ -84,7 +85,7 @@ class Outbox(Part):
         Of at most `limit` lanes the oldest, and with it up to `depth` in all that are new and stand right behind it.
         `new` takes only those of which nothing ever left, which can share a request.
         """
-        given = {"erp": erp, "limit": limit, **claims.times(now)}
+        given = {"erp": erp, "limit": limit, **times(now)}
         heads = self._db.execute(claims.NEW_HEADS if new else claims.HEADS, given).all()
         numbers = [number for number, *_ in heads]
         if depth > 1:
@@ -97,13 +98,13 @@ class Outbox(Part):
 
         Of each lane the oldest, for what never arrived is sent again.
         """
-        given = {"erp": erp, "limit": limit, **claims.times(now)}
+        given = {"erp": erp, "limit": limit, **times(now)}
         numbers = list(self._db.execute(claims.DOUBTFUL, given).scalars())
         return self._taken(numbers, claims.ASK, {"now": now, "lease": now + lease})
 
     def expire(self, now: datetime) -> int:
         """Make UNCERTAIN, and due, what is SENDING beyond its lease; gives how many."""
-        return self._db.execute(claims.EXPIRE, claims.times(now)).rowcount
+        return self._db.execute(claims.EXPIRE, times(now)).rowcount
 
     def leased(self, erp: str, limit: int) -> list[Delivery]:
         """Give what somebody holds, the oldest first: what is SENDING, and what is UNCERTAIN and being looked into."""

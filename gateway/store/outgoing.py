@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 
 from gateway.core.event import Event, Outgoing, Subscriber
+from gateway.store.clock import passed, times
 from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
 from gateway.store.tables import audit, outgoing, subscribers
 
-LONGEST_WAIT = timedelta(hours=36)
-"""No wait and no lease is longer; a stored time further ahead was written by a clock that has since gone back."""
+_LONGEST_WAIT = timedelta(hours=36)
+"""No wait and no lease of an event is longer: a receiver of events is waited for longer than an ERP."""
 
-_SKEW = timedelta(minutes=1)
 _SUBSCRIBER = tuple(subscribers.c[name] for name in Subscriber.__struct_fields__)
 _ROW = tuple(
     outgoing.c[name]
@@ -156,7 +156,7 @@ def _is(subscriber: str, event: str) -> ColumnElement[bool]:
 
 
 def _passed(column: ColumnElement[datetime], now: datetime) -> ColumnElement[bool]:
-    return or_(column <= now, column > now + LONGEST_WAIT, outgoing.c.updated_at > now + _SKEW)
+    return passed(column, outgoing.c.updated_at, **times(now, _LONGEST_WAIT))
 
 
 def _subscriber(row: Sequence[Any]) -> Subscriber:

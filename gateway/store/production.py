@@ -10,12 +10,11 @@ from sqlalchemy import Select, and_, case, insert, or_, select, update
 from gateway.core.delivery import ProductionOrder
 from gateway.core.errors import Conflict
 from gateway.core.production import KEPT, OVER, Handover, HandoverState, JobState, StoredProduction
-from gateway.store.claims import LONGEST_WAIT
+from gateway.store.clock import has_passed
 from gateway.store.documents import pack, unpack
 from gateway.store.part import Part
 from gateway.store.tables import handovers, production_orders
 
-_SKEW = timedelta(minutes=1)
 _FIELDS = Handover.__struct_fields__
 _COLUMNS = tuple(handovers.c[name] for name in _FIELDS)
 _OPEN = (HandoverState.WAITING, HandoverState.SENDING, HandoverState.UNCERTAIN)
@@ -81,13 +80,11 @@ class Production(Part):
             return None
         one = stored.handover
         if one.state is HandoverState.SENDING:
-            if not _passed(one.lease_until, one, now):
+            if not has_passed(one.lease_until, one.updated_at, now):
                 return None
             why = "the sender's lease ran out"
             one = _changed(one, state=HandoverState.UNCERTAIN, due_at=now, reason=why, since=_left(one))
-        elif not _passed(one.due_at, one, now) or (
-            one.lease_until is not None and not _passed(one.lease_until, one, now)
-        ):
+        elif not all(has_passed(time, one.updated_at, now) for time in (one.due_at, one.lease_until)):
             return None
         if one.state is HandoverState.WAITING:
             one = _changed(one, state=HandoverState.SENDING, attempt=one.attempt + 1, since=one.since or now)
@@ -206,10 +203,3 @@ def _changed(one: Handover, **news: Any) -> Handover:
 def _left(one: Handover) -> datetime | None:
     """Give since when something of it may be there: what came before the first attempt that counts had no effect."""
     return one.updated_at if one.attempt == 1 else one.since
-
-
-def _passed(time: datetime | None, one: Handover, now: datetime) -> bool:
-    """Say whether a stored time is over; one far ahead, or a row from the future, was written by another clock."""
-    if time is None or time <= now or time > now + LONGEST_WAIT:
-        return True
-    return one.updated_at is not None and one.updated_at > now + _SKEW
