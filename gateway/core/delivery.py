@@ -138,9 +138,13 @@ class Delivered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag=True):
-    """The ERP understood and said no; the reason is for a planner and holds no secret and no name."""
+    """The ERP understood and said no; the reason is for a planner and holds no secret and no name.
+
+    `stands` is how the order stands there, where that was asked after it.
+    """
 
     reason: Annotated[str, msgspec.Meta(max_length=500)]
+    stands: ErpRef | None = None
 
 
 class Throttled(msgspec.Struct, frozen=True, tag=True):

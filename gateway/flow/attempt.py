@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
+from msgspec.structs import replace
 
 from gateway.core.delivery import (
     Capabilities,
@@ -111,7 +112,7 @@ class Attempt:
         ref = ErpRef(order.key, delivery.erp_number or "")
         match delivery.task:
             case "cancel":
-                return True, await self.cancel(ref, order, delivery.withdraw)
+                return True, await self._how_it_stands(ref, await self.cancel(ref, order, delivery.withdraw))
             case "amend":
                 return True, await self._amend(ref, claimed)
         if delivery.withdraw:
@@ -121,6 +122,17 @@ class Attempt:
         if delivery.attempt > 1 and self._asks_first(claimed) and (known := await self._known(claimed)) is not None:
             return True, known
         return False, None
+
+    async def _how_it_stands(self, ref: ErpRef, told: Outcome) -> Outcome:
+        """Ask how an order stands that is not taken back: because somebody has begun, or because it is over."""
+        if not isinstance(told, Rejected):
+            return told
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return replace(told, stands=await self._erp.status(ref))
+        except Exception as lost:  # noqa: BLE001  (the refusal stands, whatever comes of a question after it)
+            log.info("delivery.state_unknown", erp=self._erp.name, order=ref.key, **aside.told(lost))
+            return told
 
     async def _amend(self, ref: ErpRef, claimed: Claimed) -> Outcome:
         if not self._erp.capabilities.amends:

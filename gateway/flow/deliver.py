@@ -10,16 +10,15 @@ from time import monotonic
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome, Uncertain, Unsent
+from gateway.core.delivery import Capabilities, Delivered, Idempotency, Outcome, Rejected, Uncertain, Unsent
 from gateway.core.errors import Unreachable
 from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, T, Tx
-from gateway.flow import unheard
 from gateway.flow.attempt import Attempt, Made
 from gateway.flow.limit import Limit
 from gateway.flow.patience import Patience
+from gateway.flow.refusal import refused
 from gateway.flow.settle import Policy, Settled, lease_of, lingers, settled, write
-from gateway.flow.standing import overruled
 from gateway.flow.sweep import watch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -276,11 +275,8 @@ def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter,
     """Write a result down, and remember to look for a ghost where there may be one; False when the claim was lost."""
     if not write(tx, claimed, result, now):
         return False
-    if result.event == "order.not_withdrawn":
-        overruled(tx, claimed.delivery.key, now)
-    if result.event == "order.not_amended":
-        tx.asked(claimed.delivery.key, None)  # it may have ended there
-        unheard.free(tx, claimed.delivery.key, now)
+    if isinstance(made, Rejected):
+        refused(tx, claimed, made, now)
     if _haunted(claimed, made, erp.capabilities):
         watch(tx, claimed.delivery.key, now, lingers(erp.capabilities))
     return True

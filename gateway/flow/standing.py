@@ -63,7 +63,6 @@ def overruled(tx: Tx, key: str, at: datetime) -> None:
     if episode is None or order is None or order.erp_state in OVER or not (episode.ruled or episode.heir):
         return
     heir = episode.heir
-    tx.asked(key, None)  # somebody did something there that we have not heard of yet
     stands = reopened(tx, episode, at, f"the ERP keeps its order: {episode.ruled or 'the withdrawal'} does not hold")
     if heir:
         _inherit(tx, stands, heir, at)

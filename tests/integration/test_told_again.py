@@ -107,6 +107,29 @@ async def test_what_waited_for_a_withdrawal_that_is_refused_goes_into_the_order_
     assert heir.order.key == other.order.key
 
 
+@pytest.mark.parametrize(("first", "again"), WAYS)
+async def test_a_withdrawal_that_is_refused_because_the_order_is_over_lets_the_next_one_leave(
+    desk: Desk, first: str, again: str
+) -> None:
+    key = await delivered(desk, first)
+    await taken_back(desk, key, first)
+    desk.plant.faults(UNKNOWN)
+    await desk.turn()
+    await told(desk, again, 60, severity=0.8)
+    _, heir = await desk.orders()
+    desk.plant.faults()
+    desk.edit(key, status="CLOSED")
+    await desk.turn()
+    await desk.turn()
+    await desk.follow()
+    assert await desk.words() == {key: "CLOSED", heir.order.key: "OPEN"}
+    ended, _ = await desk.orders()
+    assert (ended.erp_state, ended.order.version) == ("done", 1)
+    assert ended.delivery.reason.startswith("not taken back")
+    await told(desk, again, 120, severity=0.8)
+    assert len(await desk.orders()) == 2
+
+
 async def test_what_was_parked_in_doubt_holds_nobody_up_and_its_refusal_ends_the_other_order(desk: Desk) -> None:
     key = await delivered(desk, "person")
     await taken_back(desk, key, "person")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from gateway.core.delivery import StatusUpdate
 from gateway.core.ports import Store
 from gateway.flow.feedback import apply
+from gateway.flow.withdraw import withdraw
 from tests.erp_process import SECRET, Erp, running_erp
 from tests.growing import TOLD, events
 from tests.retold import MASKED, UNKNOWN, Desk, a_desk, delivered, taken_back, told
@@ -90,6 +91,18 @@ async def test_a_report_that_was_told_to_the_erp_in_time_is_over_with_its_order(
     desk.edit(key, status="CLOSED")
     await desk.follow()
     await desk.turn()
+    assert await leads_to(desk, name) == key
+    assert await desk.words() == {key: "CLOSED"}
+
+
+async def test_what_a_person_called_off_makes_no_new_order_when_the_erp_has_ended_it(desk: Desk) -> None:
+    key = await delivered(desk, "person")
+    name = await told(desk, "person", 60)
+    desk.edit(key, status="CLOSED")
+    await withdraw(desk.store, key, "the sensor was loose", "cli", desk.now)
+    for _ in range(3):
+        await desk.turn()
+        await desk.follow()
     assert await leads_to(desk, name) == key
     assert await desk.words() == {key: "CLOSED"}
 
