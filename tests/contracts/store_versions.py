@@ -109,6 +109,8 @@ class Versions:
         await settle(store, again, DeliveryState.PARKED)
         assert await store.write(lambda tx: tx.redeliver("A1", at(7)))
         assert not await store.write(lambda tx: tx.stand_again("A1", at(8)))
+        [more] = await claim(store, now=at(9))
+        assert (more.delivery.attempt, more.delivery.since) == (2, at(9))  # those before count as one
 
     async def test_a_withdrawal_that_surely_never_left_is_taken_back(self, store: Store) -> None:
         await put(store, ("A1", "A"), ("B1", "B"))
@@ -189,6 +191,7 @@ class Versions:
         assert await store.write(lambda tx: tx.redeliver("A1", at(4)))
         [again] = await claim(store, now=at(4))
         assert again.sent is not None and (again.sent.version, again.order.version) == (1, 2)
+        assert again.delivery.attempt == 1  # the refusal ended what was in doubt
 
     async def test_orders_are_followed_until_the_erp_has_ended_them(self, store: Store) -> None:
         await put(store, ("A1", "A"), ("B1", "B"), ("C1", "C"), ("D1", "D"))
