@@ -143,6 +143,16 @@ class TestOdoo(ErpAdapterContract):
         assert "field equipment_id" in outcome.reason and "'M-77'" in outcome.reason
         await adapter.close()
 
+    async def test_equipment_of_the_same_batch_stays_known_when_the_memory_is_full(
+        self, plant: Erp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("connectors.erp.odoo.filler._MOST_KNOWN", 0)
+        adapter = settings(plant, unknown_equipment="refuse").open()
+        await adapter.deliver([make_order("met before", asset="M-01")])
+        told = await adapter.deliver([make_order("full: old", asset="M-01"), make_order("full: new", asset="M-02")])
+        await adapter.close()
+        assert all(isinstance(outcome, Delivered) for outcome in told), told
+
     async def test_no_right_is_told_without_the_users_name(self, erp: ErpAdapter, plant: Erp) -> None:
         plant.turn("odoo", manager=False)
         [outcome] = await erp.deliver([make_order("no right")])

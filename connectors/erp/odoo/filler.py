@@ -26,7 +26,9 @@ class Filler:
         by = self._plan.equipment_by
         rows = await self._door.search(EQUIPMENT_MODEL, [[by, "in", new]], [by], 2 * len(new))
         if len(self._machines) > _MOST_KNOWN:
-            self._machines = dict(self._plan.equipment)
+            # What these orders name was met, and is not asked for now.
+            still = {name: self._machines[name] for name in assets if name in self._machines}
+            self._machines = {**self._plan.equipment, **still}
         met = [str(row.get(by)) for row in rows]
         self._machines |= {str(row[by]): row["id"] for row in rows if met.count(str(row.get(by))) == 1}
 
