@@ -6,17 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from itertools import count
+from typing import Literal
 
 from msgspec.structs import replace
 
 from connectors.erp.rest import Settings
 from connectors.erp.rest.plan import Amend, Cancel
 from gateway.core.asset import Plant
-from gateway.core.delivery import DeliveryState
+from gateway.core.delivery import DeliveryState, StatusUpdate
 from gateway.core.ports import ErpAdapter, Store, StoredOrder
 from gateway.core.report import Extraction, QualityReport
 from gateway.core.secret import SecretRef
 from gateway.flow.deliver import Deliverer
+from gateway.flow.feedback import apply
 from gateway.flow.follow import Follower, Pace
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy
@@ -94,6 +96,12 @@ class Desk:
         with ThreadPoolExecutor(1) as pool:
             wake = asyncio.Event()
             await Listening(self.store, _Nobody(), DESK, pool, self.now, wake, lambda: None, lambda _: None).step()
+
+    async def hear(self, key: str, status: str, state: Literal["open", "done", "cancelled"]) -> None:
+        """Hear from the ERP how an order stands now."""
+        self.at += timedelta(minutes=1)
+        word = StatusUpdate(key=key, number="", status=status, at=self.at, state=state)
+        assert await self.store.write(lambda tx: apply(tx, word, self.at))
 
     def edit(self, key: str, **fields: object) -> None:
         """Change the ERP's record as a planner does."""

@@ -21,6 +21,7 @@ NAMES = (
     "order.status",
     "order.closing_code",
     "order.reopened",
+    "order.beside",
     "order.unfollowed",
     "episode.decided",
     "episode.ruled",

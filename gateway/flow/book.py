@@ -100,7 +100,9 @@ class Book:
         self, tx: Tx, episode: Episode, seen: Diagnosis, window: Window, now: datetime, grounds: Grounds | None
     ) -> Episode:
         """Order a trouble. One whose order is being taken back goes on with that, as long as it can be kept."""
-        again, going = standing.take_up(tx, self._ruled(tx, episode), now, f"the machine ({episode.failure_mode})")
+        again, going = standing.kept_if_unbegun(
+            tx, self._ruled(tx, episode), now, f"the machine ({episode.failure_mode})"
+        )
         if again is not None and again.source == "machine":
             one = self._one(tx, again, episode, now)
             return self._grown(tx, one, one.key, seen, window, now, grounds)

@@ -60,7 +60,7 @@ class Desk:
             if amend.stands(held):
                 return mine
             mine = business_key(self.secret, self.plant.site.id, "report", report.id, mine)  # what ended stays ended
-        _, going = standing.take_up(tx, self._ruled(tx, report, told), now, f"report {report.id}")
+        _, going = standing.kept_if_unbegun(tx, self._ruled(tx, report, told), now, f"report {report.id}")
         same = self._same(tx, report, told, now)
         if same is not None and report.id not in same.reports:
             # A machine's trouble that was not sure enough for an order is confirmed by who reports it: the

@@ -168,6 +168,16 @@ def ruled_before(known: Iterable[Episode], confirmed: Episode) -> list[Episode]:
     ]
 
 
+def may_be_one(one: Episode, other: Episode) -> bool:
+    """Tell whether two troubles of one asset, or of the same goods, may be the same, by what they are called."""
+    if one.asset != other.asset or (not one.asset and one.subject != other.subject):
+        return False
+    if one.source == other.source:
+        return one.family == other.family or bool(set(one.codes) & set(other.codes))
+    machine, person = (one, other) if one.source == "machine" else (other, one)
+    return felt_as(machine.family, person.codes)
+
+
 def _unruled(episode: Episode) -> Episode:
     return replace(episode, state=EpisodeState.OPEN, ruled="")
 

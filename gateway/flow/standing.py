@@ -18,7 +18,7 @@ from gateway.core.ports import StoredOrder, Tx
 from gateway.core.status import OVER
 from gateway.flow import amend
 from gateway.flow.dossier import opened
-from gateway.flow.episode import closed, merged, seconded, told_before, witness
+from gateway.flow.episode import SAME_REPORT, closed, may_be_one, merged, seconded, told_before, witness
 from gateway.flow.ruling import REPAIRED
 
 _LONGEST = 200
@@ -29,7 +29,7 @@ _WHY = {
 _MANY = 10_000
 
 
-def take_up(tx: Tx, known: Iterable[Episode], at: datetime, who: str) -> tuple[Episode | None, list[Episode]]:
+def kept_if_unbegun(tx: Tx, known: Iterable[Episode], at: datetime, who: str) -> tuple[Episode | None, list[Episode]]:
     """Have the order of a trouble that shows itself again stand again, when its withdrawal has not left.
 
     `known` are the episodes that may be this trouble, `who` says what shows it. Gives the episode that is open again,
@@ -72,7 +72,8 @@ def opened_again(tx: Tx, order: StoredOrder, at: datetime) -> None:
     """Open the episode of an order that the ERP has opened again; `at` is when it did.
 
     Whoever tells of the trouble next joins it. What the ERP ruled by its end does not hold, nor that it was repaired.
-    An order that we took back stands again: somebody there thinks otherwise.
+    An order that we took back stands again: somebody there thinks otherwise. Its heir is given up then. Another order
+    about what may be the same trouble stays, and the trail names it.
     """
     key = order.order.key
     episode = tx.episode(key)
@@ -80,20 +81,26 @@ def opened_again(tx: Tx, order: StoredOrder, at: datetime) -> None:
         return
     if order.ask_at is None and order.asked_at is not None:
         tx.asked(key, None)  # it was over, and asked about no more
+    if order.delivery.state is DeliveryState.DELIVERED and (order.delivery.sent or 0) < order.delivery.version:
+        tx.redeliver(key, at)  # refused because it was over
     if episode is None or not (episode.ruled or episode.state is EpisodeState.CLOSED):
         return
     repaired = REPAIRED + episode.asset
     if episode.closed_at is not None and tx.get(repaired) == episode.closed_at.isoformat().encode():
         tx.forget(repaired)
-    reopened(tx, replace(episode, last_at=max(episode.last_at, at)), at, "the ERP has opened its order again")
+    heir, again = episode.heir, replace(episode, last_at=max(episode.last_at, at))
+    stands = reopened(tx, again, at, "the ERP has opened its order again")
+    if heir:
+        _inherit(tx, stands, heir, at)
+    for other in _beside(tx, stands):
+        tx.note("order.beside", key, at, f"{other} stands too, about what may be the same trouble"[:_LONGEST])
 
 
 def reopened(tx: Tx, episode: Episode, at: datetime, why: str) -> Episode:
     """Open an episode again, and those that a machine had joined to it, whatever was ruled."""
     ruling = episode.ruled
-    stands = replace(
-        episode, state=EpisodeState.OPEN, closed_at=None, ruled="", misses=0, upheld=True, heir=""
-    )  # fmt: skip
+    live = replace(episode, state=EpisodeState.OPEN, closed_at=None, misses=0)
+    stands = replace(live, ruled="", upheld=True, heir="")
     tx.put_episode(stands)
     tx.note("episode.reopened", episode.key, at, why[:_LONGEST])
     if ruling and stands.source == "report" and stands.asset:
@@ -101,6 +108,15 @@ def reopened(tx: Tx, episode: Episode, at: datetime, why: str) -> Episode:
             if other.decision is Decision.JOINED and other.ruled == ruling and told_before([stands], other) is not None:
                 tx.put_episode(replace(other, ruled=""))
     return stands
+
+
+def _beside(tx: Tx, stands: Episode) -> list[str]:
+    """Give the keys of the other orders that stand about what may be the same trouble."""
+    since = stands.started_at - SAME_REPORT
+    known = tx.episodes(stands.asset or None, live=True, since=None if stands.asset else since, limit=_MANY)
+    others = [other for other in known if other.key != stands.key and other.decision is Decision.ORDER]
+    found = [tx.order(other.key) for other in others if may_be_one(stands, other)]
+    return [one.order.key for one in found if one is not None and amend.stands(one)]
 
 
 def _taken_back(tx: Tx, known: Iterable[Episode]) -> Iterator[Episode]:
@@ -156,7 +172,5 @@ def _say_again(tx: Tx, stands: Episode, said: WorkOrder, at: datetime) -> None:
     told, plant, before = tx.report(known.told.report), tx.blob(known.told.plant.sha256), tx.order(stands.key)
     if told is None or told.extraction is None or plant is None or before is None:
         return
-    amend.by_report(
-        tx, before.order, stands, told.extraction, told.report, read_plant(plant[0]), known.terms, at,
-        ruled=known.told.ruled,
-    )  # fmt: skip
+    where, ruled = read_plant(plant[0]), known.told.ruled
+    amend.by_report(tx, before.order, stands, told.extraction, told.report, where, known.terms, at, ruled=ruled)

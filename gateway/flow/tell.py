@@ -11,7 +11,7 @@ from gateway.core.ports import AuditLine, Tx
 
 _SAID = frozenset(
     f"order.{what}"
-    for what in ("made", "delivered", "amended", "parked", "duplicate", "status", "closing_code", "reopened")
+    for what in ("made", "delivered", "amended", "parked", "duplicate", "status", "closing_code", "reopened", "beside")
 )
 """Lines whose detail is told too: it names no person. Others may hold words of people, or who acted."""
 _LONGEST, _LONGEST_DETAIL = 200, 500

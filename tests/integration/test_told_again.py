@@ -130,6 +130,51 @@ async def test_a_withdrawal_that_is_refused_because_the_order_is_over_lets_the_n
     assert len(await desk.orders()) == 2
 
 
+@pytest.mark.parametrize(("first", "again"), WAYS)
+async def test_an_order_that_was_taken_back_and_is_opened_again_has_the_next_one_given_up(
+    desk: Desk, first: str, again: str
+) -> None:
+    key = await delivered(desk, first)
+    await taken_back(desk, key, first)
+    desk.plant.faults(UNKNOWN)
+    await desk.turn()
+    await told(desk, again, 60, severity=0.8)
+    _, heir = await desk.orders()
+    desk.plant.faults()
+    await desk.turn()
+    await desk.turn()
+    assert await desk.words() == {key: "CANCELLED", heir.order.key: "OPEN"}
+    await desk.hear(key, "CANCELLED", "cancelled")
+    desk.edit(key, status="OPEN")
+    await desk.hear(key, "OPEN", "open")
+    await desk.send()
+    await desk.turn()
+    assert await desk.words() == {key: "OPEN", heir.order.key: "CANCELLED"}
+    await told(desk, again, 120, severity=0.95)
+    await desk.turn()
+    first_one, other = await desk.orders()
+    assert other.order.key == heir.order.key
+    assert first_one.order.version > 1 and first_one.delivery.sent == first_one.order.version
+    assert await events(desk.store, "order.beside") == []
+
+
+@pytest.mark.parametrize("again", ["machine", "person"])
+@pytest.mark.parametrize("first", ["machine", "person"])
+async def test_a_newer_order_about_the_same_trouble_stays_beside_one_that_is_opened_again_and_is_named(
+    desk: Desk, first: str, again: str
+) -> None:
+    key = await delivered(desk, first)
+    await desk.hear(key, "CLOSED", "done")
+    await told(desk, again, 60)
+    await desk.send()
+    _, newer = await desk.orders()
+    await desk.hear(key, "IN_PROGRESS", "open")
+    await desk.send()
+    assert all(one.delivery.state is DeliveryState.DELIVERED for one in await desk.orders())
+    [line] = await events(desk.store, "order.beside")
+    assert newer.order.key in line
+
+
 async def test_what_was_parked_in_doubt_holds_nobody_up_and_its_refusal_ends_the_other_order(desk: Desk) -> None:
     key = await delivered(desk, "person")
     await taken_back(desk, key, "person")
