@@ -15,6 +15,7 @@ from gateway.core.errors import AndonError, Unreachable
 from gateway.core.order import WorkOrder
 from gateway.core.ports import ErpAdapter
 from gateway.flow.around import Around
+from gateway.flow.seen_right import SeenRight
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -38,7 +39,8 @@ class Checked(Around):
 
     While `waits` is set nothing is written before a look found the mapping right, nor after one that found it
     wrong: it is `Unsent`, so that the order waits and is not parked. Without it the faults are only told. An ERP
-    that cannot be reached was not looked at. `well` is called when orders may go.
+    that cannot be reached was not looked at: then counts what a look before the restart has found, if the settings
+    were the same (`seen`). `well` is called when orders may go.
     """
 
     def __init__(
@@ -48,13 +50,15 @@ class Checked(Around):
         waits: bool = True,
         well: Callable[[], None] = lambda: None,
         pace: Pace | None = None,
+        seen: SeenRight | None = None,
     ) -> None:
         super().__init__(inner)
-        self._waits, self._well = waits, well
+        self._waits, self._well, self._seen = waits, well, seen
         self._pace = pace or Pace()
         self._looked = asyncio.Event()
         self._faults: tuple[str, ...] = ()
         self._bar = "nobody has looked yet"
+        self._kept: bool | None = None
 
     @property
     def faults(self) -> Sequence[str]:
@@ -63,6 +67,9 @@ class Checked(Around):
 
     async def run(self) -> None:
         """Look until cancelled."""
+        if self._seen is not None and await self._seen.known():
+            self._kept, self._bar = True, ""
+            self._looked.set()
         pause = self._pace.failed
         while True:
             fine = await self._look()
@@ -73,7 +80,7 @@ class Checked(Around):
     async def verify(self) -> list[str]:
         """Look, and learn from it."""
         found = await self._inner.verify()
-        self._learn(found)
+        await self._learn(found)
         return found
 
     async def deliver(self, orders: Sequence[WorkOrder]) -> list[Outcome]:
@@ -109,7 +116,7 @@ class Checked(Around):
         except Unreachable as lost:
             return self._away(str(lost))
         except AndonError as no:
-            self._learn([f"{self.name}: {no}"])
+            await self._learn([f"{self.name}: {no}"])
         return not self._bar
 
     def _away(self, why: str) -> bool:
@@ -119,7 +126,7 @@ class Checked(Around):
         self._looked.set()
         return not self._bar
 
-    def _learn(self, found: Sequence[str]) -> None:
+    async def _learn(self, found: Sequence[str]) -> None:
         was_barred = bool(self._bar)
         self._bar = "; ".join(fault for fault in found if not isinstance(fault, Advice))
         if tuple(found) != self._faults:
@@ -130,6 +137,10 @@ class Checked(Around):
         if was_barred and not self._bar:
             log.info("erp.verified", erp=self.name)
             self._well()
+        right = not self._bar
+        if self._seen is not None and right is not self._kept:
+            await self._seen.keep(right=right)
+            self._kept = right
 
     @property
     def _holds(self) -> bool:

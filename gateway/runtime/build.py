@@ -17,6 +17,7 @@ from gateway.flow.follow import Follower
 from gateway.flow.patience import Patience
 from gateway.flow.produce import Producer
 from gateway.flow.reconcile import Reconciler
+from gateway.flow.seen_right import SeenRight
 from gateway.flow.single import single
 from gateway.flow.words import Listening
 from gateway.runtime import making
@@ -67,7 +68,9 @@ class Build:
         if self.settings.the_erp is not None and self.erp is None:
             erp = self.settings.the_erp.open()
             remember_tokens(erp, self._hall.store)
-            self.erp = Checked(single(erp), waits=self.settings.orders.verify == "wait", well=self._hall.deliver.set)
+            seen = SeenRight(self._hall.store, erp.name, self.settings.parts.get(f"erp.{erp.name}", ""))
+            waits = self.settings.orders.verify == "wait"
+            self.erp = Checked(single(erp), waits=waits, well=self._hall.deliver.set, seen=seen)
             longest = making.policy_of(self.settings).longest_wait
             self.patience = Patience(making.now, longest, self.erp.name, ages=self._hall.ages)
         if self.settings.production.receiver and self.receiver is None:

@@ -12,8 +12,9 @@ from gateway.core.advice import Advice
 from gateway.core.delivery import Capabilities, Delivered, ErpRef, Idempotency, Outcome, Rejected, Unsent
 from gateway.core.errors import Refused, Unreachable
 from gateway.core.order import WorkOrder
-from gateway.core.ports import ErpAdapter
+from gateway.core.ports import ErpAdapter, Store
 from gateway.flow.checked import Checked, Pace
+from gateway.flow.seen_right import SeenRight
 from tests.erp_process import make_order
 
 FAST = Pace(
@@ -195,3 +196,24 @@ async def test_a_look_that_is_refused_is_a_fault_and_one_without_end_is_given_up
     assert isinstance(outcome, Unsent)
     assert ("404" in outcome.cause) is isinstance(wrong, Refused)
     assert bool(checked.faults) is isinstance(wrong, Refused)
+
+
+async def test_what_was_found_right_before_a_restart_holds_while_nobody_can_look(store: Store) -> None:
+    order, lost = make_order("after a restart"), Unreachable("main: ReadError after it was sent")
+    async with looking(Checked(plant := Plant(), pace=FAST, seen=SeenRight(store, "main", "abc"))):
+        await until(plant, 2)
+    plant.faults = lost
+    async with looking(again := Checked(plant, pace=FAST, seen=SeenRight(store, "main", "abc"))):
+        [outcome] = await again.deliver([order])
+        assert isinstance(outcome, Delivered)
+    # Other settings, and settings that the last look found wrong, have to be looked at.
+    async with looking(other := Checked(plant, pace=FAST, seen=SeenRight(store, "main", "def"))):
+        await until(plant, plant.looks + 2)
+        assert await other.deliver([order]) == [Unsent(f"not verified: {lost}")]
+    plant.faults = [WRONG]
+    async with looking(Checked(plant, pace=FAST, seen=SeenRight(store, "main", "abc"))):
+        await until(plant, plant.looks + 2)
+    plant.faults = lost
+    async with looking(last := Checked(plant, pace=FAST, seen=SeenRight(store, "main", "abc"))):
+        await until(plant, plant.looks + 2)
+        assert await last.deliver([order]) == [Unsent(f"not verified: {lost}")]
