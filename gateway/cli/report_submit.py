@@ -100,9 +100,13 @@ def _send(asked: "httpx2.Client", fields: dict[str, str], picture: bytes | None)
 
 
 def _followed(asked: "httpx2.Client", href: str, wait: float) -> dict[str, Any]:
-    """Ask what became of the report until it was read or the wait is over. It is on disk, whoever goes away now."""
+    """Ask what became of the report until it was read or the wait is over. It is on disk, whoever goes away now.
+
+    Who may not look is told so at once: waiting lets nobody in.
+    """
     import httpx2
 
+    unread = "it is stored, and not read yet: see `andon orders list` and `andon review list`"
     until = time.monotonic() + wait
     while time.monotonic() < until:
         try:
@@ -110,12 +114,15 @@ def _followed(asked: "httpx2.Client", href: str, wait: float) -> dict[str, Any]:
         except httpx2.TransportError:
             time.sleep(0.25)
             continue
+        if answer.status_code in {401, 403}:
+            unread = "it is stored; you may not look what became of it: that needs a token with the scope read"
+            break
         seen = answer.json() if answer.is_success else {}
         read = seen.get("extraction")
         if read is not None:
             return {"route": read["route"], "asset": read["asset"], "order_key": seen["order_key"]}
         time.sleep(0.25)
-    click.echo("it is stored, and not read yet: see `andon orders list` and `andon review list`", err=True)
+    click.echo(unread, err=True)
     return {"route": None, "asset": None, "order_key": None}
 
 

@@ -98,6 +98,19 @@ async def test_who_waits_for_a_report_is_told_when_it_was_not_read_in_time(tmp_p
         assert "stored, and not read yet" in done.stderr
 
 
+async def test_who_may_only_hand_in_is_told_at_once_that_the_wait_is_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, anonymous=("reports:write",)) as edge:
+        for token in ("", bearer("reports:write")["Authorization"].split()[1]):
+            monkeypatch.setenv("ANDON_TOKEN", token)
+            async with asyncio.timeout(30):  # and not the five minutes that it was told to wait
+                done = await run(edge.url, "noisy", "--wait", "300")
+            assert done.exit_code == 0 and json.loads(done.stdout)["route"] is None
+            assert "stored; you may not look" in done.stderr and "scope read" in done.stderr, done.stderr
+            assert "not read yet" not in done.stderr
+
+
 def test_words_must_come_from_one_place() -> None:
     assert CliRunner().invoke(submit, []).exit_code == 2
     assert andon.commands["report"] is not None
