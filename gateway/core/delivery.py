@@ -24,6 +24,9 @@ class DeliveryState(enum.StrEnum):
     WITHDRAWN = "WITHDRAWN"
 
 
+NOT_BACK = "not taken back: "
+"""How the reason of a delivery begins whose withdrawal the ERP refused: who asked for it must go on seeing that."""
+
 Task = Literal["create", "amend", "cancel", "drop"]
 """What a delivery has to do next: make the order, change it, take it back, or never send it."""
 

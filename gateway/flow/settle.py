@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tenacity import wait_random_exponential
 
 from gateway.core.delivery import (
+    NOT_BACK,
     Capabilities,
     Delivered,
     Delivery,
@@ -26,8 +27,9 @@ from gateway.flow.counted import counted
 from gateway.flow.patience import LONGEST, backoff
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_LONGEST_REASON = 500
-_NOT_BACK = "not taken back: "
+_LONGEST_REASON, _LONGEST_STILL = 500, 250
+_SINCE = "; then: "
+"""Between a refusal that still counts and why the change after it waits."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,10 +160,8 @@ def delivered(delivery: Delivery, number: str, now: datetime, remark: str = "") 
 def amended(delivery: Delivery, made: Delivered, now: datetime) -> Settled:
     """Settle an order whose copy in the ERP was changed; what a planner had changed is named."""
     version = delivery.sending or delivery.version
-    # A person who asked for a withdrawal must still see that the ERP said no.
-    still = delivery.reason if delivery.reason.startswith(_NOT_BACK) else ""
     kept = f", left as a planner has them: {', '.join(made.kept)}" if made.kept else ""
-    done = replace(_there(delivery, now), sent=version, reason=still)
+    done = replace(_there(delivery, now), sent=version, reason=_still(delivery))
     return Settled(done, "order.amended", f"version {version}{kept}")
 
 
@@ -171,7 +171,7 @@ def refused(delivery: Delivery, reason: str, now: datetime) -> Settled:
     A change that the withdrawal had overtaken goes out after it.
     """
     back = delivery.task == "cancel"
-    told = _told(f"{_NOT_BACK if back else 'not changed: '}{reason}")
+    told = _told(f"{NOT_BACK if back else 'not changed: '}{reason}")
     stands = replace(_there(delivery, now), reason=told, withdraw="")
     if back and (delivery.sent or 0) < delivery.version:
         stands = replace(stands, state=DeliveryState.WAITING, attempt=0, since=None, due_at=now)
@@ -195,9 +195,17 @@ def parked(delivery: Delivery, reason: str, now: datetime) -> Settled:
 
 def changed(delivery: Delivery, state: DeliveryState, reason: str, now: datetime, wait: timedelta) -> Settled:
     """Settle in any state that has a reason; it is due again after the wait."""
-    told = _told(reason)
-    news = replace(delivery, state=state, reason=told, due_at=now + wait, lease_until=None, updated_at=now)
+    told, still = _told(reason), _still(delivery)
+    why = _told(f"{still}{_SINCE}{told}") if still else told
+    news = replace(delivery, state=state, reason=why, due_at=now + wait, lease_until=None, updated_at=now)
     return Settled(news, f"order.{state.lower()}", told)
+
+
+def _still(delivery: Delivery) -> str:
+    """Give the refusal of a withdrawal that was told and still counts: nobody has asked for another since."""
+    if delivery.task != "amend" or not delivery.reason.startswith(NOT_BACK):
+        return ""
+    return delivery.reason.split(_SINCE, 1)[0][:_LONGEST_STILL]
 
 
 def _told(reason: str) -> str:

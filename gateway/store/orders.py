@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, case, insert, null, or_, select, update
 
-from gateway.core.delivery import Delivery, DeliveryState, StatusUpdate, Task
+from gateway.core.delivery import NOT_BACK, Delivery, DeliveryState, StatusUpdate, Task
 from gateway.core.order import WorkOrder
 from gateway.core.ports import StoredOrder
 from gateway.core.status import OVER, Said, heard, told
@@ -120,7 +120,7 @@ class Orders(Part):
         self._db.execute(update(orders).where(orders.c.key == order.key).values(body=pack(order)))
         self._db.execute(update(outbox).where(outbox.c.key == order.key).values(version=order.version))
         if known[1] is DeliveryState.DELIVERED:
-            self._wait_again(order.key, at)
+            self._wait_again(order.key, at, still=NOT_BACK)
         return True
 
     def withdraw_order(self, key: str, reason: str, at: datetime) -> bool:
@@ -228,9 +228,11 @@ class Orders(Part):
         found = self._db.execute(look).first()
         return None if found is None else (found[0], DeliveryState(found[1]), found[2], found[3])
 
-    def _wait_again(self, key: str, at: datetime) -> None:
-        # What is done to an order that is there may be done twice: its attempts are counted anew.
-        news = {"state": DeliveryState.WAITING, "due_at": at, "lease_until": None, "reason": "", "updated_at": at}
+    def _wait_again(self, key: str, at: datetime, still: str = "") -> None:
+        # What is done to an order that is there may be done twice: its attempts are counted anew. A reason that begins
+        # with `still` counts on.
+        why = case((outbox.c.reason.startswith(still), outbox.c.reason), else_="") if still else ""
+        news = {"state": DeliveryState.WAITING, "due_at": at, "lease_until": None, "reason": why, "updated_at": at}
         there = outbox.c.erp_number.is_not(None)
         self._db.execute(update(outbox).where(outbox.c.key == key).values(news))
         self._db.execute(update(outbox).where(outbox.c.key == key, there).values(attempt=0, since=None))

@@ -244,6 +244,32 @@ async def test_what_had_grown_before_a_withdrawal_that_is_refused_is_told_after_
     assert f"{MASKED} 60" in record["order"]["description"]
 
 
+async def test_that_the_erp_would_not_take_an_order_back_is_seen_while_its_change_waits_and_after_it(
+    desk: Desk,
+) -> None:
+    key = await delivered(desk, "person")
+    await taken_back(desk, key, "person")
+    desk.edit(key, status="IN_PROGRESS")
+    await desk.turn()
+    refused = (await desk.only()).delivery.reason
+    assert refused.startswith("not taken back: ")
+    await told(desk, "person", 60)
+    assert (await desk.only()).delivery.reason == refused
+    for fault, times in ((UNKNOWN, ""), (UNKNOWN, " (2 times)")):
+        desk.plant.faults(fault)
+        await desk.turn()
+        waits = (await desk.only()).delivery
+        assert waits.state is DeliveryState.WAITING
+        assert waits.reason.startswith(f"{refused}; then: ") and waits.reason.count("; then: ") == 1
+        assert waits.reason.endswith(times)
+    desk.plant.faults()
+    await desk.turn()
+    done = (await desk.only()).delivery
+    assert (done.state, done.sent, done.reason) == (DeliveryState.DELIVERED, 2, refused)
+    await withdraw(desk.store, key, "the sensor was loose", "cli", desk.now)
+    assert (await desk.only()).delivery.reason == ""
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_is_told_and_taken_back_meanwhile_one_order_stands_at_most(desk: Desk, seed: int) -> None:
     dice = random.Random(seed)
