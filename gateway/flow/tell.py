@@ -66,7 +66,7 @@ class ReportTold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProductionTold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A production order. `state` is that of its handing over to the line, `job` the line's own word."""
+    """A production order. `state` is KEPT when it is handed to nobody; `job` is the line's own word."""
 
     order_id: str
     material_code: str = ""
@@ -174,7 +174,7 @@ def _production(tx: Tx, line: AuditLine) -> ProductionTold:
         quantity=order.quantity,
         unit=order.unit,
         due_date=order.due_date,
-        state="" if handover is None else str(handover.state),
+        state=found.standing,
         job="" if handover is None else handover.job,
     )
 

@@ -11,11 +11,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from gateway.core.delivery import ProductionOrder
 from gateway.core.event import NAMES, Event, Gone, Heard, Heeded, Outgoing, Unheard
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Store, Tx
 from gateway.core.report import QualityReport
 from gateway.flow import publish
+from gateway.flow.production import take_production_orders
 from gateway.flow.publish import LONGEST_ASKED, SCHEDULE, Pace, Publisher, after, turn_on
 from gateway.flow.tell import Teller
 from tests.erp_process import make_order
@@ -120,6 +122,20 @@ async def test_an_event_tells_of_the_order_and_names_no_person(store: Store, sin
     assert {one.name for one in sink.got} == {
         "order.made", "order.redelivered", "report.taken", "production.taken", "episode.closed",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("to", ["", "line.press"])
+async def test_an_event_says_of_a_production_order_what_everybody_else_is_told(
+    store: Store, sink: Sink, clock: Clock, to: str
+) -> None:
+    telling = publisher(store, sink, clock)
+    await drain(telling)
+    given = ProductionOrder(order_id="PO-1", material_code="GX-7", quantity=12.0, due_date="2026-12-01")
+    await take_production_orders(store, [given], "api", clock, to)
+    await drain(telling)
+    held = await store.read(lambda tx: tx.production("PO-1"))
+    told = msgspec.json.decode(sink.got[0].data)
+    assert held is not None and told["state"] == held.standing == ("WAITING" if to else "KEPT")
 
 
 async def test_only_the_types_that_were_asked_for_are_told(store: Store, sink: Sink, clock: Clock) -> None:
