@@ -1,6 +1,7 @@
 """Quality reports and what was read out of them."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, false, select, true, update
 
@@ -36,8 +37,13 @@ class Reports(Part):
         return False
 
     def read_report(self, extraction: Extraction, order_key: str | None) -> None:
-        """Keep what was read out of a report, and the order that it led to. Raises LookupError for an unknown one."""
-        news = {"extraction": pack(extraction), "route": extraction.route, "order_key": order_key}
+        """Keep what was read out of a report, and the order that it led to. Raises LookupError for an unknown one.
+
+        One that goes to review is seen there, also when a person had decided about it before.
+        """
+        news: dict[str, Any] = {"extraction": pack(extraction), "route": extraction.route, "order_key": order_key}
+        if extraction.route == "review":
+            news["reviewed"] = False
         if self._db.execute(update(reports).where(reports.c.id == extraction.id).values(news)).rowcount == 0:
             raise LookupError(f"no report {extraction.id}")
 

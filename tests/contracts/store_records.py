@@ -60,6 +60,10 @@ class Records:
         assert waiting.waits and waiting.extraction == extraction("r1", "order") and waiting.order_key is None
         await store.write(lambda tx: tx.read_report(extraction("r1", "order"), "L"))
         assert await store.read(lambda tx: tx.reports(unread=True)) == []
+        await store.write(lambda tx: tx.review_done("r1"))
+        await store.write(lambda tx: tx.read_report(extraction("r1", "review"), None))
+        [seen] = await store.read(lambda tx: tx.reports(route="review"))
+        assert seen.report.id == "r1" and not seen.waits
 
     async def test_reading_an_unknown_report_is_a_mistake(self, store: Store) -> None:
         with pytest.raises(LookupError):
