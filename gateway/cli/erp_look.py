@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.finding import Finding
+from gateway.core.delivery import Idempotency
 
 
 async def look(settings: Any, erp: Any) -> list[Finding]:
@@ -93,6 +94,9 @@ async def _tried(erp: Any, adapter: Any) -> list[Finding]:
     return [*found, *ways, _unwritten(erp, adapter.capabilities)]
 
 
+_SAME_REQUEST = {Idempotency.HEADER, Idempotency.UPSERT, Idempotency.CLIENT_ID}
+
+
 def _ways(erp: Any, ways: Any) -> list[Finding]:
     part = f"erp.{erp.name}"
     told = []
@@ -115,6 +119,8 @@ def _unwritten(erp: Any, can: Any) -> Finding:
         told = "an order was tried out by a dry run; it is never changed or taken back there"
         return Finding(f"erp.{erp.name}", ok=True, detail=told)
     detail = f"not proven without writing: that the ERP takes what is sent shows with the first {', '.join(first)}"
+    if can.idempotency in _SAME_REQUEST:
+        detail += f"; that a request that comes twice makes one order ({can.idempotency}), with the first lost reply"
     return Finding(f"erp.{erp.name}", ok=True, detail=detail, proven=False)
 
 

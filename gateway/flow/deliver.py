@@ -277,18 +277,24 @@ def keep(tx: Tx, claimed: Claimed, made: Made, result: Settled, erp: ErpAdapter,
         return False
     if isinstance(made, Rejected):
         refused(tx, claimed, made, now)
-    if _haunted(claimed, made, erp.capabilities):
+    if _haunted(claimed, made, result.delivery.attempt, erp.capabilities):
         watch(tx, claimed.delivery.key, now, lingers(erp.capabilities))
     return True
 
 
-def _haunted(claimed: Claimed, made: Made, promised: Capabilities) -> bool:
-    """Say whether a request that was given up may still make this order: once more, or after it was taken back."""
-    if claimed.delivery.attempt <= 1 or claimed.delivery.task != "create":
+def _haunted(claimed: Claimed, made: Made, sent: int, promised: Capabilities) -> bool:
+    """Say whether a request before this one may have made the order too, or may still make it.
+
+    `sent` counts the requests. What an ERP that honours keys has made only now never arrived before; or it honours
+    none, and somebody has promised too much for it.
+    """
+    if sent <= 1 or claimed.delivery.task != "create":
         return False
     if made is None:
         return promised.idempotency is not Idempotency.NONE
-    return isinstance(made, Delivered) and promised.idempotency is Idempotency.LOOKUP
+    if not isinstance(made, Delivered):
+        return False
+    return promised.idempotency is Idempotency.LOOKUP or (promised.idempotency is Idempotency.HEADER and made.created)
 
 
 def tell(erp: str, made: Made, result: Settled, *, ours: bool) -> None:

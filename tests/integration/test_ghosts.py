@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.delivery import ErpRef, Idempotency, Outcome, Throttled, Uncertain, Unsent
+from gateway.core.delivery import Delivered, DeliveryState, ErpRef, Idempotency, Outcome, Throttled, Uncertain, Unsent
 from gateway.core.order import WorkOrder
 from gateway.core.ports import Store
 from gateway.flow.ghosts import Ghosts
@@ -155,3 +155,39 @@ async def test_a_clock_that_goes_back_stops_no_hunt(store: Store, back: timedelt
     assert erp.standing() == ["1"]
     await looked(desk, 1, timedelta(hours=1))
     assert await store.read(lambda tx: tx.watched("main")) == []
+
+
+async def test_an_erp_that_honours_no_key_though_the_settings_say_so_is_found_out(store: Store) -> None:
+    order, desk = make_order("twice"), Desk(store, erp := Busy(idempotency=Idempotency.HEADER))
+    await desk.put(order)
+
+    def lost(order: WorkOrder) -> Outcome:
+        erp.make(order)
+        return Uncertain("the reply was lost")
+
+    erp.answer = lost
+    await desk.deliverer.step()
+    erp.answer = erp.make
+    for _ in range(3):
+        desk.at += timedelta(minutes=2)
+        await desk.reconciler.step()
+    assert (await desk.state(order), erp.standing()) == (DeliveryState.DELIVERED, ["2"])
+    trail = await store.read(lambda tx: [line.event for line in tx.audit_of(order.key)])
+    assert "order.duplicate" in trail
+
+
+async def test_an_erp_that_says_that_it_knew_the_key_is_not_asked_again(store: Store) -> None:
+    order, desk = make_order("once"), Desk(store, erp := Busy(idempotency=Idempotency.HEADER))
+    await desk.put(order)
+
+    def lost(order: WorkOrder) -> Outcome:
+        erp.make(order)
+        return Uncertain("the reply was lost")
+
+    erp.answer = lost
+    await desk.deliverer.step()
+    erp.answer = lambda order: Delivered(erp.held(order.key)[0], created=False)
+    for _ in range(3):
+        desk.at += timedelta(minutes=2)
+        await desk.reconciler.step()
+    assert (await desk.state(order), erp.calls) == (DeliveryState.DELIVERED, ["deliver", "deliver"])
