@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Literal
 
+import pytest
 from msgspec.structs import replace
 
 from connectors.erp.rest import Settings
@@ -35,6 +36,15 @@ UNKNOWN = {"kind": "cut", "method": "PATCH"}
 DONE_UNHEARD = {"kind": "lost_reply", "method": "PATCH"}
 STORIES = count()
 """Each story at a time of its own: the ERP is the same, and keys are made of times and names."""
+WAYS = [
+    pytest.param("machine", "machine", id="machine, machine"),
+    pytest.param("machine", "person", id="machine, person"),
+    pytest.param("machine called off", "person", id="machine called off, person"),
+    pytest.param("person", "machine", id="person, machine"),
+    pytest.param("person", "person", id="person, person"),
+    pytest.param("person without an asset", "person without an asset", id="without an asset"),
+]
+"""Who tells of it first, and who again."""
 LOT = replace(TOLD, asset=None, batch="L-77")
 
 

@@ -13,7 +13,7 @@ from gateway.flow.redeliver import send_again
 from gateway.flow.withdraw import withdraw
 from tests.erp_process import SECRET, Erp, running_erp
 from tests.growing import HEALTHY, events, seen, shown
-from tests.retold import DONE_UNHEARD, MASKED, UNKNOWN, Desk, a_desk, delivered, taken_back, told
+from tests.retold import DONE_UNHEARD, MASKED, UNKNOWN, WAYS, Desk, a_desk, delivered, taken_back, told
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +27,6 @@ async def desk(store: Store, plant: Erp, monkeypatch: pytest.MonkeyPatch) -> Asy
     monkeypatch.setenv("TEST_ERP_SECRET", SECRET)
     async with a_desk(store, plant) as desk:
         yield desk
-
-
-WAYS = [
-    pytest.param("machine", "machine", id="machine, machine"),
-    pytest.param("machine", "person", id="machine, person"),
-    pytest.param("machine called off", "person", id="machine called off, person"),
-    pytest.param("person", "machine", id="person, machine"),
-    pytest.param("person", "person", id="person, person"),
-    pytest.param("person without an asset", "person without an asset", id="without an asset"),
-]
 
 
 @pytest.mark.parametrize(("first", "again"), WAYS)
