@@ -1,4 +1,4 @@
-"""Outbox to ERP: SENDING is on disk before a byte leaves, and what became of it right after."""
+"""Outbox to ERP: SENDING is on disk before a byte leaves; what became of it is written with the claim of the next."""
 
 import asyncio
 import contextlib
@@ -148,12 +148,8 @@ class Deliverer:
         def step(tx: Tx) -> list[Claimed]:
             lost = tx.expire(now)
             if lost:
-                tx.note(
-                    "delivery.lease_expired",
-                    self._erp.name,
-                    now,
-                    f"{plural(lost, 'order is', 'orders are')} uncertain",
-                )
+                told = f"{plural(lost, 'order is', 'orders are')} uncertain"
+                tx.note("delivery.lease_expired", self._erp.name, now, told)
             claimed = tx.claim(self._erp.name, now, lease, room, depth) if room else []
             heads = {one.delivery.lane for one in claimed}
             if len(heads) < room or lanes == 1:
