@@ -90,12 +90,13 @@ def _text(value: object) -> str:
 
 
 def with_store(config: str | None, act: Callable[[Any, Any], Awaitable[T]]) -> T:
-    """Open the settings' store for one command, and close it."""
+    """Open the settings' store for one command, and close it. Raises `Missing` when there is none: it makes none."""
     import structlog
 
     from gateway.runtime.settings import load
 
     settings = load(config)
+    _look_for(settings.store)
     if not structlog.is_configured():  # standard output is the command's alone: it may be piped
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
@@ -107,6 +108,20 @@ def with_store(config: str | None, act: Callable[[Any, Any], Awaitable[T]]) -> T
             await store.close()
 
     return asyncio.run(run())
+
+
+def _look_for(store: Any) -> None:
+    """Raise `Missing` without a store in the folder: an empty one that is made now would say that nothing is wrong."""
+    from pathlib import Path
+
+    from gateway.core.errors import Missing
+
+    if store.url is not None or store.file.exists():
+        return
+    told = f"there is no store at {store.file.absolute()}"
+    if not Path(store.path).is_absolute():
+        told += f": [store] path {store.path!r} counts from the folder that this was called in"
+    raise Missing(f"{told}; `andon up` or `andon db upgrade` makes one")
 
 
 def note_unknown(settings: Any, asset: str | None) -> None:

@@ -39,12 +39,13 @@ def asked(
 
 
 def history(config: str | None) -> list[AppliedConfig]:
-    """Read what was applied, the newest first; [] when there is no store yet."""
+    """Read what was applied, the newest first; [] of a database server without tables. Raises `Missing`."""
     from gateway.cli.common import with_store
     from gateway.runtime.settings import load
     from gateway.store.schema import revision_of
 
-    if revision_of(load(config).store) is None:
+    store = load(config).store
+    if store.url is not None and revision_of(store) is None:
         return []
     return with_store(config, lambda _, store: store.read(lambda tx: tx.configs(limit=200)))
 

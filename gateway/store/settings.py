@@ -25,6 +25,7 @@ _A_DAY = 86_400.0
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One database: SQLite in the folder `path`, or PostgreSQL when there is a `url`.
 
+    A relative `path` counts from the folder that a command is called in: for a service, name an absolute one.
     `url` is `postgresql+psycopg://user@host/database`, or names a secret that holds it.
     `journal_budget` bounds the bytes of recorded readings; orders and evidence are never thinned. Above
     `high_water` room is made until `low_water` is reached (a fraction of the budget, or a size such as

@@ -28,6 +28,7 @@ id = "M-1"
 def config(tmp_path: Path) -> str:
     file = tmp_path / "andon.toml"
     file.write_text(FILE.format(path=tmp_path / "data"))
+    assert CliRunner().invoke(andon, ["db", "upgrade", "-c", str(file)]).exit_code == 0
     return str(file)
 
 
@@ -99,7 +100,6 @@ def test_a_bug_ends_the_process_also_while_a_model_hangs_in_its_thread(config: s
 
 
 def test_what_is_logged_does_not_come_between_the_rows(config: str, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
     (tmp_path / "data" / "andon.db").write_bytes(b"not a database at all " * 500)
     command = [sys.executable, "-m", "gateway.cli.main", "orders", "list", "-o", "json", "-c", config]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -122,10 +122,16 @@ def test_without_a_settings_file_every_command_says_how_to_write_one(tmp_path: P
 @pytest.mark.parametrize(
     "line", ["orders list", "orders cancel X --reason y", "dlq list", "production list", "verify X", "audit verify"]
 )
-def test_a_store_that_cannot_be_written_is_named(plant: Plant, line: str) -> None:
+def test_a_store_that_cannot_be_opened_is_said_not_to_answer(plant: Plant, line: str) -> None:
+    plant.settings.file.mkdir(parents=True)  # a folder where the database should be
+    code, said = end(plant.say(*line.split()))
+    assert (code, "the database does not answer" in said) == (Exit.AWAY, True), said
+
+
+def test_a_store_that_cannot_be_made_is_named(plant: Plant) -> None:
     config = Path(plant.config)
     config.write_text(config.read_text().replace(f"{plant.folder}/data", "/proc/nowhere"))
-    code, said = end(plant.say(*line.split()))
+    code, said = end(plant.say("db", "upgrade"))
     assert (code, "/proc/nowhere cannot be used" in said) == (Exit.MISCONFIGURED, True), said
 
 
@@ -185,3 +191,31 @@ def test_a_bug_is_said_to_be_one_and_tells_nothing_of_what_it_held() -> None:
     assert code == Exit.BUG and "KeyError in test_cli_manners.py" in said and "Li Wei" not in said
     group = ExceptionGroup("jobs", [ExceptionGroup("more", [Refused("no")]), Misconfigured("x")])
     assert ended(group) == ("Refused: no", Exit.REFUSED)
+
+
+NEEDS_STORE = (
+    "orders list --state PARKED", "orders show X", "dlq list", "dlq show order:X", "episodes list", "review list",
+    "production list", "production show X", "events list", "audit list", "audit verify", "verify X", "config history",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", NEEDS_STORE)
+def test_where_there_is_no_store_nothing_is_told_of_it_and_none_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    plant = Plant(tmp_path)
+    settings = Path(plant.config)
+    for path, relative in ((str(tmp_path / "data"), False), ("elsewhere", True)):
+        settings.write_text(settings.read_text().replace(str(tmp_path / "data"), path))
+        monkeypatch.chdir(tmp_path)
+        code, said = end(plant.say(*line.split()))
+        assert code == Exit.NOT_THERE, said
+        assert f"there is no store at {tmp_path / path / 'andon.db'}" in said, said
+        assert ("counts from the folder" in said) == relative, said
+    assert [one.name for one in tmp_path.iterdir()] == ["andon.toml"]
+
+
+def test_a_store_is_made_by_who_is_to_make_one(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    assert plant.say("db", "upgrade").exit_code == 0
+    assert plant.rows("orders", "list") == []
