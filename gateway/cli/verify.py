@@ -41,7 +41,7 @@ def cli(
 ) -> None:
     """Compute every hash of an order's evidence again, and the decision from nothing but that evidence.
 
-    Exit 0: proven. 5: something differs, and is named. 3: there is no such order.
+    Exit 0: proven. 5: something differs, and is named. 3: there is no such order. 1: the FILE is no export.
 
     Examples:  andon verify AN3K7Q0V9W2ZT4E1MPRX   |   andon verify --file order.zip
     """

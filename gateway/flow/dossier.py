@@ -23,7 +23,7 @@ class Dossier(msgspec.Struct, frozen=True):
     the order; `broken` is the number of the first line of the whole trail that does not follow from the one before,
     `whole` says that the whole was read. `report` is there when the reporter's own words are at hand. `strange` are
     files that came along in a parcel and that nothing of the order names; `words` are texts for people that are not
-    as Andon writes them.
+    as Andon writes them; `damaged` are files of the parcel that cannot be read.
     """
 
     order: WorkOrder
@@ -35,6 +35,7 @@ class Dossier(msgspec.Struct, frozen=True):
     report: QualityReport | None = None
     strange: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def collect(tx: Tx, key: str, version: int | None) -> Dossier | None:

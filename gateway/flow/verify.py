@@ -83,6 +83,8 @@ def verify(dossier: Dossier, models: Models) -> Iterator[Check]:
 def _beside(dossier: Dossier) -> Iterator[Check]:
     for name in dossier.strange:
         yield Check(name, "differs", "is no part of this order: nothing vouches for it")
+    for name in dossier.damaged:
+        yield Check(name, "differs", "is damaged: it cannot be read")
     for name in dossier.words:
         yield Check(name, "not checked", "these words are not those that this version of Andon writes")
 

@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import msgspec
 
@@ -13,6 +14,8 @@ from gateway.core.errors import Refused
 from gateway.core.order import WorkOrder
 from gateway.core.ports import AuditLine
 from gateway.flow.dossier import Dossier, opened, pieces_of
+
+T = TypeVar("T")
 
 MOST = 1 << 30
 """Bytes that a file may unpack to; a window holds some megabytes."""
@@ -72,7 +75,7 @@ def _members(dossier: Dossier, file: str) -> Iterator[tuple[str, bytes]]:
 
 
 def unpack(file: Path) -> Dossier:
-    """Read a parcel. Raises `Refused` when it is none."""
+    """Read a parcel. Raises `Refused` when it is none, or its order cannot be read; `damaged` has what else is not."""
     try:
         with zipfile.ZipFile(file) as parcel:
             return _dossier(parcel, file)
@@ -94,17 +97,54 @@ def _dossier(parcel: zipfile.ZipFile, file: Path) -> Dossier:
     twice = next((place for place, times in places.items() if times > 1), None)
     if twice is not None:  # what is checked would not be what another program shows
         raise Refused(f"{file} is no order's parcel: it holds {twice} twice")
-    names = {info.filename for info in infos}
     order = msgspec.json.decode(parcel.read(_ORDER), type=WorkOrder)
-    before = msgspec.json.decode(parcel.read(_BEFORE), type=WorkOrder) if _BEFORE in names else None
-    blobs = {PurePosixPath(name).stem: parcel.read(name) for name in sorted(names) if name.startswith(f"{_EVIDENCE}/")}
-    if order.capsule is not None and _CAPSULE in names:
-        blobs[order.capsule] = parcel.read(_CAPSULE)
-    lines = parcel.read(_TRAIL).splitlines() if _TRAIL in names else []
-    trail = tuple(msgspec.json.decode(line, type=AuditLine) for line in lines)
+    damaged: list[str] = []
+    held = _Held(parcel, damaged)
+    before = held.decoded(_BEFORE, WorkOrder)
+    evidence = sorted(info.filename for info in infos if info.filename.startswith(f"{_EVIDENCE}/"))
+    blobs = {PurePosixPath(name).stem: content for name in evidence if (content := held.read(name)) is not None}
+    if order.capsule is not None and (document := held.read(_CAPSULE)) is not None:
+        blobs[order.capsule] = document
+    trail = tuple(held.lines(_TRAIL))
     known = opened(blobs.get(order.capsule or ""))
-    strange = tuple(_strange(parcel, order, known))
-    return Dossier(order, before, blobs, trail, strange=strange, words=tuple(_words(parcel, order)))
+    strange, words = tuple(_strange(parcel, order, known)), tuple(_words(held, order))
+    return Dossier(order, before, blobs, trail, strange=strange, words=words, damaged=tuple(dict.fromkeys(damaged)))
+
+
+class _Held:
+    """What a parcel holds, file by file; the name of one that cannot be read is put into `damaged`."""
+
+    def __init__(self, parcel: zipfile.ZipFile, damaged: list[str]) -> None:
+        self._parcel, self._damaged = parcel, damaged
+        self._names = frozenset(parcel.namelist())
+
+    def read(self, name: str) -> bytes | None:
+        """Give a file's bytes; None without it, and when they are not those that were packed."""
+        if name not in self._names:
+            return None
+        try:
+            return self._parcel.read(name)
+        except (zipfile.BadZipFile, zlib.error, EOFError):
+            self._damaged.append(name)
+            return None
+
+    def decoded(self, name: str, kind: type[T]) -> T | None:
+        """Give what a file says; None without it, and when it says nothing of that kind."""
+        content = self.read(name)
+        return None if content is None else self._decoded(name, content, kind)
+
+    def lines(self, name: str) -> Iterator[AuditLine]:
+        """Give the lines of the audit trail that can be read."""
+        for line in (self.read(name) or b"").splitlines():
+            if (said := self._decoded(name, line, AuditLine)) is not None:
+                yield said
+
+    def _decoded(self, name: str, content: bytes, kind: type[T]) -> T | None:
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except (msgspec.DecodeError, ValueError):  # also what is no UTF-8
+            self._damaged.append(name)
+            return None
 
 
 def _strange(parcel: zipfile.ZipFile, order: WorkOrder, known: Capsule | None) -> Iterator[str]:
@@ -123,11 +163,12 @@ def _strange(parcel: zipfile.ZipFile, order: WorkOrder, known: Capsule | None) -
         yield "what stands before the first file"
 
 
-def _words(parcel: zipfile.ZipFile, order: WorkOrder) -> Iterator[str]:
+def _words(held: _Held, order: WorkOrder) -> Iterator[str]:
     """Name the text for people when it is another one; the file may have got another name since."""
     begins, _, ends = _README.format(key=order.key, version=order.version, file="\0").partition("\0")
-    if _README_NAME in parcel.namelist():
-        told = parcel.read(_README_NAME).decode("utf-8", "replace")
+    content = held.read(_README_NAME)
+    if content is not None:
+        told = content.decode("utf-8", "replace")
         if not (told.startswith(begins) and told.endswith(ends) and "\n" not in told[len(begins) : -len(ends)]):
             yield _README_NAME
 

@@ -402,6 +402,29 @@ def test_a_file_that_was_packed_anew_with_other_bytes_is_named(
     assert call("verify", "--file", str(tmp_path / "none.zip")).exit_code == 1
 
 
+@pytest.mark.parametrize("how", ["other words", "no UTF-8", "flipped bits"])
+def test_a_file_of_an_export_that_cannot_be_read_is_named(
+    made: tuple[Path, dict[str, str]], config: str, tmp_path: Path, how: str
+) -> None:
+    file, forged = tmp_path / "order.zip", tmp_path / "forged.zip"
+    assert call("orders", "export", made[1]["machine"], "--to", str(file), "-c", config).exit_code == 0
+    with zipfile.ZipFile(file) as parcel, zipfile.ZipFile(forged, "w") as other:
+        for name in parcel.namelist():
+            content = parcel.read(name)
+            if name == "audit.jsonl" and how != "flipped bits":
+                content = content.replace(b'"', b"'" if how == "other words" else b"\xff")
+            other.writestr(name, content)
+        trail = parcel.read("audit.jsonl")
+    if how == "flipped bits":
+        forged.write_bytes(forged.read_bytes().replace(trail, bytes(byte ^ 1 for byte in trail)))
+    done = call("verify", "--file", str(forged))
+    assert done.exit_code == 5 and "not proven: audit.jsonl, audit trail" in done.stderr, done.output
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(file.read_bytes()[:-100])
+    done = call("verify", "--file", str(cut))
+    assert done.exit_code == 1 and "cut.zip cannot be read" in str(done.exception)
+
+
 def test_what_was_put_beside_an_order_is_named_and_the_order_not_proven(
     made: tuple[Path, dict[str, str]], config: str, tmp_path: Path
 ) -> None:
