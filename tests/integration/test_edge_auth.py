@@ -326,6 +326,22 @@ async def test_every_malformed_signature_is_a_401(tmp_path: Path, secrets: dict[
         assert (await edge.written())[2] == 0
 
 
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", STATUS.replace(b'"in progress"', b"7")])
+async def test_what_is_signed_well_and_no_status_is_a_400(tmp_path: Path, secrets: dict[str, Any], body: bytes) -> None:
+    at = datetime.now(UTC)
+    stamp = str(int(at.timestamp()))
+    mac = hmac.digest(base64.b64decode(NEW_SECRET.removeprefix("whsec_")), f"m.{stamp}.".encode() + body, "sha256")
+    headers = {
+        "webhook-id": "m",
+        "webhook-timestamp": stamp,
+        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
+    }
+    async with serving(tmp_path, **secrets) as edge:
+        answer = await edge.client.post(ERP, content=body, headers=headers)
+        assert answer.status_code == 400, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 async def test_without_secrets_no_webhook_is_taken(tmp_path: Path) -> None:
     async with serving(tmp_path) as edge:
         assert (await edge.client.post(ERP, content=STATUS, headers=signed(STATUS))).status_code == 401
