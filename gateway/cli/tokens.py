@@ -45,7 +45,13 @@ def cli() -> None:
 @click.option("--line", "lines", multiple=True, help="A line of the assets; may be repeated. Without it: every line.")
 @click.option("--life", default="90d", show_default=True, help="How long it counts: 8h, 90d; a year at most.")
 @config_option
-@output_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "jsonl"]),
+    default=None,
+    help="Default: the bare token, on a terminal and piped; json has its id too.",
+)
 def create(
     subject: str,
     scopes: tuple[str, ...],

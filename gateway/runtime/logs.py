@@ -9,13 +9,14 @@ _QUIET = ("asyncua", "httpx2", "httpcore2", "httpx", "pymodbus", "uvicorn", "tra
 
 
 def configure(level: str = "INFO", *, json: bool | None = None) -> None:
-    """Set logging up once per process, on standard error. JSON unless it is a terminal.
+    """Set logging up once per process, on standard error. JSON unless it is a terminal; no colours but on one.
 
     asyncua writes the password at DEBUG and every publish at INFO, httpx2 every call: they stay at
     WARNING whatever `level` is.
     """
     structured = not sys.stderr.isatty() if json is None else json
-    renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if structured else structlog.dev.ConsoleRenderer()
+    columns = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if structured else columns
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

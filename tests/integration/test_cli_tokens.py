@@ -179,3 +179,11 @@ def test_a_token_for_nothing_or_for_an_unknown_role_is_not_made(config: Path) ->
     assert nothing.exit_code == 2 and "--scope or --role" in nothing.output
     unknown = andon(config, "create", "screen", "--role", "veiwer")
     assert unknown.exit_code == 2 and "viewer" in unknown.output
+
+
+def test_the_help_says_what_is_printed_into_a_pipe(config: Path) -> None:
+    told = " ".join(andon(config, "create", "--help").output.replace("│", " ").split())
+    assert "the bare token, on a terminal and piped" in told and "JSON lines when piped" not in told
+    piped = andon(config, "create", "mes", "--scope", "read").stdout
+    assert len(piped.split()) == 1 and piped.count(".") == 2
+    assert json.loads(andon(config, "create", "mes", "--scope", "read", "-o", "json").stdout).keys() == {"id", "token"}
