@@ -174,7 +174,10 @@ class Uncertain(msgspec.Struct, frozen=True, tag=True):
 Outcome = Delivered | Rejected | Throttled | Unsent | Uncertain
 
 
-Dated = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$")]
+DATED = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$"
+A_DATE = "2026-12-01, or 2026-12-01T08:00:00+08:00"
+"""What a person is shown who wrote something else."""
+Dated = Annotated[str, msgspec.Meta(pattern=DATED)]
 """An ISO 8601 date, or a time with offset."""
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
+from gateway.core.delivery import A_DATE, DATED
 from gateway.web.problems import FieldFault, Wrong
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -85,4 +86,6 @@ def _faults_of(value: dict[str, Any], kind: type[msgspec.Struct], *, strict: boo
 
 def _fault(name: str, bad: msgspec.ValidationError) -> FieldFault:
     message, _, place = str(bad).partition(" - at `$")
+    if repr(DATED) in message:
+        message = f"expected a day, or a time with its offset, such as {A_DATE}"
     return FieldFault((name + place.rstrip("`")).lstrip("."), message)

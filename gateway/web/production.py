@@ -11,7 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from gateway.core.delivery import ProductionOrder
+from gateway.core.delivery import A_DATE, ProductionOrder
 from gateway.core.production import KEPT, JobState, Standing, StoredProduction
 from gateway.core.reading import Moment
 from gateway.flow.production import take_production_orders
@@ -125,5 +125,5 @@ def check_date(field: str, text: str) -> None:
     try:
         date.fromisoformat(text) if len(text) == _DATE_LENGTH else datetime.fromisoformat(text)
     except ValueError as bad:
-        fault = FieldFault(field, "there is no such day or time")
+        fault = FieldFault(field, f"there is no such day or time: write it as {A_DATE}")
         raise Wrong(400, "the request is not as it should be", (fault,)) from bad

@@ -270,6 +270,16 @@ async def test_a_wrong_production_order_names_every_fault(tmp_path: Path) -> Non
         assert await edge.written() == (0, 0, 0)
 
 
+@pytest.mark.parametrize("said", ["gestern", "01.12.2026", "2026-12-01T08:00", "2026-02-30"])
+async def test_a_date_that_is_none_is_answered_with_one_that_is(tmp_path: Path, said: str) -> None:
+    async with serving(tmp_path) as edge:
+        for field in ("due_date", "start_date"):
+            answer = await edge.client.post(ORDER, json=PRODUCTION | {field: said}, headers=bearer("production:write"))
+            [fault] = answer.json()["errors"]
+            assert (answer.status_code, fault["field"]) == (400, field)
+            assert "2026-12-01T08:00:00+08:00" in fault["message"] and "regex" not in fault["message"], fault
+
+
 async def test_a_review_leads_to_one_order_and_keeps_its_answer(tmp_path: Path) -> None:
     async with serving(tmp_path) as edge:
         await edge.gateway.store.write(in_review("r1"))
