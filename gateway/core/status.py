@@ -42,6 +42,11 @@ def meaning(word: str) -> State:
     return _WORDS.get(" ".join(word.replace("_", " ").casefold().split()), "unknown")
 
 
+def state_of(update: StatusUpdate) -> State:
+    """Say what a word means: what its teller knows of it, else what is common; "unknown" when neither is."""
+    return update.state if update.state != "unknown" else meaning(update.status)
+
+
 def said_at(update: StatusUpdate, heard_at: datetime) -> datetime:
     """Give the time that a word is of: the ERP's own, but never after it was heard, whatever its clock says."""
     return heard_at if update.at is None else min(update.at, heard_at)
@@ -55,7 +60,7 @@ def heard(known: Said, update: StatusUpdate, heard_at: datetime) -> Said:
     """
     at = said_at(update, heard_at)
     word, code = update.status, update.closing_code
-    state: State = update.state if update.state != "unknown" else meaning(word)
+    state = state_of(update)
     if word and _newer((at, _rank(word), word), known.status_at, _rank(known.status), known.status):
         known = msgspec.structs.replace(known, status=word, status_at=at)
     if state != "unknown" and _newer((at, _RANK[state], ""), known.state_at, _RANK[known.state], ""):

@@ -11,7 +11,7 @@ import structlog
 from gateway.core.delivery import Delivered, ErpRef, Rejected, StatusUpdate, Throttled, Unsent
 from gateway.core.errors import Misconfigured, Refused, Unreachable
 from gateway.core.ports import Clock, ErpAdapter, Store, StoredOrder, Tx
-from gateway.core.status import OVER
+from gateway.core.status import OVER, state_of
 from gateway.flow import aside
 from gateway.flow.feedback import apply
 from gateway.flow.patience import Patience
@@ -186,12 +186,22 @@ class Follower:
 
         def step(tx: Tx) -> None:
             apply(tx, update, now, self._false_codes)
+            self._strange_word(tx, update, now)
             if tx.get(_refused(order)) is not None:
                 tx.forget(_refused(order))
             known = tx.order(order.order.key) or order
             _again(tx, one, next_wait(known, one.wait, now, self._pace))
 
         return step
+
+    def _strange_word(self, tx: Tx, update: StatusUpdate, now: datetime) -> None:
+        """Note a status that means nothing to us, once per word and ERP while the inbox remembers."""
+        if (
+            update.status
+            and state_of(update) == "unknown"
+            and tx.first_time(f"follow.{self._erp.name}", update.status, "", now)
+        ):
+            tx.note("order.strange_status", update.key, now, update.status)
 
     def _put_off(self, one: Question) -> Callable[[Tx], None]:
         return lambda tx: _again(tx, one, doubled(one.wait, self._pace.every, self._pace.longest))

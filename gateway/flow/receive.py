@@ -12,6 +12,7 @@ from gateway.core.errors import Conflict, Missing, Refused
 from gateway.core.ports import Clock, Store, StoredReport, Tx
 from gateway.core.reading import Moment
 from gateway.core.report import Extraction, QualityReport
+from gateway.core.status import state_of
 from gateway.flow.feedback import apply
 
 Confirm = Callable[[Tx, StoredReport, Extraction, datetime], str | None]
@@ -157,8 +158,9 @@ async def take_status(
 
     `event` is the sender's id of the message and `fingerprint` the hash of its bytes. What is not `trusted` is only a
     reason to ask the ERP; so is word that is older than what is known and something else, for the clock that dated
-    it may be slow. `false_codes` are the closing codes that mean a false alarm. Raises `Conflict` when the id came with
-    other bytes, `Missing` when the order is none of ours (nothing is stored).
+    it may be slow, and a status that means nothing by itself: the ERP's adapter knows its words. `false_codes` are the
+    closing codes that mean a false alarm. Raises `Conflict` when the id came with other bytes, `Missing` when the order
+    is none of ours (nothing is stored).
     """
     at = now()
 
@@ -168,7 +170,9 @@ async def take_status(
         known = tx.order(update.key)
         if known is None:
             raise Missing(f"no order {update.key}")
-        if not trusted or (not apply(tx, update, at, false_codes) and update.status != known.erp_status):
+        news = trusted and apply(tx, update, at, false_codes)
+        strange = bool(update.status) and state_of(update) == "unknown"
+        if not trusted or strange or (not news and update.status != known.erp_status):
             tx.asked(update.key, None)
         return True
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.erp.rest import Settings
-from gateway.core.delivery import Delivery, DeliveryState, ErpRef, Uncertain
+from gateway.core.delivery import Delivery, DeliveryState, ErpRef, StatusUpdate, Uncertain
 from gateway.core.episode import Episode, EpisodeState
 from gateway.core.errors import Unreachable
 from gateway.core.order import WorkOrder
@@ -23,6 +23,7 @@ from gateway.core.secret import SecretRef
 from gateway.core.units import Duration
 from gateway.flow.follow import SILENT, Follower, Pace, doubled, next_wait
 from gateway.flow.patience import DOUBTS, Patience
+from gateway.flow.receive import take_status
 from gateway.flow.settle import delivered
 from gateway.store.settings import Settings as StoreSettings
 from tests.erp_process import SECRET, Erp, make_order, running_erp
@@ -247,6 +248,33 @@ async def test_a_record_that_is_gone_is_noted_once_and_looked_for_ever_more_rare
     assert (await rig.events(gone)).count("order.unreadable") == 1
     assert rig.patience.why == "" and (await rig.held(good)).erp_status == "OPEN"
     assert (await rig.held(gone)).delivery.state is DeliveryState.DELIVERED
+
+
+class Strange(Odd):
+    """An ERP whose records stand at a word that nobody told us."""
+
+    async def status(self, ref: ErpRef) -> ErpRef:
+        return msgspec.structs.replace(await super().status(ref), status="Zu-9", state="unknown")
+
+
+async def test_a_status_that_means_nothing_is_noted_once_per_word(rig: Rig) -> None:
+    rig.erp = Strange(rig.erp)
+    numbers = [await rig.order("w1"), await rig.order("w2")]
+    await rig.later()
+    await rig.later(DAY)
+    trail = await rig.store.read(lambda tx: list(tx.audit()))
+    assert [line.detail for line in trail if line.event == "order.strange_status"] == ["Zu-9"]
+    assert [(await rig.held(number)).erp_status for number in numbers] == ["Zu-9"] * 2
+
+
+async def test_a_signed_word_that_means_nothing_by_itself_is_a_reason_to_ask(rig: Rig) -> None:
+    number = await rig.order("w3")
+    await rig.later()
+    order = await rig.held(number)
+    for word, due in (("in progress", 0), ("Zu-9", 1)):
+        update = StatusUpdate(key=order.order.key, number=number, status=word)
+        assert await take_status(rig.store, update, word, "hash", rig.clock)
+        assert await rig.follower.step() == due
 
 
 async def test_what_was_refused_and_is_told_again_may_be_noted_again(rig: Rig) -> None:
