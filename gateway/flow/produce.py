@@ -16,10 +16,11 @@ from gateway.core.ports import Clock, Store, Tx
 from gateway.core.production import Handover, HandoverState, JobState, StoredProduction
 from gateway.flow import aside
 from gateway.flow.ages import Ages
-from gateway.flow.deliver import GOODBYE_S, Observe, unobserved, write_patiently
+from gateway.flow.deliver import GOODBYE_S, Observe, unobserved
 from gateway.flow.handing import MARK, Hand, Seen, job_of
 from gateway.flow.patience import LONGEST, backoff
 from gateway.flow.settle import Policy
+from gateway.flow.written import write_patiently
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

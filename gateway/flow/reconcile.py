@@ -21,11 +21,12 @@ from gateway.core.errors import Refused, Unreachable
 from gateway.core.plural import plural
 from gateway.core.ports import Claimed, Clock, ErpAdapter, Store, Tx
 from gateway.flow.attempt import Attempt, Failed, remembered, unasked
-from gateway.flow.deliver import GOODBYE_S, Observe, keep, tell, unobserved, write_patiently
+from gateway.flow.deliver import GOODBYE_S, Observe, unobserved
 from gateway.flow.ghosts import Ghosts
 from gateway.flow.patience import Patience
 from gateway.flow.settle import Policy, Settled, changed, delivered, lingers, parked, pause, too_old
 from gateway.flow.sweep import watch
+from gateway.flow.written import keep, tell, write_patiently
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
