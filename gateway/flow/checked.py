@@ -58,7 +58,7 @@ class Checked(Around):
         self._looked = asyncio.Event()
         self._faults: tuple[str, ...] = ()
         self._bar = "nobody has looked yet"
-        self._kept: bool | None = None
+        self._right: bool | None = None  # as the last look of this process found it
 
     @property
     def faults(self) -> Sequence[str]:
@@ -68,7 +68,7 @@ class Checked(Around):
     async def run(self) -> None:
         """Look until cancelled."""
         if self._seen is not None and await self._seen.known():
-            self._kept, self._bar = True, ""
+            self._bar = ""
             self._looked.set()
         pause = self._pace.failed
         while True:
@@ -127,20 +127,20 @@ class Checked(Around):
         return not self._bar
 
     async def _learn(self, found: Sequence[str]) -> None:
-        was_barred = bool(self._bar)
+        was_barred, was_right = bool(self._bar), self._right
         self._bar = "; ".join(fault for fault in found if not isinstance(fault, Advice))
         if tuple(found) != self._faults:
             self._faults = tuple(found)
             if found:
                 log.warning("erp.not_as_mapped", erp=self.name, faults=list(found), orders_wait=self._holds)
         self._looked.set()
-        if was_barred and not self._bar:
+        self._right = not self._bar
+        if self._right and not was_right:
             log.info("erp.verified", erp=self.name)
+        if self._right and was_barred:
             self._well()
-        right = not self._bar
-        if self._seen is not None and right is not self._kept:
-            await self._seen.keep(right=right)
-            self._kept = right
+        if self._seen is not None and self._right is not was_right:
+            await self._seen.keep(right=self._right)
 
     @property
     def _holds(self) -> bool:

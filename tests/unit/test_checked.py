@@ -210,6 +210,11 @@ async def test_what_was_found_right_before_a_restart_holds_while_nobody_can_look
     async with looking(other := Checked(plant, pace=FAST, seen=SeenRight(store, "main", "def"))):
         await until(plant, plant.looks + 2)
         assert await other.deliver([order]) == [Unsent(f"not verified: {lost}")]
+    plant.faults = []
+    with capture_logs() as logs:
+        async with looking(Checked(plant, pace=FAST, seen=SeenRight(store, "main", "abc"))):
+            await until(plant, plant.looks + 3)
+    assert [line["event"] for line in logs] == ["erp.verified"]
     plant.faults = [WRONG]
     async with looking(Checked(plant, pace=FAST, seen=SeenRight(store, "main", "abc"))):
         await until(plant, plant.looks + 2)
